@@ -1,0 +1,77 @@
+//! The one error type that reaches the command line, and what it means for the exit code.
+//!
+//! Each module has an error enum of its own whose variants' texts are what the user reads: what is
+//! wrong, where, and what to do. [`Error`] only gathers them and knows their exit code.
+
+use std::fmt;
+
+/// The result of everything in this crate that a user can make fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the process exits with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done.
+    Ok = 0,
+    /// Something failed that is neither of the following.
+    Failed = 1,
+    /// The command line, a recipe or a kernel config is wrong.
+    Usage = 2,
+    /// The host lacks a tool, a package or a permission.
+    HostLacks = 3,
+    /// A smoke test failed.
+    SmokeFailed = 4,
+    /// Two builds differ.
+    NotReproducible = 5,
+}
+
+/// Any failure, as text for the user and as an exit code.
+#[derive(Debug)]
+pub struct Error {
+    code: ExitCode,
+    inner: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Error {
+    /// Wraps a module's own error under an exit code.
+    pub fn new(code: ExitCode, inner: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { code, inner: inner.into() }
+    }
+
+    /// What the process exits with when this error ends it.
+    pub fn code(&self) -> ExitCode {
+        self.code
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source()
+    }
+}
+
+/// Implements `From<$error> for Error` with one exit code, or one chosen by a function of the error.
+#[macro_export]
+macro_rules! exit_code {
+    ($error:ty, $code:ident) => {
+        impl From<$error> for $crate::Error {
+            fn from(error: $error) -> Self {
+                $crate::Error::new($crate::ExitCode::$code, error)
+            }
+        }
+    };
+    ($error:ty, |$e:ident| $code:expr) => {
+        impl From<$error> for $crate::Error {
+            fn from($e: $error) -> Self {
+                $crate::Error::new($code, $e)
+            }
+        }
+    };
+}

@@ -1,0 +1,21 @@
+//! The library behind `cargo xtask`: from one recipe to an image, and from an image to a verdict.
+//!
+//! Data flows along one line, each stop a plain serialisable type in a module of its own:
+//! [`recipe::RawRecipe`] → [`recipe::Recipe`] → [`plan::Plan`] → [`image::Image`] → [`smoke::RunReport`].
+//! Nothing after the plan reads the clock, the environment, the current directory or a folder's order.
+
+pub mod cache;
+pub mod context;
+pub mod digest;
+pub mod error;
+pub mod exec;
+pub mod kernel_config;
+pub mod project;
+pub mod recipe;
+pub mod target;
+
+pub use context::Context;
+pub use digest::Digest;
+pub use error::{Error, ExitCode, Result};
+pub use project::Project;
+pub use target::Target;

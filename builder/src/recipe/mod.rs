@@ -1,0 +1,91 @@
+//! Recipes: one TOML file that describes one function's images.
+
+mod raw;
+
+pub use raw::*;
+
+use crate::{Digest, Target};
+use serde::Serialize;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// A checked recipe: defaults filled in, paths absolute, sizes in bytes. Nothing in it is still to be
+/// decided but what depends on other files.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recipe {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// The digest of that file's bytes.
+    pub digest: Digest,
+    /// Who the function is.
+    pub function: RawFunction,
+    /// What the root task is made of.
+    pub source: RootTaskSource,
+    /// Cargo features of the function's crate.
+    pub features: Vec<String>,
+    /// What gives the function an OS.
+    pub libos: LibOs,
+    /// Stack of the root task's first thread, in bytes; a multiple of 4096.
+    pub stack: u64,
+    /// Heap, in bytes; a multiple of 4096; mapped at start-up from untypeds.
+    pub heap: u64,
+    /// The kernel config's name.
+    pub kernel: String,
+    /// Devices that the function owns.
+    pub devices: RawDevices,
+    /// What the function is started with.
+    pub run: RawRun,
+    /// The `qemu` target, when the recipe has it.
+    pub qemu: QemuTarget,
+    /// The smoke test; none when the recipe has no `[smoke]`.
+    pub smoke: Option<Smoke>,
+}
+
+impl Recipe {
+    /// The targets that the recipe can be built for.
+    pub fn targets(&self) -> Vec<Target> {
+        vec![Target::Qemu]
+    }
+}
+
+/// What a root task is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootTaskSource {
+    /// A crate with a binary target: its folder.
+    Crate(PathBuf),
+    /// C sources, compiled against `selkie.h`.
+    C(Vec<PathBuf>),
+    /// An ELF that was linked elsewhere.
+    Prebuilt(PathBuf),
+}
+
+/// How QEMU runs the image.
+#[derive(Debug, Clone, Serialize)]
+pub struct QemuTarget {
+    /// Guest memory in bytes; a multiple of 1 MiB.
+    pub memory: u64,
+    /// `-machine`
+    pub machine: Machine,
+    /// `-cpu`; none means the one that the kernel config asks for.
+    pub cpu: Option<String>,
+    /// Further arguments, as written.
+    pub extra_args: Vec<String>,
+}
+
+/// A checked smoke test.
+#[derive(Debug, Clone, Serialize)]
+pub struct Smoke {
+    /// What the console must show, in this order.
+    pub expect: Vec<RawPattern>,
+    /// What the console must never show.
+    pub forbid: Vec<RawPattern>,
+    /// The exit status that the function must end with, 0 to 111.
+    pub status: u8,
+    /// From the start of the target to its end.
+    pub timeout: Duration,
+    /// Sent to the console, once the first expected text was seen when there is one.
+    pub input: Option<String>,
+}
+
+/// The environment of one run: names to values, sorted.
+pub type Env = BTreeMap<String, String>;

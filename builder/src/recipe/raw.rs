@@ -1,0 +1,236 @@
+//! A recipe as it is written. The doc comments here are the recipe reference in `docs/recipes.md`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One recipe file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawRecipe {
+    /// Who the function is.
+    pub function: RawFunction,
+    /// What the root task is made of.
+    pub root_task: RawRootTask,
+    /// Which seL4 kernel it runs on.
+    #[serde(default)]
+    pub kernel: RawKernel,
+    /// Devices that the function owns.
+    #[serde(default)]
+    pub devices: RawDevices,
+    /// What the function is started with. It lies in the image, the same bytes for every target.
+    #[serde(default)]
+    pub run: RawRun,
+    /// How each target runs it.
+    #[serde(default)]
+    pub targets: RawTargets,
+    /// What a good run looks like.
+    pub smoke: Option<RawSmoke>,
+}
+
+/// `[function]`: who the function is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawFunction {
+    /// Lower-case letters, digits and dashes, starting with a letter; the same as the file's name.
+    pub name: String,
+    /// The function's version, for instance `1.2.0`.
+    pub version: String,
+    /// One sentence for `cargo xtask list` and the image's manifest.
+    #[serde(default)]
+    pub description: String,
+    /// The function's licence as an SPDX expression.
+    pub license: Option<String>,
+}
+
+/// `[root-task]`: what the root task is made of. Exactly one of `crate`, `c-sources` and `prebuilt`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawRootTask {
+    /// Folder of a Rust crate with one binary target.
+    #[serde(rename = "crate")]
+    pub crate_dir: Option<String>,
+    /// C files, compiled and linked with the runtime's C interface (`selkie.h`).
+    pub c_sources: Option<Vec<String>>,
+    /// An ELF file that was linked elsewhere. It is checked, never changed.
+    pub prebuilt: Option<String>,
+    /// Cargo features of the crate.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// What gives the function an OS.
+    #[serde(default)]
+    pub libos: LibOs,
+    /// Stack of the first thread, for instance `"64 KiB"`. Default: 64 KiB.
+    pub stack: Option<Size>,
+    /// Heap, for instance `"1 MiB"`. Default: 256 KiB.
+    pub heap: Option<Size>,
+}
+
+/// What gives the function an OS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LibOs {
+    /// The runtime alone: console, memory, threads, clock.
+    #[default]
+    None,
+}
+
+/// `[kernel]`: which seL4 kernel the function runs on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawKernel {
+    /// Name of a file in `kernel-configs/`, without `.toml`.
+    pub config: String,
+}
+
+impl Default for RawKernel {
+    fn default() -> Self {
+        Self { config: "x86_64-release".into() }
+    }
+}
+
+/// `[devices]`: devices that the function owns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawDevices {
+    /// The serial port of the console.
+    pub serial: Serial,
+}
+
+impl Default for RawDevices {
+    fn default() -> Self {
+        Self { serial: Serial::Com1 }
+    }
+}
+
+/// A serial port of the PC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Serial {
+    /// IO ports 0x3f8 to 0x3ff, interrupt 4.
+    Com1,
+    /// IO ports 0x2f8 to 0x2ff, interrupt 3.
+    Com2,
+}
+
+/// `[run]`: what the function is started with.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawRun {
+    /// Arguments, on every target.
+    pub args: Vec<String>,
+    /// Environment, on every target.
+    pub env: BTreeMap<String, String>,
+    /// What happens after the exit line where there is no host to return to.
+    pub at_exit: AtExit,
+    /// What holds on the `qemu` target only: its arguments replace the common ones, its environment
+    /// is added to the common one.
+    pub qemu: RawTargetRun,
+}
+
+/// `[run.TARGET]`: what the function is started with on one target only.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawTargetRun {
+    /// Arguments instead of the common ones.
+    pub args: Option<Vec<String>>,
+    /// Environment in addition to the common one.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What a function does after its exit line where there is no host to return to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtExit {
+    /// Switch the machine off by ACPI, else halt.
+    #[default]
+    PowerOff,
+    /// Reset the machine.
+    Reboot,
+    /// Stop and keep the last screen.
+    Halt,
+}
+
+/// `[targets]`: how each target runs the function.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawTargets {
+    /// QEMU, with TCG or KVM.
+    pub qemu: RawQemu,
+}
+
+/// `[targets.qemu]`: the virtual machine.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawQemu {
+    /// Guest memory, 16 MiB to 6 GiB in whole MiB. Default: 64 MiB.
+    pub memory: Option<Size>,
+    /// QEMU's machine type.
+    pub machine: Machine,
+    /// QEMU's CPU model, with features, for instance `"qemu64,+fsgsbase"`. Default: what the kernel config asks for.
+    pub cpu: Option<String>,
+    /// Further arguments for QEMU. Those that Selkie sets itself are refused.
+    pub extra_args: Vec<String>,
+}
+
+/// QEMU's machine type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Machine {
+    /// Intel Q35 with PCI Express.
+    #[default]
+    Q35,
+    /// Intel 440FX.
+    Pc,
+}
+
+/// `[smoke]`: what a good run looks like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawSmoke {
+    /// What the console must show, in this order.
+    pub expect: Vec<RawPattern>,
+    /// What the console must never show.
+    #[serde(default)]
+    pub forbid: Vec<RawPattern>,
+    /// The exit status that the function must end with, 0 to 111.
+    #[serde(default)]
+    pub status: u8,
+    /// From the start of the target to its end, for instance `"20 s"`. Default: 30 s.
+    pub timeout: Option<Period>,
+    /// Sent to the console after the first expected text was seen.
+    pub input: Option<String>,
+}
+
+/// A text to look for on the console.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawPattern {
+    /// This text.
+    Literal(String),
+    /// A regular expression of the crate `regex`: `{ regex = "[0-9]+ MiB" }`.
+    Regex {
+        /// The expression; `.` does not match a line's end.
+        regex: String,
+    },
+}
+
+/// A size: a number of bytes, or a text with a unit (`B`, `KiB`, `MiB`, `GiB`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Size {
+    /// Bytes.
+    Bytes(u64),
+    /// For instance `"64 MiB"`.
+    Text(String),
+}
+
+/// A period: a number of seconds, or a text with a unit (`ms`, `s`, `min`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Period {
+    /// Seconds.
+    Seconds(u64),
+    /// For instance `"500 ms"`.
+    Text(String),
+}
