@@ -5,8 +5,10 @@
 //! Nothing after the plan reads the clock, the environment, the current directory or a folder's order.
 
 pub mod cache;
+pub mod clean;
 pub mod context;
 pub mod digest;
+pub mod doctor;
 pub mod error;
 pub mod exec;
 pub mod kernel_config;

@@ -1,0 +1,366 @@
+//! What the host lacks, as one line to copy; and its installation where that needs nobody's answer.
+
+use crate::{
+    Context,
+    context::{Cancel, Progress},
+    exec::{self, Tool},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+/// The table of needs, `builder/data/host-packages.toml`.
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    toml::from_str(include_str!("../data/host-packages.toml")).expect("a test reads the table")
+});
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    managers: BTreeMap<String, Manager>,
+    needs: Vec<Need>,
+}
+
+/// The package manager of one family of distributions.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manager {
+    /// `ID` and `ID_LIKE` of `/etc/os-release` that mean this family.
+    ids: Vec<String>,
+    /// Command that refreshes the list of packages.
+    update: Option<String>,
+    /// Command that installs the packages named after it.
+    install: String,
+    /// Whether that command never asks back.
+    #[serde(default)]
+    unattended: bool,
+}
+
+/// Something that Selkie needs on the host.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Need {
+    name: String,
+    program: String,
+    /// Arguments with which the program must succeed; none means that it must only be there.
+    check: Option<Vec<String>>,
+    purpose: String,
+    /// Family to package names, separated by spaces.
+    packages: BTreeMap<String, String>,
+}
+
+/// What the host has and lacks.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The distribution, as `/etc/os-release` calls itself.
+    pub host: String,
+    /// Everything that is needed, in the order of the table.
+    pub items: Vec<Item>,
+    /// The line that installs what is missing, ready to copy; none when nothing is missing or the
+    /// distribution is not known.
+    pub install: Option<String>,
+    /// Whether KVM could speed up QEMU; whether it does is only known by booting under it.
+    pub kvm: Kvm,
+}
+
+/// One need and whether it is met.
+#[derive(Debug, Clone, Serialize)]
+pub struct Item {
+    /// What it is.
+    pub name: String,
+    /// What it is for.
+    pub purpose: String,
+    /// Where it was found; none means that it is missing.
+    pub found: Option<PathBuf>,
+    /// The first line of its `--version`.
+    pub version: Option<String>,
+    /// The packages that have it, by family of distributions.
+    pub packages: BTreeMap<String, String>,
+}
+
+/// Whether this user can open `/dev/kvm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kvm {
+    /// It can be opened.
+    Open,
+    /// It exists, but this user may not open it.
+    NoPermission,
+    /// There is none.
+    Absent,
+}
+
+/// The host lacks something that could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something is missing, and this user may not install it unasked.
+    #[error("the host lacks {what}\n  help: {help}")]
+    Missing {
+        /// Names of what is missing.
+        what: String,
+        /// The line to copy, or the package names.
+        help: String,
+    },
+    /// The package manager failed.
+    #[error("installing {what} failed\n{source}")]
+    Install {
+        /// The packages.
+        what: String,
+        /// How it failed.
+        source: exec::Error,
+    },
+}
+
+crate::exit_code!(Error, |error| match error {
+    Error::Install { source: exec::Error::Cancelled { .. }, .. } => crate::ExitCode::Failed,
+    _ => crate::ExitCode::HostLacks,
+});
+
+impl Report {
+    /// What is missing.
+    pub fn missing(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| item.found.is_none())
+    }
+
+    /// The names of what is missing, separated by commas; empty when nothing is.
+    pub fn missing_names(&self) -> String {
+        self.missing().map(|item| item.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// An error that says what is missing and what to do; none when nothing is missing.
+    pub fn error(&self) -> Option<Error> {
+        let what = self.missing_names();
+        (!what.is_empty()).then(|| Error::Missing { what, help: self.help() })
+    }
+
+    /// The line to copy, or, where the distribution is unknown, the package names elsewhere.
+    fn help(&self) -> String {
+        if let Some(line) = &self.install {
+            return line.clone();
+        }
+        let lines = TABLE.managers.iter().map(|(family, manager)| {
+            format!("\n    {family}: {} {}", manager.install, packages(self.missing(), family).join(" "))
+        });
+        format!("install what your distribution calls these packages:{}", lines.collect::<String>())
+    }
+}
+
+/// Looks for everything that Selkie needs.
+pub fn check(root: &Path) -> Report {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let items = TABLE.needs.iter().map(|need| look_for(need, root)).collect();
+    let mut report = Report { host: pretty_name(&release), items, install: None, kvm: kvm() };
+    if let Some(family) = family(&release)
+        && report.missing().next().is_some()
+    {
+        let names = packages(report.missing(), family);
+        report.install = Some(line(&TABLE.managers[family], &names, is_root()));
+    }
+    report
+}
+
+/// The packages that have `program`, as `family: packages`, for an error about a missing tool.
+pub fn packages_of(program: &str) -> Option<String> {
+    let need = TABLE.needs.iter().find(|need| need.program == program)?;
+    let names = need.packages.iter().map(|(family, names)| format!("{family}: {names}"));
+    Some(names.collect::<Vec<_>>().join("; "))
+}
+
+/// Installs what is missing when that needs nobody's answer (apt, as root or by `sudo -n`), and looks
+/// again. Says before what it installs.
+///
+/// # Errors
+/// When something is missing still: with the line to copy.
+pub fn ensure(ctx: &Context<'_>) -> Result<Report, Error> {
+    let report = check(&ctx.project.root);
+    let Some(error) = report.error() else { return Ok(report) };
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let Some(manager) =
+        family(&release).map(|family| &TABLE.managers[family]).filter(|manager| manager.unattended)
+    else {
+        return Err(error);
+    };
+    let Some(prefix) = privilege(&ctx.project.root, &ctx.cancel) else { return Err(error) };
+    let names = packages(report.missing(), family(&release).unwrap_or_default());
+    install(manager, prefix, &names, ctx.progress, ctx)?;
+    let report = check(&ctx.project.root);
+    report.error().map_or(Ok(report), Err)
+}
+
+fn install(
+    manager: &Manager,
+    prefix: &[&str],
+    names: &[String],
+    progress: &dyn Progress,
+    ctx: &Context<'_>,
+) -> Result<(), Error> {
+    let what = names.join(" ");
+    progress.note(&format!("the host lacks the packages {what}: installing them"));
+    let commands = manager.update.iter().cloned().chain([format!("{} {what}", manager.install)]);
+    for command in commands {
+        let mut words = prefix.iter().copied().chain(command.split_whitespace());
+        let Some(program) = words.next() else { continue };
+        progress.begin(&command);
+        let tool = Tool::new(program, &ctx.project.root).args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        let result = ["http_proxy", "https_proxy", "no_proxy", "APT_CONFIG"]
+            .iter()
+            .fold(tool, |tool, name| tool.inherit(name))
+            .run(&ctx.cancel);
+        progress.end(&command, if result.is_ok() { "done" } else { "failed" });
+        result.map_err(|source| Error::Install { what: what.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// The words that run a command as root without a question; none when that is not possible.
+fn privilege(cwd: &Path, cancel: &Cancel) -> Option<&'static [&'static str]> {
+    if is_root() {
+        return Some(&["env"]);
+    }
+    let sudo = Tool::new("sudo", cwd).args(["-n", "true"]).run(cancel);
+    sudo.is_ok().then_some(&["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"])
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn look_for(need: &Need, cwd: &Path) -> Item {
+    let run = |args: &[String]| Tool::new(&need.program, cwd).args(args).run(&Cancel::default()).ok();
+    let usable = need.check.as_ref().is_none_or(|args| run(args).is_some());
+    let found = which(&need.program).filter(|_| usable);
+    let version = found.as_ref().and_then(|_| run(&["--version".into()]));
+    Item {
+        name: need.name.clone(),
+        purpose: need.purpose.clone(),
+        found,
+        version: version.and_then(|output| output.stdout.lines().next().map(str::to_owned)),
+        packages: need.packages.clone(),
+    }
+}
+
+/// The path of `program` on PATH.
+pub fn which(program: &str) -> Option<PathBuf> {
+    let runs = |path: &PathBuf| {
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(runs)
+}
+
+/// The packages that meet `items` in a family, each once, in order.
+fn packages<'a>(items: impl Iterator<Item = &'a Item>, family: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in items.filter_map(|item| item.packages.get(family)).flat_map(|names| names.split_whitespace())
+    {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn line(manager: &Manager, names: &[String], root: bool) -> String {
+    let sudo = if root { "" } else { "sudo " };
+    let update = manager.update.as_ref().map(|update| format!("{sudo}{update} && ")).unwrap_or_default();
+    format!("{update}{sudo}{} {}", manager.install, names.join(" "))
+}
+
+/// The family whose ids contain the host's `ID` or one of its `ID_LIKE`.
+fn family(release: &str) -> Option<&'static str> {
+    let ids = ["ID", "ID_LIKE"].iter().filter_map(|key| value(release, key)).collect::<Vec<_>>().join(" ");
+    let known =
+        |manager: &Manager| ids.split_whitespace().any(|id| manager.ids.iter().any(|known| known == id));
+    TABLE.managers.iter().find(|(_, manager)| known(manager)).map(|(family, _)| family.as_str())
+}
+
+fn pretty_name(release: &str) -> String {
+    value(release, "PRETTY_NAME").unwrap_or("an unknown distribution").to_owned()
+}
+
+/// The value of a key of `/etc/os-release` (os-release(5)), without its quotes.
+fn value<'a>(release: &'a str, key: &str) -> Option<&'a str> {
+    let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+    Some(line.trim().trim_matches(['"', '\'']))
+}
+
+fn kvm() -> Kvm {
+    match fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        Ok(_) => Kvm::Open,
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Kvm::NoPermission,
+        Err(_) => Kvm::Absent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(name: &str) -> Item {
+        let need = TABLE.needs.iter().find(|need| need.name == name).expect("a need of the table");
+        Item {
+            name: name.into(),
+            purpose: String::new(),
+            found: None,
+            version: None,
+            packages: need.packages.clone(),
+        }
+    }
+
+    #[test]
+    fn every_need_has_packages_in_every_family() {
+        for need in &TABLE.needs {
+            for family in TABLE.managers.keys() {
+                assert!(need.packages.contains_key(family), "{} has no package for {family}", need.name);
+            }
+        }
+    }
+
+    #[test]
+    fn families_are_known_by_id_and_by_id_like() {
+        assert_eq!(family("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"), Some("debian"));
+        assert_eq!(family("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Some("debian"));
+        assert_eq!(family("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Some("fedora"));
+        assert_eq!(family("ID=manjaro\nID_LIKE=arch\n"), Some("arch"));
+        assert_eq!(family("ID=plan9\n"), None);
+        assert_eq!(family(""), None);
+    }
+
+    #[test]
+    fn packages_are_named_once() {
+        let items = [missing("Python"), missing("Python venv")];
+        assert_eq!(packages(items.iter(), "arch"), ["python"]);
+        assert_eq!(packages(items.iter(), "debian"), ["python3", "python3-venv"]);
+    }
+
+    #[test]
+    fn the_line_to_copy_uses_sudo_only_where_needed() {
+        let names = packages([missing("QEMU")].iter(), "debian");
+        let manager = &TABLE.managers["debian"];
+        assert_eq!(
+            line(manager, &names, true),
+            "apt-get update && apt-get install -y --no-install-recommends qemu-system-x86"
+        );
+        assert!(line(manager, &names, false).contains("&& sudo apt-get install"));
+    }
+
+    #[test]
+    fn an_unknown_distribution_gets_the_names_elsewhere() {
+        let report =
+            Report { host: "x".into(), items: vec![missing("QEMU")], install: None, kvm: Kvm::Absent };
+        let text = report.error().expect("QEMU is missing").to_string();
+        for part in ["the host lacks QEMU", "debian: apt-get", "fedora: dnf", "arch: pacman"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn nothing_missing_is_no_error() {
+        let report = Report { host: "x".into(), items: Vec::new(), install: None, kvm: Kvm::Absent };
+        assert!(report.error().is_none());
+    }
+}
