@@ -1,9 +1,9 @@
 //! Kernel configs: one TOML file that describes one seL4 kernel build.
 
-use crate::Digest;
+use crate::{Digest, Error, ExitCode, Project, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// One file of `kernel-configs/`, after `inherits` was followed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -95,6 +95,7 @@ pub struct KernelConfig {
     /// The file's name without `.toml`.
     pub name: String,
     /// The file it was read from.
+    #[serde(skip)]
     pub path: PathBuf,
     /// One sentence.
     pub description: String,
@@ -117,6 +118,43 @@ pub struct KernelConfig {
 }
 
 impl KernelConfig {
+    /// Reads `kernel-configs/NAME.toml`, follows `inherits` and checks the result.
+    pub fn load(project: &Project, name: &str) -> Result<Self> {
+        let mut chain = Vec::new();
+        let mut next = Some(name.to_owned());
+        while let Some(name) = next {
+            let path = project.kernel_configs().join(format!("{name}.toml"));
+            let usage = |text: String| Error::new(ExitCode::Usage, format!("{}: {text}", path.display()));
+            let text = fs::read_to_string(&path).map_err(|e| usage(e.to_string()))?;
+            let raw: RawKernelConfig = toml::from_str(&text).map_err(|e| usage(e.to_string()))?;
+            next = raw.inherits.clone();
+            chain.push((path, raw));
+        }
+        let missing = |key: &str| Error::new(ExitCode::Usage, format!("{name}: `{key}` is missing"));
+        let first =
+            |get: &dyn Fn(&RawKernelConfig) -> Option<String>| chain.iter().find_map(|(_, raw)| get(raw));
+        let mut options = BTreeMap::new();
+        let mut overlays = Vec::new();
+        for (_, raw) in chain.iter().rev() {
+            options.extend(raw.options.clone());
+            overlays.extend(raw.overlay.clone());
+        }
+        options.retain(|_, value| *value != OptionValue::Flag(false));
+        Ok(Self {
+            name: name.to_owned(),
+            path: chain[0].0.clone(),
+            description: chain[0].1.description.clone(),
+            arch: chain.iter().find_map(|(_, raw)| raw.arch).ok_or_else(|| missing("arch"))?,
+            platform: chain.iter().find_map(|(_, raw)| raw.platform).ok_or_else(|| missing("platform"))?,
+            era: first(&|raw| raw.era.clone()).ok_or_else(|| missing("era"))?,
+            qemu_cpu: first(&|raw| raw.qemu_cpu.clone()).ok_or_else(|| missing("qemu-cpu"))?,
+            cpu_features: chain.iter().find_map(|(_, raw)| raw.cpu_features.clone()).unwrap_or_default(),
+            source: chain.iter().find_map(|(_, raw)| raw.source.clone()).ok_or_else(|| missing("source"))?,
+            options,
+            overlays,
+        })
+    }
+
     /// Whether a flag is on. `name` has no `CONFIG_`.
     pub fn has(&self, name: &str) -> bool {
         matches!(self.options.get(name), Some(OptionValue::Flag(true)))

@@ -1,20 +1,26 @@
 //! Recipes: one TOML file that describes one function's images.
 
+mod load;
 mod raw;
+mod units;
 
 pub use raw::*;
+pub use units::{GIB, KIB, MIB, show_period, show_size};
 
 use crate::{Digest, Target};
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// A checked recipe: defaults filled in, paths absolute, sizes in bytes. Nothing in it is still to be
-/// decided but what depends on other files.
+/// A checked recipe: defaults filled in, sizes in bytes. Nothing in it is still to be decided but what
+/// depends on other files. Serialised, it says nothing about where it lies and how it is commented, so
+/// that its digest is the same on every machine.
 #[derive(Debug, Clone, Serialize)]
 pub struct Recipe {
     /// The file it was read from.
+    #[serde(skip)]
     pub path: PathBuf,
     /// The digest of that file's bytes.
+    #[serde(skip)]
     pub digest: Digest,
     /// Who the function is.
     pub function: RawFunction,
@@ -52,11 +58,22 @@ impl Recipe {
 #[serde(rename_all = "kebab-case")]
 pub enum RootTaskSource {
     /// A crate with a binary target: its folder.
-    Crate(PathBuf),
+    Crate(InputPath),
     /// C sources, compiled against `selkie.h`.
-    C(Vec<PathBuf>),
+    C(Vec<InputPath>),
     /// An ELF that was linked elsewhere.
-    Prebuilt(PathBuf),
+    Prebuilt(InputPath),
+}
+
+/// A path in a recipe. It serialises as it was written, so that no digest depends on the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct InputPath {
+    /// As written, relative to the recipe's folder.
+    pub written: String,
+    /// Where it is: absolute, without `..`.
+    #[serde(skip)]
+    pub path: PathBuf,
 }
 
 /// How QEMU runs the image.
