@@ -1,0 +1,63 @@
+//! The command line: options that every verb takes, and the verbs.
+
+use crate::{
+    cmd::Command,
+    output::{Color, Format},
+};
+use clap::{CommandFactory, Parser};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                    set up this host, build `hello`, boot it
+  cargo xtask test                    all tests of this repository
+  cargo xtask build-image hello       out/hello/qemu/: kernel, root task, run.sh
+  cargo xtask run hello               boot it with its console here; Ctrl-A x leaves
+  cargo xtask --format json list      the same for programs
+
+Exit codes:
+  0 done, 1 failed, 2 wrong command line or recipe, 3 the host lacks something,
+  4 a smoke test failed, 5 two builds differ";
+
+/// Builds one function into a seL4 image, boots it and tests it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every verb takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// The answer on stdout: text, or exactly one JSON document
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+    /// Where images and the cache go [default: out/ in the checkout]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// When to use colours; NO_COLOR is obeyed
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Only the answer and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// The parser, with the choice of colours for help and errors.
+pub(crate) fn command(color: clap::ColorChoice) -> clap::Command {
+    Cli::command().color(color)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}
