@@ -13,6 +13,7 @@ pub mod error;
 pub mod exec;
 pub mod kernel_config;
 pub mod project;
+pub mod list;
 pub mod recipe;
 pub mod target;
 

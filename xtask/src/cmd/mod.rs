@@ -2,6 +2,7 @@
 
 mod clean;
 mod doctor;
+mod list;
 
 use crate::{app::App, output::Answer};
 
@@ -9,6 +10,7 @@ use crate::{app::App, output::Answer};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Doctor(doctor::Doctor),
+    List(list::List),
     Clean(clean::Clean),
 }
 
@@ -17,6 +19,7 @@ impl Command {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         match self {
             Self::Doctor(verb) => verb.run(app),
+            Self::List(verb) => verb.run(app),
             Self::Clean(verb) => verb.run(app),
         }
     }
