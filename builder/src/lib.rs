@@ -15,6 +15,7 @@ pub mod kernel_config;
 pub mod project;
 pub mod list;
 pub mod recipe;
+pub mod suites;
 pub mod target;
 
 pub use context::Context;

@@ -47,11 +47,6 @@ impl App {
         context
     }
 
-    /// Whether the user has asked to stop.
-    pub(crate) fn cancelled(&self) -> bool {
-        self.cancel.requested()
-    }
-
     /// Clears what is drawn of the progress.
     pub(crate) fn finish(&self) {
         self.progress.clear();

@@ -3,6 +3,7 @@
 mod clean;
 mod doctor;
 mod list;
+mod test;
 
 use crate::{app::App, output::Answer};
 
@@ -10,6 +11,7 @@ use crate::{app::App, output::Answer};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Doctor(doctor::Doctor),
+    Test(test::Test),
     List(list::List),
     Clean(clean::Clean),
 }
@@ -19,6 +21,7 @@ impl Command {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         match self {
             Self::Doctor(verb) => verb.run(app),
+            Self::Test(verb) => verb.run(app),
             Self::List(verb) => verb.run(app),
             Self::Clean(verb) => verb.run(app),
         }

@@ -1,0 +1,82 @@
+//! `test`
+
+use crate::{
+    app::App,
+    output::{Answer, Paint, Terminal},
+    table::Table,
+};
+use anyhow::Context as _;
+use builder::{
+    ExitCode, doctor,
+    suites::{self, Options, Summary, Verdict},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test                  all tests, boots included
+  cargo xtask test boots            one suite
+  cargo xtask test frame_codec      the tests with this in their name
+  cargo xtask test --bless          write golden files anew; look at `git diff` afterwards
+
+Installs what the host lacks first, where that needs no question (apt, as root or by sudo -n).";
+
+/// Runs all tests of this repository
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Test {
+    /// The long tests too
+    #[arg(long)]
+    long: bool,
+    /// Write golden files anew instead of comparing with them
+    #[arg(long)]
+    bless: bool,
+    /// Only the suite of this name (format, lints, host, guest, boots), or the tests with this in their
+    /// name
+    filter: Option<String>,
+}
+
+impl Test {
+    pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
+        let ctx = app.context();
+        doctor::ensure(&ctx).map_err(builder::Error::from)?;
+        let options = Options {
+            xtask: std::env::current_exe().context("the path of this program")?,
+            filter: self.filter.clone(),
+            long: self.long,
+            bless: self.bless,
+        };
+        let summary = suites::run(&ctx, &options)?;
+        let code = if summary.counts.failed == 0 { ExitCode::Ok } else { ExitCode::Failed };
+        Ok(Answer::new(&summary, text(&summary, &app.terminal))?.with_code(code))
+    }
+}
+
+fn text(summary: &Summary, terminal: &Terminal) -> String {
+    let mut details = String::new();
+    let mut table = Table::new(["suite", "passed", "failed", "skipped", "seconds"]);
+    for suite in &summary.suites {
+        for case in &suite.cases {
+            match &case.verdict {
+                Verdict::Pass => {}
+                Verdict::Skip { reason } => {
+                    let mark = terminal.paint(Paint::Skipped, "SKIP");
+                    details.push_str(&format!("{mark} {}: {}: {reason}\n", suite.name, case.name));
+                }
+                Verdict::Fail { why } => {
+                    let mark = terminal.paint(Paint::Bad, "FAIL");
+                    details.push_str(&format!("{mark} {}: {}: {why}\n", suite.name, case.name));
+                }
+            }
+        }
+        let counts = suite.counts();
+        if counts.failed > 0 {
+            details.extend(suite.logs.iter().map(|log| format!("     log: {}\n", log.display())));
+        }
+        let numbers = [counts.passed, counts.failed, counts.skipped].map(|count| count.to_string());
+        let [passed, failed, skipped] = numbers;
+        table.row([suite.name.into(), passed, failed, skipped, format!("{:.1}", suite.seconds)]);
+    }
+    let paint = if summary.counts.failed == 0 { Paint::Good } else { Paint::Bad };
+    let verdict = terminal.paint(paint, if summary.counts.failed == 0 { "PASS" } else { "FAIL" });
+    format!("{details}\n{}\n{verdict}\n{}\n", table.render(), summary.counts)
+}
