@@ -1,9 +1,16 @@
 //! What every step of a build is handed: where things lie, whom to tell, and whether to stop.
 
 use crate::{Project, cache::Cache};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Receives what happens during long work. `xtask` draws it; tests record it.
@@ -31,9 +38,28 @@ impl Progress for Silent {
 pub struct Cancel(pub Arc<AtomicBool>);
 
 impl Cancel {
+    /// What the process exits with after the user stopped it (128 + SIGINT, as a shell has it).
+    pub const EXIT_CODE: u8 = 130;
+
     /// Whether the user has asked to stop.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Asks long work to stop.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// One that SIGINT, SIGTERM and SIGHUP set. A second such signal ends the process at once.
+    pub fn on_signals() -> io::Result<Self> {
+        let cancel = Self::default();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // In this order: the first signal finds the flag not yet set.
+            flag::register_conditional_shutdown(signal, Self::EXIT_CODE.into(), cancel.0.clone())?;
+            flag::register(signal, cancel.0.clone())?;
+        }
+        Ok(cancel)
     }
 }
 
@@ -42,7 +68,7 @@ pub struct Context<'a> {
     /// Where things lie.
     pub project: &'a Project,
     /// Results of earlier steps, by the digest of their inputs.
-    pub cache: Cache,
+    pub cache: Cache<'a>,
     /// Whom to tell.
     pub progress: &'a dyn Progress,
     /// Whether to stop.
@@ -50,8 +76,13 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// A context for `project` that reports to `progress`.
+    /// A context for `project` that reports to `progress` and that nobody stops.
     pub fn new(project: &'a Project, progress: &'a dyn Progress) -> Self {
-        Self { project, cache: Cache::new(project.cache()), progress, cancel: Cancel::default() }
+        Self::with_cancel(project, progress, Cancel::default())
+    }
+
+    /// A context for `project` that reports to `progress` and stops when `cancel` is set.
+    pub fn with_cancel(project: &'a Project, progress: &'a dyn Progress, cancel: Cancel) -> Self {
+        Self { project, cache: Cache::new(project.cache(), progress, cancel.clone()), progress, cancel }
     }
 }

@@ -40,6 +40,11 @@ impl Digest {
         self.to_string()[..n].to_owned()
     }
 
+    /// The digest with these raw 32 bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The raw 32 bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0

@@ -69,8 +69,10 @@ macro_rules! exit_code {
     };
     ($error:ty, |$e:ident| $code:expr) => {
         impl From<$error> for $crate::Error {
-            fn from($e: $error) -> Self {
-                $crate::Error::new($code, $e)
+            fn from(error: $error) -> Self {
+                let $e = &error;
+                let code = $code;
+                $crate::Error::new(code, error)
             }
         }
     };

@@ -1,12 +1,17 @@
 //! Running other programs: cleared environment, captured output, clear errors, and a clean end.
 
 use crate::context::Cancel;
+use regex::Regex;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Deserialize;
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     io::{self, Read},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::Duration,
 };
@@ -47,7 +52,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The program ended with a failure.
-    #[error("`{program}` failed ({status})\n{output}\n  command: {command}")]
+    #[error("`{program}` failed ({status})\n{output}\n  command: {command}{help}")]
     Failed {
         /// Its name or path.
         program: String,
@@ -57,6 +62,8 @@ pub enum Error {
         output: String,
         /// The command line, ready to paste.
         command: String,
+        /// What to do about it, when the output tells (`builder/data/remedies.toml`).
+        help: String,
     },
     /// The user asked to stop while the program ran.
     #[error("stopped by the user while `{program}` ran; nothing was written")]
@@ -113,26 +120,19 @@ impl Tool {
 
     /// The command line, ready to paste into a shell.
     pub fn command_line(&self) -> String {
-        let words = std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str));
+        let words =
+            std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str));
         words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
     }
 
-    /// Runs the tool to its end and returns what it printed. Ends it when the user cancels.
+    /// Runs the tool to its end and returns what it printed. When the user cancels, the tool and all that
+    /// it started are ended.
     pub fn run(&self, cancel: &Cancel) -> Result<Output, Error> {
         let program = self.program.display().to_string();
-        let mut child = Command::new(&self.program)
-            .args(&self.args)
-            .env_clear()
-            .envs(&self.env)
-            .current_dir(&self.cwd)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => Error::Missing { program: program.clone() },
-                _ => Error::Start { program: program.clone(), source },
-            })?;
+        if cancel.requested() {
+            return Err(Error::Cancelled { program });
+        }
+        let mut child = self.spawn()?;
         let stdout = drain(child.stdout.take());
         let stderr = drain(child.stderr.take());
         let start = |source| Error::Start { program: program.clone(), source };
@@ -142,14 +142,15 @@ impl Tool {
                 break status;
             }
             if cancel.requested() {
-                child.kill().map_err(start)?;
-                child.wait().map_err(start)?;
+                end_group(&mut child).map_err(start)?;
                 return Err(Error::Cancelled { program });
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         };
-        let output = Output { stdout: stdout.join().unwrap_or_default(), stderr: stderr.join().unwrap_or_default() };
+        let output =
+            Output { stdout: stdout.join().unwrap_or_default(), stderr: stderr.join().unwrap_or_default() };
+        self.log(&status, &output);
         if status.success() {
             return Ok(output);
         }
@@ -157,10 +158,94 @@ impl Tool {
         Err(Error::Failed {
             program,
             status: status.to_string(),
+            help: remedy(&format!("{text}\n{status}")),
             output: last_lines(text, 40),
             command: self.command_line(),
         })
     }
+
+    /// Starts the tool in a process group of its own, so that a Ctrl-C at the terminal reaches it through
+    /// us only, and so that it can be ended together with what it starts.
+    fn spawn(&self) -> Result<Child, Error> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).env_clear().envs(&self.env).current_dir(&self.cwd).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().map_err(|source| {
+            let program = self.program.display().to_string();
+            // A working folder that is gone gives the same error as a missing program.
+            match source.kind() {
+                io::ErrorKind::NotFound if self.cwd.is_dir() => Error::Missing { program },
+                _ => Error::Start { program, source },
+            }
+        })
+    }
+
+    fn log(&self, status: &ExitStatus, output: &Output) {
+        LOG.with_borrow_mut(|log| {
+            let Some(log) = log else { return };
+            log.push_str(&format!("$ {}\n{}{}", self.command_line(), output.stdout, output.stderr));
+            if !log.ends_with('\n') {
+                log.push('\n');
+            }
+            if !status.success() {
+                log.push_str(&format!("({status})\n"));
+            }
+        });
+    }
+}
+
+thread_local! {
+    static LOG: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` and gives back, with its result, the commands that it ran on this thread and what they
+/// printed.
+pub fn record<T>(work: impl FnOnce() -> T) -> (T, String) {
+    let outer = LOG.replace(Some(String::new()));
+    let result = work();
+    (result, LOG.replace(outer).unwrap_or_default())
+}
+
+/// How long a tool has to clean up after itself before it is killed.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Ends a child and everything in its process group.
+pub(crate) fn end_group(child: &mut Child) -> io::Result<()> {
+    // The group has the child's number (`spawn`), and lives at least until the child is waited for.
+    let group = Pid::from_child(child);
+    let _ = kill_process_group(group, Signal::TERM);
+    let mut waited = Duration::ZERO;
+    while child.try_wait()?.is_none() && waited < GRACE {
+        thread::sleep(Duration::from_millis(10));
+        waited += Duration::from_millis(10);
+    }
+    // What the child started may have outlived it.
+    let _ = kill_process_group(group, Signal::KILL);
+    child.wait().map(drop)
+}
+
+#[derive(Deserialize)]
+struct Remedies {
+    remedy: Vec<Remedy>,
+}
+
+#[derive(Deserialize)]
+struct Remedy {
+    pattern: String,
+    help: String,
+}
+
+/// What to do about a failure that printed `text`, as a further line of an error message; empty when
+/// nobody knows.
+pub fn remedy(text: &str) -> String {
+    let remedies: Remedies =
+        toml::from_str(include_str!("../data/remedies.toml")).expect("checked by a test");
+    let fits = |remedy: &Remedy| Regex::new(&remedy.pattern).is_ok_and(|pattern| pattern.is_match(text));
+    remedies
+        .remedy
+        .into_iter()
+        .find(fits)
+        .map_or_else(String::new, |remedy| format!("\n  help: {}", remedy.help))
 }
 
 fn drain<R: Read + Send + 'static>(pipe: Option<R>) -> thread::JoinHandle<String> {
@@ -177,11 +262,85 @@ fn drain<R: Read + Send + 'static>(pipe: Option<R>) -> thread::JoinHandle<String
 /// The last `n` lines of `text`, indented for an error message.
 pub fn last_lines(text: &str, n: usize) -> String {
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(n)..].iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
+    lines[lines.len().saturating_sub(n)..]
+        .iter()
+        .map(|line| format!("  | {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Quotes a word for a POSIX shell when it needs it.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn shell(script: &str) -> Tool {
+        Tool::new("sh", Path::new("/")).args(["-c", script])
+    }
+
+    #[test]
+    fn every_remedy_is_well_formed_and_known_failures_have_one() {
+        let remedies: Remedies = toml::from_str(include_str!("../data/remedies.toml")).unwrap();
+        for remedy in remedies.remedy {
+            Regex::new(&remedy.pattern).unwrap();
+        }
+        let error = shell("echo 'as: x.o: No space left on device' >&2; exit 1").run(&Cancel::default());
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("exit status: 1") && text.contains("cargo xtask clean"), "{text}");
+        assert_eq!(remedy("all is well"), "");
+    }
+
+    #[test]
+    fn nothing_of_the_environment_is_inherited_but_path() {
+        let output = shell("env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= | cut -d= -f1 | sort")
+            .run(&Cancel::default());
+        assert_eq!(output.unwrap().stdout, "LC_ALL\nPATH\nSOURCE_DATE_EPOCH\nTZ\n");
+    }
+
+    #[test]
+    fn cancelling_ends_the_tool_and_what_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("mark");
+        let cancel = Cancel::default();
+        let tool = shell(&format!("trap '' TERM; (sleep 2; touch {}) & echo $! ; wait", mark.display()));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(100));
+                cancel.request();
+            });
+            let start = Instant::now();
+            assert!(matches!(tool.run(&cancel), Err(Error::Cancelled { .. })));
+            assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+        });
+        thread::sleep(Duration::from_millis(2100));
+        assert!(!mark.exists(), "the child's child lives on");
+    }
+
+    #[test]
+    fn commands_are_recorded_with_what_they_printed() {
+        let (result, log) = record(|| {
+            shell("echo one").run(&Cancel::default())?;
+            shell("echo two >&2; exit 3").run(&Cancel::default())
+        });
+        assert!(result.is_err());
+        assert_eq!(log, "$ sh -c 'echo one'\none\n$ sh -c 'echo two >&2; exit 3'\ntwo\n(exit status: 3)\n");
+    }
+
+    #[test]
+    fn a_missing_program_and_a_missing_folder_are_told_apart() {
+        let missing = Tool::new("no-such-program", Path::new("/")).run(&Cancel::default());
+        assert!(matches!(missing, Err(Error::Missing { .. })));
+        let nowhere = Tool::new("sh", Path::new("/no/such/folder")).run(&Cancel::default());
+        assert!(matches!(nowhere, Err(Error::Start { .. })));
+    }
 }

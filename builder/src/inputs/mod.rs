@@ -1,0 +1,4 @@
+//! What a build depends on: source trees, tools of the host, and what the registry supplies.
+
+pub mod tools;
+pub mod tree;

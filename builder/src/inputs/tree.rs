@@ -1,0 +1,266 @@
+//! The digest of a source tree or of a set of files: sorted relative paths, contents, executable bits,
+//! symbolic links. Neither owner, nor times, nor the place of the tree count.
+
+use crate::{Context, Digest, files, index::Index};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// A tree or file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder failed.
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    /// Neither a file, nor a folder, nor a symbolic link.
+    #[error("{0}: a socket, pipe or device cannot be part of a source tree\n  help: move it elsewhere")]
+    Special(PathBuf),
+}
+
+crate::exit_code!(Error, Failed);
+
+/// The digest of everything below `root`, but build results, version control and editors' files.
+///
+/// Files that did not change since the last call are not read again.
+pub fn digest(ctx: &Context<'_>, root: &Path) -> Result<Digest, Error> {
+    let mut walk = Walk::new(ctx, root, "tree");
+    walk.folder(Path::new(""))?;
+    let seen = std::mem::take(&mut walk.seen);
+    walk.index.retain(|path| seen.contains(path));
+    Ok(walk.finish())
+}
+
+/// The digest of these files or folders, given relative to `root`, by name and content. A file that is
+/// missing counts as missing.
+pub fn digest_of(ctx: &Context<'_>, root: &Path, paths: &[PathBuf]) -> Result<Digest, Error> {
+    let mut walk = Walk::new(ctx, root, "files");
+    for path in paths.iter().collect::<BTreeSet<_>>() {
+        walk.any(path)?;
+    }
+    Ok(walk.finish())
+}
+
+/// The digest of one file's content; none when there is no such file.
+pub fn digest_of_file(ctx: &Context<'_>, path: &Path) -> Result<Option<Digest>, Error> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if absent(&error) => return Ok(None),
+        Err(error) => return Err(files::Error::at("read", path)(error).into()),
+    };
+    let mut index = Index::open(index_file(ctx, path.parent().unwrap_or(path), "files"));
+    let digest = index.digest(path, &metadata).map_err(files::Error::at("read", path))?;
+    // The index only saves time: a folder that cannot be written shows up where it matters.
+    let _ = index.save();
+    Ok(Some(digest))
+}
+
+fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn index_file(ctx: &Context<'_>, root: &Path, kind: &str) -> PathBuf {
+    let name = Digest::of(root.as_os_str().as_bytes()).short(16);
+    ctx.project.cache().join("index").join(format!("{name}.{kind}"))
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    index: Index,
+    seen: BTreeSet<PathBuf>,
+    hasher: Sha256,
+}
+
+impl<'a> Walk<'a> {
+    fn new(ctx: &Context<'_>, root: &'a Path, kind: &str) -> Self {
+        let index = Index::open(index_file(ctx, root, kind));
+        Self { root, index, seen: BTreeSet::new(), hasher: Sha256::new() }
+    }
+
+    fn folder(&mut self, relative: &Path) -> Result<(), Error> {
+        let here = self.root.join(relative);
+        for entry in files::sorted_entries(&here)? {
+            let name = entry.file_name();
+            let metadata = entry.metadata().map_err(files::Error::at("read", &entry.path()))?;
+            if !ignored(&name, &entry.path(), &metadata) {
+                self.entry(&relative.join(name), &metadata)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn any(&mut self, relative: &Path) -> Result<(), Error> {
+        let path = self.root.join(relative);
+        match fs::metadata(&path) {
+            Ok(metadata) => self.entry(relative, &metadata),
+            Err(error) if absent(&error) => {
+                self.record(b"missing", relative, &[]);
+                Ok(())
+            }
+            Err(error) => Err(files::Error::at("read", &path)(error).into()),
+        }
+    }
+
+    fn entry(&mut self, relative: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+        let path = self.root.join(relative);
+        if metadata.is_dir() {
+            return self.folder(relative);
+        }
+        if metadata.is_symlink() {
+            self.link(relative, &path)?;
+        } else if metadata.is_file() {
+            let digest = self.index.digest(&path, metadata).map_err(files::Error::at("read", &path))?;
+            let kind: &[u8] = if metadata.permissions().mode() & 0o111 == 0 { b"file" } else { b"program" };
+            self.record(kind, relative, digest.bytes());
+            self.seen.insert(path);
+        } else {
+            return Err(Error::Special(path));
+        }
+        Ok(())
+    }
+
+    /// A link counts by where it points and, because tools follow it, by what lies there.
+    fn link(&mut self, relative: &Path, path: &Path) -> Result<(), Error> {
+        let target = fs::read_link(path).map_err(files::Error::at("read", path))?;
+        self.record(b"link", relative, target.as_os_str().as_bytes());
+        match (fs::metadata(path), fs::canonicalize(path), fs::canonicalize(self.root)) {
+            (Ok(metadata), Ok(real), Ok(root)) if metadata.is_dir() => {
+                if real.starts_with(&root) || root.starts_with(&real) || !self.seen.insert(real) {
+                    return Ok(());
+                }
+                self.folder(relative)
+            }
+            (Ok(metadata), ..) => self.entry(relative, &metadata),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every field has its length before it, so that no two trees give the same bytes.
+    fn record(&mut self, kind: &[u8], relative: &Path, content: &[u8]) {
+        for field in [kind, relative.as_os_str().as_bytes(), content] {
+            self.hasher.update((field.len() as u64).to_le_bytes());
+            self.hasher.update(field);
+        }
+    }
+
+    fn finish(self) -> Digest {
+        // The index only saves time: a folder that cannot be written shows up where it matters.
+        let _ = self.index.save();
+        Digest::from_bytes(self.hasher.finalize().into())
+    }
+}
+
+/// Whether an entry is a build result, version control, or an editor's own file.
+fn ignored(name: &OsStr, path: &Path, metadata: &fs::Metadata) -> bool {
+    let name = name.as_bytes();
+    if metadata.is_dir() {
+        // Cargo marks its folders; a source folder may well be called `target`.
+        return name == b".git" || (name == b"target" && path.join("CACHEDIR.TAG").exists());
+    }
+    let swap = [&b".swp"[..], b".swo", b".swx"].iter().any(|end| name.ends_with(end));
+    name == b".git"
+        || name == b".DS_Store"
+        || name == b"4913" // vim asks with this name whether it may write
+        || name.ends_with(b"~")
+        || name.starts_with(b".#")
+        || (name.starts_with(b"#") && name.ends_with(b"#"))
+        || (name.starts_with(b".") && swap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Project, context::Silent};
+    use std::os::unix::fs::symlink;
+
+    struct Place {
+        _dir: tempfile::TempDir,
+        project: Project,
+        tree: PathBuf,
+    }
+
+    fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("src/target")).unwrap();
+        for (path, content) in [("Cargo.toml", "a"), ("src/main.rs", "b"), ("src/target/mod.rs", "c")] {
+            fs::write(tree.join(path), content).unwrap();
+        }
+        let project = Project { root: dir.path().to_owned(), out: dir.path().join("out") };
+        Place { _dir: dir, project, tree }
+    }
+
+    impl Place {
+        fn digest(&self) -> Digest {
+            digest(&Context::new(&self.project, &Silent), &self.tree).unwrap()
+        }
+    }
+
+    #[test]
+    fn every_kind_of_change_changes_the_digest() {
+        let place = place();
+        let mut seen = vec![place.digest()];
+        assert_eq!(place.digest(), seen[0]);
+        let tree = &place.tree;
+        let edits: [&dyn Fn(); 8] = [
+            &|| fs::write(tree.join("src/main.rs"), "B").unwrap(),
+            &|| fs::write(tree.join("src/target/mod.rs"), "C").unwrap(),
+            &|| fs::write(tree.join("build.rs"), "").unwrap(),
+            &|| fs::rename(tree.join("build.rs"), tree.join("built.rs")).unwrap(),
+            &|| fs::set_permissions(tree.join("built.rs"), fs::Permissions::from_mode(0o755)).unwrap(),
+            &|| symlink("src/main.rs", tree.join("link")).unwrap(),
+            &|| fs::write(tree.parent().unwrap().join("outside"), "1").unwrap(),
+            &|| fs::remove_file(tree.join("built.rs")).unwrap(),
+        ];
+        for (number, edit) in edits.iter().enumerate() {
+            edit();
+            let digest = place.digest();
+            assert_eq!(seen.contains(&digest), number == 6, "edit {number}");
+            seen.push(digest);
+        }
+        symlink("../outside", tree.join("away")).unwrap();
+        let before = place.digest();
+        fs::write(tree.parent().unwrap().join("outside"), "2").unwrap();
+        assert_ne!(place.digest(), before, "a link counts by what lies there");
+    }
+
+    #[test]
+    fn build_results_and_editors_files_do_not_count() {
+        let place = place();
+        let before = place.digest();
+        fs::create_dir_all(place.tree.join("target/debug")).unwrap();
+        fs::create_dir_all(place.tree.join(".git")).unwrap();
+        for name in
+            ["target/CACHEDIR.TAG", "target/debug/x", ".git/HEAD", "src/.main.rs.swp", "src/main.rs~", "4913"]
+        {
+            fs::write(place.tree.join(name), "x").unwrap();
+        }
+        assert_eq!(place.digest(), before);
+    }
+
+    #[test]
+    fn the_place_of_a_tree_does_not_count_but_the_names_in_it_do() {
+        let (one, two) = (place(), place());
+        assert_eq!(one.digest(), two.digest());
+        let ctx = Context::new(&one.project, &Silent);
+        let of = |names: &[&str]| {
+            let paths: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
+            digest_of(&ctx, &one.tree, &paths).unwrap()
+        };
+        assert_eq!(of(&["Cargo.toml", "src"]), of(&["src", "Cargo.toml", "src"]));
+        assert_ne!(of(&["Cargo.toml"]), of(&["Cargo.toml", "none"]));
+        assert_eq!(digest_of_file(&ctx, &one.tree.join("none")).unwrap(), None);
+    }
+
+    #[test]
+    fn links_in_a_circle_end() {
+        let place = place();
+        symlink("..", place.tree.join("src/up")).unwrap();
+        symlink("loop", place.tree.join("loop")).unwrap();
+        place.digest();
+    }
+}
