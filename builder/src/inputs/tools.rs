@@ -33,6 +33,7 @@ pub struct HostTool {
 }
 
 /// How to ask a tool which one it is.
+#[derive(Clone, Copy)]
 struct Question {
     name: &'static str,
     /// The program of the table of needs whose package has it.
@@ -86,10 +87,8 @@ crate::exit_code!(Error, |error| match error {
 });
 
 fn question(name: &str) -> Question {
-    let known = QUESTIONS.iter().find(|question| question.name == name);
-    let (name, provider, version, parts) =
-        known.map_or(("", "", "--version", &[][..]), |q| (q.name, q.provider, q.version, q.parts));
-    Question { name, provider, version, parts }
+    const OTHER: Question = Question { name: "", provider: "", version: "--version", parts: &[] };
+    QUESTIONS.iter().find(|question| question.name == name).copied().unwrap_or(OTHER)
 }
 
 fn install(name: &str) -> String {
