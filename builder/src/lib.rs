@@ -18,7 +18,9 @@ pub mod kernel_config;
 pub mod lock;
 pub mod project;
 pub mod list;
+pub mod qemu;
 pub mod recipe;
+pub mod smoke;
 pub mod suites;
 pub mod target;
 

@@ -1,0 +1,227 @@
+//! QEMU's command line: one function, for `run.sh`, `run`, `smoke` and the KVM probe alike.
+
+use super::{Accel, Binary, Launch};
+use crate::{
+    exec::quote,
+    kernel_config::KernelConfig,
+    recipe::{Machine, Recipe, Serial},
+};
+use serde::Serialize;
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+/// The virtual machine that a recipe asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Vm {
+    /// `-machine`
+    pub machine: Machine,
+    /// `-cpu`
+    pub cpu: String,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// The serial port that is the console.
+    pub serial: Serial,
+    /// The recipe's own arguments, as written.
+    pub extra_args: Vec<String>,
+}
+
+/// What QEMU connects the guest's console to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// QEMU's standard input and output, every byte as it is.
+    Plain,
+    /// The same with QEMU's own keys (Ctrl-A x ends QEMU): for a person at a terminal.
+    Keys,
+}
+
+/// One image and the machine it boots on.
+#[derive(Debug, Clone)]
+pub struct Boot {
+    /// The machine.
+    pub vm: Vm,
+    /// The image's folder. QEMU runs in it and is given names relative to it: QEMU takes an `-initrd`
+    /// path to end at the first space and splits it at commas, so a path would not do.
+    pub dir: PathBuf,
+}
+
+/// The kernel's file name in the image.
+const KERNEL: &str = "kernel";
+/// The root task's file name in the image.
+const ROOT_TASK: &str = "root-task";
+
+impl Vm {
+    /// The machine for `recipe` on `kernel`.
+    pub fn new(recipe: &Recipe, kernel: &KernelConfig) -> Self {
+        Self {
+            machine: recipe.qemu.machine,
+            cpu: recipe.qemu.cpu.clone().unwrap_or_else(|| kernel.qemu_cpu.clone()),
+            memory_mib: recipe.qemu.memory >> 20,
+            serial: recipe.devices.serial,
+            extra_args: recipe.qemu.extra_args.clone(),
+        }
+    }
+
+    /// All arguments but the accelerator, as options with their values.
+    ///
+    /// Nothing comes from QEMU's defaults or the user's QEMU configuration, so that the machine is the
+    /// same everywhere. A reset ends QEMU: a guest in a boot loop must not look alive.
+    fn options(&self, console: Console) -> Vec<Vec<String>> {
+        let machine = match self.machine {
+            Machine::Q35 => "q35",
+            Machine::Pc => "pc",
+        };
+        let serial = match console {
+            Console::Plain => "stdio",
+            Console::Keys => "mon:stdio",
+        };
+        let memory = format!("{}M", self.memory_mib);
+        let mut options = vec![
+            vec!["-nodefaults"],
+            vec!["-no-user-config"],
+            vec!["-machine", machine],
+            vec!["-cpu", &self.cpu],
+            vec!["-m", &memory],
+            vec!["-display", "none"],
+            vec!["-no-reboot"],
+        ];
+        // The n-th `-serial` is COM n.
+        if self.serial == Serial::Com2 {
+            options.push(vec!["-serial", "null"]);
+        }
+        options.extend([
+            vec!["-serial", serial],
+            vec!["-kernel", KERNEL],
+            vec!["-initrd", ROOT_TASK],
+            vec!["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
+        ]);
+        let mut options: Vec<Vec<String>> =
+            options.into_iter().map(|words| words.into_iter().map(str::to_owned).collect()).collect();
+        if !self.extra_args.is_empty() {
+            options.push(self.extra_args.clone());
+        }
+        options
+    }
+}
+
+impl Boot {
+    /// The image in folder `dir`, made from `recipe` and `kernel`.
+    pub fn new(recipe: &Recipe, kernel: &KernelConfig, dir: &Path) -> Self {
+        Self { vm: Vm::new(recipe, kernel), dir: dir.to_owned() }
+    }
+
+    /// The image's kernel.
+    pub fn kernel(&self) -> PathBuf {
+        self.dir.join(KERNEL)
+    }
+
+    /// The image's root task.
+    pub fn root_task(&self) -> PathBuf {
+        self.dir.join(ROOT_TASK)
+    }
+
+    /// A start of `qemu` with its console on standard input and output. `run_file` is what the guest
+    /// finds as `opt/selkie/run`: an anonymous file, so that nothing of it ever lies on a disk.
+    pub(crate) fn launch(&self, qemu: &Binary, accel: Accel, run_file: Option<OwnedFd>) -> Launch {
+        let mut args = vec!["-accel".to_owned(), accel.name().to_owned()];
+        args.extend(self.vm.options(Console::Plain).into_iter().flatten());
+        if let Some(file) = &run_file {
+            args.push("-fw_cfg".into());
+            args.push(format!("name=opt/selkie/run,file=/proc/self/fd/{}", file.as_raw_fd()));
+        }
+        Launch { program: qemu.path.clone(), args, cwd: self.dir.clone(), run_file }
+    }
+}
+
+/// `run.sh`: boots the image that it lies in, from any folder, with TCG unless told otherwise.
+pub fn run_script(name: &str, vm: &Vm) -> String {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        name: &'a str,
+        options: Vec<String>,
+    }
+    let options = vm
+        .options(Console::Keys)
+        .into_iter()
+        .map(|words| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))
+        .collect();
+    let mut handlebars = handlebars::Handlebars::new();
+    handlebars.set_strict_mode(true);
+    handlebars.register_escape_fn(handlebars::no_escape);
+    handlebars
+        .render_template(include_str!("../../../templates/qemu/run.sh.hbs"), &Data { name, options })
+        .expect("the template is part of this crate and a test renders it")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+    /// A small machine.
+    pub(crate) fn vm() -> Vm {
+        Vm {
+            machine: Machine::Q35,
+            cpu: "qemu64,+fsgsbase".into(),
+            memory_mib: 64,
+            serial: Serial::Com1,
+            extra_args: Vec::new(),
+        }
+    }
+
+    fn args(vm: Vm, run_file: Option<OwnedFd>) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("qemu"), "").unwrap();
+        let qemu = Binary::find(Some(&dir.path().join("qemu"))).unwrap();
+        Boot { vm, dir: dir.path().to_owned() }.launch(&qemu, Accel::Tcg, run_file).args.join(" ")
+    }
+
+    #[test]
+    fn the_command_line_is_exactly_this() {
+        assert_eq!(
+            args(vm(), None),
+            "-accel tcg -nodefaults -no-user-config -machine q35 -cpu qemu64,+fsgsbase -m 64M -display none \
+             -no-reboot -serial stdio -kernel kernel -initrd root-task \
+             -device isa-debug-exit,iobase=0xf4,iosize=0x04"
+        );
+    }
+
+    #[test]
+    fn the_second_port_comes_after_a_silent_first_one() {
+        let vm =
+            Vm { serial: Serial::Com2, extra_args: vec!["-device".into(), "virtio-rng-pci".into()], ..vm() };
+        let args = args(vm, None);
+        assert!(args.contains("-serial null -serial stdio"), "{args}");
+        assert!(args.ends_with("-device virtio-rng-pci"), "{args}");
+    }
+
+    #[test]
+    fn run_sh_works_from_anywhere_and_hands_arguments_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("an image, with \"odd\" name");
+        fs::create_dir(&image).unwrap();
+        let vm = Vm { extra_args: vec!["-name".into(), "it's $HOME".into()], ..vm() };
+        let script = image.join("run.sh");
+        fs::write(&script, run_script("hello", &vm)).unwrap();
+        let link = dir.path().join("link.sh");
+        std::os::unix::fs::symlink(&script, &link).unwrap();
+        let qemu = dir.path().join("qemu");
+        fs::write(&qemu, "#!/bin/sh\npwd\nfor word; do printf '<%s>' \"$word\"; done\n").unwrap();
+        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+        for path in [&script, &link] {
+            let run = |accel: Option<&str>| {
+                let mut command = Command::new("sh");
+                command.arg(path).args(["-S", "two words"]).current_dir("/").env("SELKIE_QEMU", &qemu);
+                accel.map(|accel| command.env("SELKIE_ACCEL", accel));
+                String::from_utf8(command.output().unwrap().stdout).unwrap()
+            };
+            let text = run(None);
+            assert!(text.starts_with(&format!("{}\n", image.display())), "{text}");
+            assert!(text.contains("<-accel><tcg><-nodefaults>"), "{text}");
+            assert!(text.contains("<-serial><mon:stdio><-kernel><kernel><-initrd><root-task>"), "{text}");
+            assert!(text.ends_with("<-name><it's $HOME><-S><two words>"), "{text}");
+            assert!(run(Some("kvm")).contains("<-accel><kvm>"));
+        }
+    }
+}

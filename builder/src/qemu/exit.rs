@@ -1,0 +1,77 @@
+//! What QEMU's exit code says about the guest.
+
+use serde::Serialize;
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
+/// How a guest, or the QEMU around it, ended.
+///
+/// The device `isa-debug-exit` makes QEMU exit with `(value << 1) | 1`. The runtime writes 0x10 + the
+/// function's status, so that no status looks like QEMU's own 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuestEnd {
+    /// The function ended with this status, 0 to 111.
+    Status(u8),
+    /// Exit code 0: the guest reset (a triple fault does) or switched off the machine.
+    Reset,
+    /// Exit code 1: QEMU failed by itself, or the guest wrote 0 to the exit port.
+    One,
+    /// The guest wrote a value to the exit port that the runtime never writes.
+    ForeignValue(u8),
+    /// An exit code that no guest can cause.
+    Failed(i32),
+    /// QEMU was killed by a signal.
+    Signal(i32),
+}
+
+/// What the runtime adds to a status before it writes it to the exit port.
+const STATUS_BASE: u8 = 0x10;
+
+impl From<ExitStatus> for GuestEnd {
+    fn from(status: ExitStatus) -> Self {
+        let Some(code) = status.code() else { return Self::Signal(status.signal().unwrap_or_default()) };
+        match u8::try_from(code) {
+            Ok(0) => Self::Reset,
+            Ok(1) => Self::One,
+            Ok(code) if code % 2 == 1 => match (code >> 1).checked_sub(STATUS_BASE) {
+                Some(status) => Self::Status(status),
+                None => Self::ForeignValue(code >> 1),
+            },
+            _ => Self::Failed(code),
+        }
+    }
+}
+
+/// A signal's name, for messages.
+pub(crate) fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        15 => "SIGTERM",
+        _ => return format!("signal {signal}"),
+    };
+    format!("{name} (signal {signal})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_has_one_meaning() {
+        let code = |code: i32| GuestEnd::from(ExitStatus::from_raw(code << 8));
+        assert_eq!(code(0), GuestEnd::Reset);
+        assert_eq!(code(1), GuestEnd::One);
+        assert_eq!(code(3), GuestEnd::ForeignValue(1));
+        assert_eq!(code(31), GuestEnd::ForeignValue(15));
+        assert_eq!(code(33), GuestEnd::Status(0));
+        assert_eq!(code(255), GuestEnd::Status(111));
+        assert_eq!(code(2), GuestEnd::Failed(2));
+        assert_eq!(code(254), GuestEnd::Failed(254));
+        assert_eq!(GuestEnd::from(ExitStatus::from_raw(9)), GuestEnd::Signal(9));
+    }
+}

@@ -1,0 +1,69 @@
+//! The `qemu` target's machine: its command line, its accelerator, its life and its end.
+
+mod accel;
+mod binary;
+mod command;
+mod exit;
+mod process;
+mod run_file;
+
+pub use accel::{Accel, AccelRequest, Accelerator, Host, PROBE_LIMIT, Probe, UnknownAccel, choose};
+pub use binary::{Binary, PROGRAM};
+pub use command::{Boot, Console, Vm, run_script};
+pub use exit::GuestEnd;
+pub(crate) use exit::signal_name;
+pub(crate) use process::{Ended, Flow, How, Launch, Peer, drive};
+pub(crate) use run_file::run_file;
+
+use std::{io, path::PathBuf};
+
+/// QEMU could not be found or started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no QEMU.
+    #[error("`{program}` was not found\n  help: `cargo xtask doctor` names the package that has it")]
+    Missing {
+        /// Its name or path.
+        program: String,
+    },
+    /// QEMU is there but does not start.
+    #[error("`{program}` could not be started: {source}")]
+    Start {
+        /// Its path.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Talking to QEMU failed.
+    #[error("the connection to `{program}` failed: {source}")]
+    Talk {
+        /// Its path.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the image is not there.
+    #[error("{path}: {source}\n  help: build the image again with `cargo xtask build-image`")]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A remembered answer about KVM cannot be read or written.
+    #[error("{path}: {source}\n  help: the cache is safe to delete: `cargo xtask clean --cache`")]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The user asked to stop while QEMU ran.
+    #[error("stopped by the user while QEMU ran")]
+    Cancelled,
+}
+
+crate::exit_code!(Error, |error| match error {
+    Error::Missing { .. } => crate::ExitCode::HostLacks,
+    _ => crate::ExitCode::Failed,
+});

@@ -1,0 +1,370 @@
+//! From what was observed to a verdict: a pure function, so that every case can be tested.
+
+use super::{
+    frame::{self, Frame},
+    pattern::Pattern,
+};
+use crate::qemu::{GuestEnd, How, signal_name};
+use serde::Serialize;
+use std::{fmt, time::Duration};
+
+/// What a smoke test found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Verdict {
+    /// Output, exit line and exit status are all as expected.
+    Pass,
+    /// Something is not.
+    Fail {
+        /// What kind of thing.
+        cause: Cause,
+        /// What exactly, for the user.
+        detail: String,
+    },
+    /// The test could not be made.
+    Skip {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why a smoke test failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// An expected text is missing.
+    WrongOutput,
+    /// A forbidden text was printed.
+    Forbidden,
+    /// No end within the time-out.
+    Timeout,
+    /// More output than a smoke test takes.
+    OutputTooLong,
+    /// The guest ended without its exit line.
+    EarlyExit,
+    /// The guest reset, crashed (a triple fault resets) or switched off without the exit port.
+    Reset,
+    /// The exit line and the exit port name different statuses.
+    ExitDisagrees,
+    /// Another status than the expected one.
+    WrongStatus,
+    /// An exit line that is not of this run.
+    ForgedExit,
+    /// Text after the exit line.
+    OutputAfterExit,
+    /// The guest wrote something to the exit port that the runtime never writes.
+    ForeignExit,
+    /// QEMU failed by itself.
+    QemuFailed,
+    /// QEMU was killed.
+    QemuKilled,
+    /// KVM failed to run the guest.
+    KvmFailed,
+    /// The image or the test could not be made.
+    NotMade,
+    /// The host lacks something, QEMU for instance.
+    HostLacks,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::WrongOutput => "wrong output",
+            Cause::Forbidden => "forbidden output",
+            Cause::Timeout => "time-out",
+            Cause::OutputTooLong => "too much output",
+            Cause::EarlyExit => "early exit",
+            Cause::Reset => "reset",
+            Cause::ExitDisagrees => "exit line and exit port disagree",
+            Cause::WrongStatus => "wrong status",
+            Cause::ForgedExit => "forged exit line",
+            Cause::OutputAfterExit => "output after the exit line",
+            Cause::ForeignExit => "foreign exit",
+            Cause::QemuFailed => "QEMU failed",
+            Cause::QemuKilled => "QEMU was killed",
+            Cause::KvmFailed => "KVM failed",
+            Cause::NotMade => "could not be made",
+            Cause::HostLacks => "host lacks something",
+        })
+    }
+}
+
+impl Verdict {
+    /// Whether it is a pass.
+    pub fn passed(&self) -> bool {
+        *self == Verdict::Pass
+    }
+
+    /// `PASS`, `FAIL` or `SKIP`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verdict::Pass => "PASS",
+            Verdict::Fail { .. } => "FAIL",
+            Verdict::Skip { .. } => "SKIP",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Pass => f.write_str("PASS"),
+            Verdict::Fail { cause, detail } => write!(f, "FAIL {cause}: {detail}"),
+            Verdict::Skip { reason } => write!(f, "SKIP {reason}"),
+        }
+    }
+}
+
+/// What a good run looks like.
+#[derive(Debug)]
+pub(crate) struct Expectation {
+    pub(crate) expect: Vec<Pattern>,
+    pub(crate) forbid: Vec<Pattern>,
+    pub(crate) status: u8,
+    pub(crate) timeout: Duration,
+    pub(crate) nonce: String,
+}
+
+/// What one run showed.
+#[derive(Debug)]
+pub(crate) struct Observed<'a> {
+    /// The console, with plain line ends.
+    pub(crate) text: &'a [u8],
+    /// The console had more to say than was taken, in bytes.
+    pub(crate) overflow: Option<usize>,
+    /// How the run ended.
+    pub(crate) how: &'a How,
+    /// What QEMU said on standard error.
+    pub(crate) stderr: &'a str,
+}
+
+/// A failure on the way to a verdict.
+type Step<T> = Result<T, Verdict>;
+
+fn fail<T>(cause: Cause, detail: impl Into<String>) -> Step<T> {
+    Err(Verdict::Fail { cause, detail: detail.into() })
+}
+
+/// The verdict, and the status that the guest ended with when both exit line and exit port name it.
+pub(crate) fn judge(expected: &Expectation, observed: &Observed<'_>) -> (Verdict, Option<u8>) {
+    let scene = Scene::new(expected, observed);
+    if let Err(verdict) = scene.forbidden() {
+        return (verdict, None);
+    }
+    let status = match scene.ended().and_then(|status| scene.exit_line(status)) {
+        Ok(status) => status,
+        Err(verdict) => return (verdict, None),
+    };
+    let verdict = scene.status(status).and_then(|()| scene.output());
+    (verdict.err().unwrap_or(Verdict::Pass), Some(status))
+}
+
+struct Scene<'a> {
+    expected: &'a Expectation,
+    observed: &'a Observed<'a>,
+    frames: Vec<Frame>,
+    /// The first exit line of this run.
+    frame: Option<Frame>,
+}
+
+impl<'a> Scene<'a> {
+    fn new(expected: &'a Expectation, observed: &'a Observed<'a>) -> Self {
+        let frames = frame::find(observed.text);
+        let frame = frames.iter().find(|frame| frame.nonce == expected.nonce).cloned();
+        Self { expected, observed, frames, frame }
+    }
+
+    /// The console up to the exit line.
+    fn before(&self) -> &'a [u8] {
+        &self.observed.text[..self.frame.as_ref().map_or(self.observed.text.len(), |frame| frame.span.start)]
+    }
+
+    /// The console after the exit line.
+    fn after(&self) -> &'a [u8] {
+        &self.observed.text[self.frame.as_ref().map_or(self.observed.text.len(), |frame| frame.span.end)..]
+    }
+
+    fn forbidden(&self) -> Step<()> {
+        for (place, text) in [("", self.before()), (" after the exit line", self.after())] {
+            for pattern in &self.expected.forbid {
+                if let Some(found) = pattern.regex.find(text) {
+                    let line = line_at(text, found.start());
+                    return fail(
+                        Cause::Forbidden,
+                        format!("{pattern} was printed{place}, in the line `{line}`"),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The status from the exit port, when the guest ended by it.
+    fn ended(&self) -> Step<u8> {
+        if let Some(limit) = self.observed.overflow {
+            return fail(
+                Cause::OutputTooLong,
+                format!("the console showed more than {} MiB; the guest was ended", limit >> 20),
+            );
+        }
+        match self.observed.how {
+            How::TimedOut | How::Stopped => fail(
+                Cause::Timeout,
+                format!("no end within {:?}; {}", self.expected.timeout, self.progress()),
+            ),
+            How::KvmFailed(line) => {
+                fail(Cause::KvmFailed, format!("{line}\n  help: `--accel tcg` does without KVM"))
+            }
+            How::Ended(end) => self.exit_code(*end),
+        }
+    }
+
+    fn exit_code(&self, end: GuestEnd) -> Step<u8> {
+        let line = if self.frame.is_some() { "after" } else { "without" };
+        let said = own_words(self.observed.stderr);
+        match end {
+            GuestEnd::Status(status) => Ok(status),
+            GuestEnd::Reset => fail(
+                Cause::Reset,
+                format!(
+                    "the machine was reset (a triple fault does that, or a reboot) or switched off, {line} an exit \
+                     line and without a status at the exit port; {}",
+                    self.progress()
+                ),
+            ),
+            GuestEnd::One if said.is_empty() => fail(
+                Cause::ForeignExit,
+                "QEMU ended with exit code 1 and no message: something in the guest wrote 0 to the exit port itself",
+            ),
+            GuestEnd::One => fail(Cause::QemuFailed, format!("exit code 1: {said}")),
+            GuestEnd::ForeignValue(value) => fail(
+                Cause::ForeignExit,
+                format!(
+                    "something in the guest wrote {value} to the exit port itself; no status looks like that"
+                ),
+            ),
+            GuestEnd::Failed(code) => fail(Cause::QemuFailed, format!("exit code {code}: {said}")),
+            GuestEnd::Signal(signal) => {
+                let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+                fail(Cause::QemuKilled, format!("by {}{said}; {}", signal_name(signal), self.progress()))
+            }
+        }
+    }
+
+    /// Whether the exit line of this run is there, alone, last and of one mind with the exit port.
+    fn exit_line(&self, port: u8) -> Step<u8> {
+        if let Some(forged) = self.frames.iter().find(|frame| frame.nonce != self.expected.nonce) {
+            return fail(
+                Cause::ForgedExit,
+                format!(
+                    "an exit line names the nonce `{}`, this run has `{}`",
+                    forged.nonce, self.expected.nonce
+                ),
+            );
+        }
+        let Some(frame) = &self.frame else {
+            let broken =
+                self.observed.text.windows(frame::BEGINNING.len()).any(|text| text == frame::BEGINNING);
+            let line = if broken {
+                "its exit line is cut off or not alone on its line"
+            } else {
+                "without its exit line"
+            };
+            return fail(
+                Cause::EarlyExit,
+                format!("status {port} came to the exit port, but {line}; {}", self.progress()),
+            );
+        };
+        if !self.after().trim_ascii().is_empty() {
+            let line = self.after().trim_ascii();
+            return fail(Cause::OutputAfterExit, format!("`{}`", line_at(line, 0)));
+        }
+        if frame.status != Some(port) {
+            let line = frame.status.map_or("no valid status".into(), |status| format!("status {status}"));
+            return fail(
+                Cause::ExitDisagrees,
+                format!("{line} in the exit line, status {port} at the exit port"),
+            );
+        }
+        Ok(port)
+    }
+
+    fn status(&self, status: u8) -> Step<()> {
+        let wanted = self.expected.status;
+        if status == wanted {
+            return Ok(());
+        }
+        let meaning = match status {
+            101 => " (panic)",
+            102 => " (out of memory)",
+            103 => " (fault)",
+            _ => "",
+        };
+        fail(Cause::WrongStatus, format!("status {status}{meaning} instead of {wanted}; {}", self.progress()))
+    }
+
+    fn output(&self) -> Step<()> {
+        let Some((index, start)) = self.missing() else { return Ok(()) };
+        let pattern = &self.expected.expect[index];
+        let of = format!("expected text {} of {}", index + 1, self.expected.expect.len());
+        let text = self.before();
+        let hint = if pattern.find_end(text, 0).is_some() {
+            let last = &self.expected.expect[index - 1];
+            format!("it came only before {last}, and the order counts")
+        } else if let Some(line) = pattern.nearest(&text[start..]) {
+            format!("the nearest line is `{}`", line.escape_debug())
+        } else if text.trim_ascii().is_empty() {
+            "nothing was printed".into()
+        } else {
+            "nothing like it was printed".into()
+        };
+        fail(Cause::WrongOutput, format!("{pattern} is missing ({of}); {hint}"))
+    }
+
+    /// The first expected pattern that is missing, and where the one before it ended.
+    fn missing(&self) -> Option<(usize, usize)> {
+        let mut start = 0;
+        for (index, pattern) in self.expected.expect.iter().enumerate() {
+            match pattern.find_end(self.before(), start) {
+                Some(end) => start = end,
+                None => return Some((index, start)),
+            }
+        }
+        None
+    }
+
+    /// How far the guest had come.
+    fn progress(&self) -> String {
+        let total = self.expected.expect.len();
+        let texts = match self.missing() {
+            _ if self.observed.text.trim_ascii().is_empty() => {
+                return "nothing was printed (a kernel that lacks a CPU feature or memory stops silently)"
+                    .into();
+            }
+            None => "all expected texts were seen".to_owned(),
+            Some((seen, _)) => {
+                format!("{seen} of {total} expected texts were seen, not {}", self.expected.expect[seen])
+            }
+        };
+        let line = if self.frame.is_some() { "the exit line, too" } else { "no exit line" };
+        format!("{texts}; {line}")
+    }
+}
+
+/// What QEMU said that is not a warning, at most a few lines.
+fn own_words(stderr: &str) -> String {
+    let lines = stderr.lines().filter(|line| !line.contains(": warning: ") && !line.trim().is_empty());
+    lines.take(4).collect::<Vec<_>>().join("\n  | ")
+}
+
+/// The line of `text` around `position`, printable and not too long.
+fn line_at(text: &[u8], position: usize) -> String {
+    let start = text[..position].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let end = text[start..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| start + at);
+    String::from_utf8_lossy(&text[start..end])
+        .chars()
+        .take(200)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
+}

@@ -1,0 +1,64 @@
+//! Who sits at the console of a smoke test: writes everything down and types the recipe's input.
+
+use super::{frame, pattern::Pattern};
+use crate::qemu::{Flow, Peer};
+use std::{fs::File, io, io::Write, time::Duration};
+
+/// How much a smoke test takes from a console, in bytes. A guest that prints more is in a loop.
+pub(crate) const LIMIT: usize = 16 << 20;
+
+pub(crate) struct Watcher<'a> {
+    log: File,
+    /// What is still to be typed.
+    input: Option<&'a str>,
+    /// The text to wait for before it is typed.
+    cue: Option<&'a Pattern>,
+    taken: usize,
+    /// The console, with plain line ends.
+    pub(crate) text: Vec<u8>,
+    /// The guest printed more than [`LIMIT`].
+    pub(crate) overflow: bool,
+    /// From QEMU's start to the first byte.
+    pub(crate) first_output: Option<Duration>,
+    /// From QEMU's start to the end of the first line that is not blank.
+    pub(crate) first_line: Option<Duration>,
+    /// The log could not be written.
+    pub(crate) log_error: Option<io::Error>,
+}
+
+impl<'a> Watcher<'a> {
+    pub(crate) fn new(log: File, input: Option<&'a str>, cue: Option<&'a Pattern>) -> Self {
+        Self {
+            log,
+            input,
+            cue,
+            taken: 0,
+            text: Vec::new(),
+            overflow: false,
+            first_output: None,
+            first_line: None,
+            log_error: None,
+        }
+    }
+}
+
+impl Peer for Watcher<'_> {
+    fn output(&mut self, bytes: &[u8], at: Duration, input: &mut Vec<u8>) -> io::Result<Flow> {
+        let bytes = &bytes[..bytes.len().min(LIMIT + 1 - self.taken)];
+        self.taken += bytes.len();
+        if let Err(error) = self.log.write_all(bytes) {
+            self.log_error = Some(error);
+            return Ok(Flow::Stop);
+        }
+        frame::append(&mut self.text, bytes);
+        self.first_output.get_or_insert(at);
+        if self.first_line.is_none() && self.text.trim_ascii_start().contains(&b'\n') {
+            self.first_line = Some(at);
+        }
+        if self.input.is_some() && self.cue.is_none_or(|cue| cue.regex.is_match(&self.text)) {
+            input.extend_from_slice(self.input.take().unwrap_or_default().as_bytes());
+        }
+        self.overflow = self.taken > LIMIT;
+        Ok(if self.overflow { Flow::Stop } else { Flow::Continue })
+    }
+}

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Plays QEMU for the tests of the smoke runner: the file `guest` in the image's folder, which QEMU runs
+# in, says what happens.
+for word; do
+    case $word in
+        name=opt/selkie/run,file=*) run=${word##*file=} ;;
+    esac
+done
+nonce=none
+if [ -n "${run:-}" ]; then
+    nonce=$(tr '\0' '\n' <"$run" | sed -n 's/^nonce=//p')
+fi
+# line TEXT...: what a serial console shows.
+line() { printf '%s\r\n' "$@"; }
+# frame STATUS [NONCE]: the exit line.
+frame() { printf '\r\n[selkie:exit status=%s nonce=%s]\r\n' "$1" "${2:-$nonce}"; }
+# leave STATUS: what the guest's write to the exit port does to QEMU.
+leave() { exit $((($1 + 16) * 2 + 1)); }
+accel=
+case "$*" in *'-accel kvm'*) accel=kvm ;; *'-accel tcg'*) accel=tcg ;; esac
+. ./guest
