@@ -55,9 +55,60 @@ pub(crate) fn command(color: clap::ColorChoice) -> clap::Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, path::Path};
 
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// The lines `cargo xtask …` in blocks of shell code, with comments cut off.
+    fn examples(text: &str) -> Vec<String> {
+        let mut shell = false;
+        let mut found = Vec::new();
+        for line in text.lines().map(str::trim) {
+            match line.strip_prefix("```") {
+                Some(info) => shell = info.starts_with("sh"),
+                None if shell && line.starts_with("cargo xtask") => {
+                    found.push(line.split(" #").next().unwrap_or(line).trim().to_owned());
+                }
+                None => {}
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_in_the_documentation_is_understood() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let mut seen = 0;
+        for page in docs
+            .chain([root.join("README.md")])
+            .filter(|page| page.extension().is_some_and(|ext| ext == "md"))
+        {
+            for example in examples(&fs::read_to_string(&page).unwrap()) {
+                let words = example.split_whitespace().skip(1);
+                let parsed = Cli::try_parse_from(words);
+                assert!(parsed.is_ok(), "{}: {example}\n{}", page.display(), parsed.unwrap_err());
+                seen += 1;
+            }
+        }
+        assert!(seen > 10, "only {seen} examples were found");
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_understood() {
+        let mut command = Cli::command();
+        let mut helps = vec![command.render_help().to_string()];
+        helps.extend(command.get_subcommands_mut().map(|verb| verb.render_long_help().to_string()));
+        for help in helps {
+            let (_, examples) = help.split_once("Examples:\n").expect("a verb without examples");
+            for line in examples.lines().map(str::trim).filter(|line| line.starts_with("cargo xtask")) {
+                let example = line.split("  ").next().unwrap();
+                let parsed = Cli::try_parse_from(example.split_whitespace().skip(1));
+                assert!(parsed.is_ok(), "{example}\n{}", parsed.unwrap_err());
+            }
+        }
     }
 }
