@@ -4,6 +4,7 @@
 //! [`recipe::RawRecipe`] → [`recipe::Recipe`] → [`plan::Plan`] → [`image::Image`] → [`smoke::RunReport`].
 //! Nothing after the plan reads the clock, the environment, the current directory or a folder's order.
 
+pub mod bench;
 pub mod cache;
 pub mod clean;
 pub mod context;

@@ -3,6 +3,10 @@
 use crate::{cli::Global, output::Terminal, progress};
 use anyhow::Context as _;
 use builder::{Context, Project, context::Cancel};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -21,7 +25,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Reads the global options and begins to listen for SIGINT and SIGTERM.
+    /// Reads the global options and begins to listen for SIGINT, SIGTERM and SIGHUP.
     pub(crate) fn new(global: &Global, terminal: Terminal) -> anyhow::Result<Self> {
         let mut project = Project::here();
         if let Some(out) = &global.out {
@@ -29,12 +33,12 @@ impl App {
         }
         let cancel = Cancel::default();
         let signal = Arc::new(AtomicUsize::new(0));
-        for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        for number in [SIGINT, SIGTERM, SIGHUP] {
             let code = usize::try_from(number)?;
             // In this order: the second signal finds the flag set and ends the process at once.
-            signal_hook::flag::register_conditional_shutdown(number, 128 + number, cancel.0.clone())?;
-            signal_hook::flag::register_usize(number, signal.clone(), code)?;
-            signal_hook::flag::register(number, cancel.0.clone())?;
+            flag::register_conditional_shutdown(number, 128 + number, cancel.0.clone())?;
+            flag::register_usize(number, signal.clone(), code)?;
+            flag::register(number, cancel.0.clone())?;
         }
         let progress = progress::Reporter::new(&terminal);
         Ok(Self { project, terminal, cancel, progress, signal })
@@ -42,9 +46,7 @@ impl App {
 
     /// What `builder` is handed.
     pub(crate) fn context(&self) -> Context<'_> {
-        let mut context = Context::new(&self.project, &self.progress);
-        context.cancel = self.cancel.clone();
-        context
+        Context::with_cancel(&self.project, &self.progress, self.cancel.clone())
     }
 
     /// Clears what is drawn of the progress.
@@ -52,7 +54,7 @@ impl App {
         self.progress.clear();
     }
 
-    /// 130 after SIGINT, 143 after SIGTERM: what a shell expects of a process that a signal ended.
+    /// 130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP: what a shell expects of a process that a signal ended.
     pub(crate) fn signal_code(&self) -> Option<u8> {
         match self.signal.load(Ordering::Relaxed) {
             0 => None,
