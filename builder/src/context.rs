@@ -21,6 +21,10 @@ pub trait Progress: Send + Sync {
     fn end(&self, step: &str, note: &str);
     /// A remark that a user should see once, for instance why TCG was chosen.
     fn note(&self, text: &str);
+    /// What a guest has just printed on its console, as it came.
+    fn console(&self, bytes: &[u8]) {
+        let _ = bytes;
+    }
 }
 
 /// Tells nobody.

@@ -5,7 +5,11 @@ use builder::context::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    io::{self, Write},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -17,12 +21,23 @@ pub(crate) struct Reporter {
     terminal: Terminal,
     drawing: MultiProgress,
     running: Mutex<BTreeMap<String, (ProgressBar, Instant)>>,
+    show_console: AtomicBool,
 }
 
 impl Reporter {
     /// A reporter that draws where `terminal` allows it.
     pub(crate) fn new(terminal: &Terminal) -> Self {
-        Self { terminal: terminal.clone(), drawing: MultiProgress::new(), running: Mutex::default() }
+        Self {
+            terminal: terminal.clone(),
+            drawing: MultiProgress::new(),
+            running: Mutex::default(),
+            show_console: AtomicBool::new(false),
+        }
+    }
+
+    /// Shows consoles of guests from now on.
+    pub(crate) fn show_console(&self) {
+        self.show_console.store(true, Ordering::Relaxed);
     }
 
     /// Removes what is drawn.
@@ -72,5 +87,12 @@ impl Progress for Reporter {
 
     fn note(&self, text: &str) {
         self.line(text);
+    }
+
+    fn console(&self, bytes: &[u8]) {
+        if self.show_console.load(Ordering::Relaxed) {
+            // Nobody is left to tell when stderr is gone.
+            let _ = self.drawing.suspend(|| io::stderr().lock().write_all(bytes));
+        }
     }
 }

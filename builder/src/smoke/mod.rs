@@ -121,7 +121,7 @@ impl Test<'_> {
     ) -> Result<RunReport> {
         let log = self.boot.dir.join(LOG);
         let file = std::fs::File::create(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
-        let mut watcher = Watcher::new(file, self.spec.input.as_deref(), expected.expect.first());
+        let mut watcher = Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first());
         let run_file = qemu::run_file(&override_with(&expected.nonce)).map_err(Error::Nonce)?;
         let launch = self.boot.launch(qemu, accelerator.accel, Some(run_file));
         let ended = qemu::drive(launch, Some(expected.timeout), &ctx.cancel, &mut watcher)?;

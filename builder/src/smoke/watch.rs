@@ -1,7 +1,10 @@
 //! Who sits at the console of a smoke test: writes everything down and types the recipe's input.
 
 use super::{frame, pattern::Pattern};
-use crate::qemu::{Flow, Peer};
+use crate::{
+    context::Progress,
+    qemu::{Flow, Peer},
+};
 use std::{fs::File, io, io::Write, time::Duration};
 
 /// How much a smoke test takes from a console, in bytes. A guest that prints more is in a loop.
@@ -9,6 +12,8 @@ pub(crate) const LIMIT: usize = 16 << 20;
 
 pub(crate) struct Watcher<'a> {
     log: File,
+    /// Who else is shown the console.
+    show: &'a dyn Progress,
     /// What is still to be typed.
     input: Option<&'a str>,
     /// The text to wait for before it is typed.
@@ -27,9 +32,15 @@ pub(crate) struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    pub(crate) fn new(log: File, input: Option<&'a str>, cue: Option<&'a Pattern>) -> Self {
+    pub(crate) fn new(
+        log: File,
+        show: &'a dyn Progress,
+        input: Option<&'a str>,
+        cue: Option<&'a Pattern>,
+    ) -> Self {
         Self {
             log,
+            show,
             input,
             cue,
             taken: 0,
@@ -50,6 +61,7 @@ impl Peer for Watcher<'_> {
             self.log_error = Some(error);
             return Ok(Flow::Stop);
         }
+        self.show.console(bytes);
         frame::append(&mut self.text, bytes);
         self.first_output.get_or_insert(at);
         if self.first_line.is_none() && self.text.trim_ascii_start().contains(&b'\n') {
