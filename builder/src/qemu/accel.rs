@@ -254,3 +254,6 @@ impl Peer for Watch<'_> {
         Ok(if self.seen || self.text.len() > WATCH_LIMIT { Flow::Stop } else { Flow::Continue })
     }
 }
+
+#[cfg(test)]
+mod tests;

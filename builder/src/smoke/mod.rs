@@ -160,4 +160,4 @@ fn override_with(nonce: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
