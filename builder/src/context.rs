@@ -1,16 +1,9 @@
 //! What every step of a build is handed: where things lie, whom to tell, and whether to stop.
 
 use crate::{Project, cache::Cache};
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    flag,
-};
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 /// Receives what happens during long work. `xtask` draws it; tests record it.
@@ -42,9 +35,6 @@ impl Progress for Silent {
 pub struct Cancel(pub Arc<AtomicBool>);
 
 impl Cancel {
-    /// What the process exits with after the user stopped it (128 + SIGINT, as a shell has it).
-    pub const EXIT_CODE: u8 = 130;
-
     /// Whether the user has asked to stop.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -53,17 +43,6 @@ impl Cancel {
     /// Asks long work to stop.
     pub fn request(&self) {
         self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// One that SIGINT, SIGTERM and SIGHUP set. A second such signal ends the process at once.
-    pub fn on_signals() -> io::Result<Self> {
-        let cancel = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // In this order: the first signal finds the flag not yet set.
-            flag::register_conditional_shutdown(signal, Self::EXIT_CODE.into(), cancel.0.clone())?;
-            flag::register(signal, cancel.0.clone())?;
-        }
-        Ok(cancel)
     }
 }
 

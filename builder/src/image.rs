@@ -1,0 +1,270 @@
+//! An image: what `build-image` produces for one recipe and one target, and the manifest that lies in it.
+
+use crate::{Digest, Target, exec, files, kernel_config::OptionValue};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// The file names in an image's folder.
+pub mod name {
+    /// The kernel, as the target's loader takes it.
+    pub const KERNEL: &str = "kernel";
+    /// The root task, stripped.
+    pub const ROOT_TASK: &str = "root-task";
+    /// Boots the image.
+    pub const RUN: &str = "run.sh";
+    /// The recipe with every default written out.
+    pub const RECIPE: &str = "recipe.toml";
+    /// What the image is made of: a [`super::Manifest`].
+    pub const MANIFEST: &str = "manifest.json";
+    /// The commands that built the image and what they printed.
+    pub const LOG: &str = "build.log";
+}
+
+/// A built image.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Image {
+    /// The recipe's name.
+    pub name: String,
+    /// What it runs on.
+    pub target: Target,
+    /// The folder that it lies in.
+    pub dir: PathBuf,
+    /// Its files, the manifest last; the log is none of them.
+    pub members: Vec<Member>,
+    /// Whether anything was built; false when the image was there and nothing had changed.
+    pub fresh: bool,
+}
+
+impl Image {
+    /// The file of the member with this name.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The log of the build.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join(name::LOG)
+    }
+
+    /// The member that plays `role`.
+    pub fn member(&self, role: Role) -> Option<&Member> {
+        self.members.iter().find(|member| member.role == role)
+    }
+}
+
+/// One file of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Member {
+    /// Its file name.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// Bytes.
+    pub size: u64,
+    /// The digest of its content.
+    pub sha256: Digest,
+}
+
+impl Member {
+    /// The member `name` in `dir`, read.
+    pub fn read(dir: &Path, name: &str, role: Role) -> Result<Self, files::Error> {
+        let content = files::read(&dir.join(name))?;
+        Ok(Self { name: name.to_owned(), role, size: content.len() as u64, sha256: Digest::of(content) })
+    }
+}
+
+/// What a file of an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The seL4 kernel.
+    Kernel,
+    /// The function with its runtime.
+    RootTask,
+    /// Starts the image.
+    Script,
+    /// The expanded recipe.
+    Recipe,
+    /// The manifest.
+    Manifest,
+}
+
+/// How a kernel's options and source relate to a configuration that was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verified {
+    /// Not a verified configuration.
+    None,
+}
+
+/// What an image is made of: `manifest.json`. The same inputs give the same bytes, wherever and whenever
+/// it is built.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Manifest {
+    /// The version of this format: 1.
+    pub format: u32,
+    /// The recipe's name.
+    pub name: String,
+    /// The function's version.
+    pub version: String,
+    /// What the image runs on.
+    pub target: Target,
+    /// The time that the image carries, in seconds since 1970.
+    pub epoch: u64,
+    /// The digest of everything that the image depends on.
+    pub key: Digest,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The function with its runtime.
+    pub root_task: RootTask,
+    /// The recipe, checked, with its defaults.
+    pub recipe: serde_json::Value,
+    /// The tools that made the image, by name.
+    pub tools: BTreeMap<String, ToolIdentity>,
+    /// The files of the image, but the manifest and the log.
+    pub members: Vec<Member>,
+}
+
+/// The kernel of an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Kernel {
+    /// The kernel config's name.
+    pub config: String,
+    /// The seL4 release.
+    pub version: String,
+    /// The digest of its source tree.
+    pub source: Digest,
+    /// The options that are on, or have a value.
+    pub options: BTreeMap<String, OptionValue>,
+    /// The headers that stand in for headers of the tree, with the reasons.
+    pub overlays: BTreeMap<String, String>,
+    /// Whether this is a verified configuration.
+    pub verified: Verified,
+    /// The digest of its user interface: numbers, labels, object types, layouts.
+    pub interface: Digest,
+}
+
+/// The root task of an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RootTask {
+    /// The digest of its file.
+    pub sha256: Digest,
+    /// What its exit line repeats, 16 hexadecimal digits.
+    pub nonce: String,
+}
+
+/// Which tool it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ToolIdentity {
+    /// What it says of itself.
+    pub version: String,
+    /// The digest of the program and of the programs it runs.
+    pub digest: Digest,
+}
+
+/// An image could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no image.
+    #[error(
+        "{dir}: there is no image here\n  help: `cargo xtask build-image {}` makes it",
+        exec::quote(name)
+    )]
+    Absent {
+        /// Where it should be.
+        dir: PathBuf,
+        /// The recipe's name.
+        name: String,
+    },
+    /// The manifest is not one.
+    #[error("{path}: this is not the manifest of an image: {source}\n  help: build the image anew")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A file failed.
+    #[error(transparent)]
+    Files(#[from] files::Error),
+}
+
+crate::exit_code!(Error, |error| match error {
+    Error::Files(error) => error.exit_code(),
+    Error::Absent { .. } | Error::Manifest { .. } => crate::ExitCode::Failed,
+});
+
+impl Manifest {
+    /// The manifest in an image's folder.
+    pub fn read(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(name::MANIFEST);
+        if !path.exists() {
+            let recipe = dir.parent().and_then(Path::file_name).unwrap_or_default();
+            return Err(Error::Absent { dir: dir.to_owned(), name: recipe.to_string_lossy().into_owned() });
+        }
+        serde_json::from_slice(&files::read(&path)?).map_err(|source| Error::Manifest { path, source })
+    }
+
+    /// Its text: JSON with sorted keys, two spaces per level, and a line's end.
+    pub fn text(&self) -> String {
+        // Through `Value`, whose maps are sorted, so that the bytes do not follow the order of fields.
+        let text = serde_json::to_value(self).and_then(|value| serde_json::to_string_pretty(&value));
+        text.unwrap_or_default() + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let digest = Digest::of("x");
+        Manifest {
+            format: 1,
+            name: "hello".into(),
+            version: "0.1.0".into(),
+            target: Target::Qemu,
+            epoch: 0,
+            key: digest,
+            kernel: Kernel {
+                config: "x86_64-release".into(),
+                version: "5.0.0".into(),
+                source: digest,
+                options: [("FASTPATH".to_owned(), OptionValue::Flag(true))].into(),
+                overlays: BTreeMap::new(),
+                verified: Verified::None,
+                interface: digest,
+            },
+            root_task: RootTask { sha256: digest, nonce: "0".repeat(16) },
+            recipe: serde_json::json!({ "b": 1, "a": 2 }),
+            tools: BTreeMap::new(),
+            members: vec![Member { name: "kernel".into(), role: Role::Kernel, size: 1, sha256: digest }],
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_read_back_and_its_keys_are_sorted() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = manifest().text();
+        files::write(&dir.path().join(name::MANIFEST), &text).unwrap();
+        assert_eq!(Manifest::read(dir.path()).unwrap(), manifest());
+        let keys: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("  \"")).collect();
+        assert!(keys.is_sorted(), "{keys:?}");
+        assert!(text.find("\"a\": 2") < text.find("\"b\": 1"));
+    }
+
+    #[test]
+    fn a_folder_without_image_names_the_command_that_makes_it() {
+        let text = Manifest::read(Path::new("/none/hello/qemu")).unwrap_err().to_string();
+        assert!(text.contains("`cargo xtask build-image hello`"), "{text}");
+    }
+}
