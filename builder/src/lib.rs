@@ -5,6 +5,7 @@
 //! Nothing after the plan reads the clock, the environment, the current directory or a folder's order.
 
 pub mod bench;
+pub mod bindings;
 pub mod cache;
 pub mod clean;
 pub mod context;

@@ -1,0 +1,201 @@
+//! Bindings for the user interface of one kernel configuration.
+//!
+//! Numbers of system calls, labels and object types shift with a kernel's options, so bindings belong
+//! to a configuration of a tree, never to a release alone. The line of data: the tree's XML ([`xml`])
+//! and what only its C headers say, stated as data ([`era`]), become with the options an
+//! [`Interface`] ([`resolve`]); from it come the Rust source ([`rust`]), `interface.json` and the
+//! interface digest; and a C probe ([`probe`]) holds every number against the tree's own headers.
+
+pub mod condition;
+pub mod era;
+pub mod interface;
+mod names;
+pub mod probe;
+pub mod resolve;
+pub mod rust;
+pub mod xml;
+
+pub use era::Era;
+pub use interface::Interface;
+
+use crate::{Context, Digest, cache, kernel_config::KernelConfig};
+use condition::Options;
+use resolve::RawApi;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What was generated.
+#[derive(Debug, Clone)]
+pub struct Bindings {
+    /// The folder that holds it.
+    pub dir: PathBuf,
+    /// The Rust source, what `selkie-sys` includes.
+    pub rust: PathBuf,
+    /// The [`Interface`] as JSON.
+    pub interface: PathBuf,
+    /// The identity of the interface; see [`Interface::digest`].
+    pub interface_digest: Digest,
+}
+
+/// The kernel that bindings are for.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel<'a> {
+    /// The source tree.
+    pub tree: &'a Path,
+    /// The tree's digest.
+    pub tree_digest: Digest,
+    /// Folders with libsel4's headers, the generated ones among them.
+    pub include_dirs: &'a [PathBuf],
+    /// The key of the step that generated headers.
+    pub build_key: Digest,
+}
+
+/// Bindings could not be generated.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The era's file.
+    #[error(transparent)]
+    Era(#[from] era::Error),
+    /// The era is for another release or architecture.
+    #[error(
+        "kernel config `{config}`: the era `{era}` is for seL4 {versions} on {era_arch}, the source is {version} on {arch}\n  help: set `era` to the one for this release, see kernel-configs/eras/"
+    )]
+    WrongEra {
+        /// The kernel config.
+        config: String,
+        /// The era.
+        era: String,
+        /// The releases that it is for.
+        versions: String,
+        /// The architecture that it is for.
+        era_arch: String,
+        /// The release of the source.
+        version: String,
+        /// The architecture of the kernel config.
+        arch: String,
+    },
+    /// The tree's XML.
+    #[error(transparent)]
+    Xml(#[from] xml::Error),
+    /// XML, era and options do not fit together.
+    #[error("kernel-configs/eras/{era}.toml: {source}")]
+    Resolve {
+        /// The era.
+        era: String,
+        /// Why.
+        source: Box<resolve::Error>,
+    },
+    /// The template.
+    #[error(transparent)]
+    Rust(#[from] rust::Error),
+    /// The interface disagrees with the tree's headers.
+    #[error("kernel-configs/eras/{era}.toml: {source}")]
+    Probe {
+        /// The era.
+        era: String,
+        /// Why.
+        source: Box<probe::Error>,
+    },
+    /// A file could not be written or read back.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+}
+
+crate::exit_code!(Error, |error| match &error {
+    Error::WrongEra { .. } | Error::Era(_) => crate::ExitCode::Usage,
+    Error::Probe { source, .. } => source.code(),
+    _ => crate::ExitCode::Failed,
+});
+
+/// This generator's own source: bindings made by another one are not reused.
+const GENERATOR: &[&str] = &[
+    include_str!("../../../templates/bindings/bindings.rs.hbs"),
+    include_str!("condition.rs"),
+    include_str!("era.rs"),
+    include_str!("interface.rs"),
+    include_str!("mod.rs"),
+    include_str!("names.rs"),
+    include_str!("probe.rs"),
+    include_str!("resolve.rs"),
+    include_str!("rust.rs"),
+    include_str!("xml.rs"),
+];
+
+/// Generates bindings for `kernel`, built as `config` says, and checks them with the C probe.
+pub fn generate(ctx: &Context<'_>, config: &KernelConfig, kernel: Kernel<'_>) -> Result<Bindings, Error> {
+    let era = era_of(&ctx.project.kernel_configs().join("eras"), config)?;
+    let inputs =
+        ((GENERATOR, &era, &config.options, &config.source.version), (kernel.tree_digest, kernel.build_key));
+    let entry = ctx.cache.step("bindings", &inputs, |dir| {
+        let interface = interface(config, &era, kernel.tree)?;
+        let probed = probe::check(&interface, &era, kernel.include_dirs, dir, &ctx.cancel);
+        probed.map_err(|source| Error::Probe { era: config.era.clone(), source: Box::new(source) })?;
+        write(dir, "bindings.rs", &rust::render(&interface, &era)?)?;
+        write(dir, "interface.json", &json(&interface))?;
+        write(dir, "interface.sha256", &interface.digest().to_string())
+    })?;
+    let path = entry.dir.join("interface.sha256");
+    let digest = fs::read_to_string(&path).and_then(|text| text.parse().map_err(io::Error::other));
+    Ok(Bindings {
+        rust: entry.dir.join("bindings.rs"),
+        interface: entry.dir.join("interface.json"),
+        interface_digest: digest.map_err(|source| Error::Io { path, source })?,
+        dir: entry.dir,
+    })
+}
+
+/// The interface of the kernel in `tree`, built as `config` says. Not checked against its headers.
+pub fn interface(config: &KernelConfig, era: &Era, tree: &Path) -> Result<Interface, Error> {
+    let raw = raw_api(era, tree)?;
+    let resolved = resolve::resolve(&raw, era, Options(&config.options), &config.source.version);
+    resolved.map_err(|source| Error::Resolve { era: config.era.clone(), source: Box::new(source) })
+}
+
+/// Reads the XML files that `era` names from `tree`.
+pub fn raw_api(era: &Era, tree: &Path) -> Result<RawApi, xml::Error> {
+    let dialect = era.xml.conditions;
+    let text = xml::text(tree, &era.xml.system_calls)?;
+    let system_calls = xml::Reader::new(&era.xml.system_calls, &text, dialect)?.system_calls()?;
+    let mut interfaces = Vec::new();
+    for file in &era.xml.interfaces {
+        let text = xml::text(tree, file)?;
+        interfaces.push(xml::Reader::new(file, &text, dialect)?.interfaces()?);
+    }
+    Ok(RawApi { system_calls, interfaces })
+}
+
+fn era_of(eras: &Path, config: &KernelConfig) -> Result<Era, Error> {
+    let era = Era::load(eras, &config.era)?;
+    if era.arch == config.arch && era.versions.contains(&config.source.version) {
+        return Ok(era);
+    }
+    let arch = |arch| serde_json::to_value(arch).ok().and_then(|value| value.as_str().map(str::to_owned));
+    Err(Error::WrongEra {
+        config: config.name.clone(),
+        era: config.era.clone(),
+        versions: era.versions.join(", "),
+        era_arch: arch(era.arch).unwrap_or_default(),
+        version: config.source.version.clone(),
+        arch: arch(config.arch).unwrap_or_default(),
+    })
+}
+
+fn json(interface: &Interface) -> String {
+    let text = serde_json::to_string_pretty(interface).unwrap_or_default();
+    text + "\n"
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> Result<(), Error> {
+    let path = dir.join(name);
+    fs::write(&path, text).map_err(|source| Error::Io { path, source })
+}

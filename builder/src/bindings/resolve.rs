@@ -1,0 +1,351 @@
+//! From XML, era and options to the [`Interface`]: numbering, layout and marshalling.
+
+use super::{
+    condition::{BadCondition, Condition, Options},
+    era::{Count, Era, FieldFacts, Layout, StructFacts, Type, TypeKind},
+    interface::{
+        Config, Constant, Constants, Context, Field, FieldType, Interface, Invocation, Param, ParamPlace,
+        ParamType, Struct, SystemCall,
+    },
+    xml::{Place, RawInterfaces, RawMethod, RawParam, RawSystemCall},
+};
+
+/// What a tree's XML says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawApi {
+    /// System calls, in the order of their numbers.
+    pub system_calls: Vec<RawSystemCall>,
+    /// Invocations of each file, in the order of their labels.
+    pub interfaces: Vec<RawInterfaces>,
+}
+
+/// XML, era and options do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A type that the era does not know.
+    #[error("{place}: the type `{c_type}` of `{name}` is not known\n  help: the era's file lists the types")]
+    Type {
+        /// Where.
+        place: Place,
+        /// The parameter or interface.
+        name: String,
+        /// The C type.
+        c_type: String,
+    },
+    /// An interface whose type is no capability.
+    #[error("{place}: the interface `{interface}` is not a capability type of the era")]
+    Service {
+        /// Where.
+        place: Place,
+        /// Its C type.
+        interface: String,
+    },
+    /// An invocation that does not fit into a message.
+    #[error(
+        "{place}: `{method}` takes {words} words and {caps} capabilities; a message carries {max_words} and {max_caps}"
+    )]
+    TooLong {
+        /// Where.
+        place: Place,
+        /// Its name.
+        method: String,
+        /// Words that it takes.
+        words: usize,
+        /// Capabilities that it takes.
+        caps: usize,
+        /// Words of a message.
+        max_words: usize,
+        /// Capabilities of a message.
+        max_caps: usize,
+    },
+    /// A condition in the era's file that cannot be read.
+    #[error("era: `{name}`: {source}")]
+    Condition {
+        /// What has the condition.
+        name: String,
+        /// Why.
+        source: BadCondition,
+    },
+    /// A field whose type the era does not define before it.
+    #[error(
+        "era: `{structure}.{field}`: the type `{field_type}` is neither word, u8, u16, u32 nor a structure above it"
+    )]
+    FieldType {
+        /// The structure.
+        structure: String,
+        /// The field.
+        field: String,
+        /// Its type.
+        field_type: String,
+    },
+    /// A number that the kernel config does not give.
+    #[error(
+        "era: the kernel config does not set `{option}`, a number that the interface depends on\n  help: add `{option} = …` to its [options]"
+    )]
+    Option {
+        /// The option, without `CONFIG_`.
+        option: String,
+    },
+    /// Something the era must contain.
+    #[error("era: {what} is missing")]
+    Lacks {
+        /// What.
+        what: &'static str,
+    },
+}
+
+/// Resolves the interface that a kernel of release `version` with these options has.
+pub fn resolve(raw: &RawApi, era: &Era, options: Options<'_>, version: &str) -> Result<Interface, Error> {
+    let contexts: Vec<_> = raw.interfaces.iter().flat_map(|file| &file.structs).collect();
+    let contexts = contexts.iter().map(|raw| Context { c: raw.name.clone(), members: raw.members.clone() });
+    let contexts: Vec<_> = contexts.collect();
+    let constants = constants(era, options)?;
+    let structs = structs(era, options)?;
+    let limits = Limits::of(&structs)?;
+    let marshaller = Marshaller { era, contexts: &contexts, limits };
+    let methods = raw.interfaces.iter().flat_map(|file| &file.methods);
+    let methods = methods.filter(|method| holds(method.condition.as_ref(), options));
+    let invocations = methods.zip(1..).map(|(method, label)| marshaller.invocation(method, label));
+    Ok(Interface {
+        version: version.to_owned(),
+        arch: era.arch,
+        word_bits: era.word_bits,
+        rules: era.rules.clone(),
+        system_calls: system_calls(raw, era, options),
+        invocations: invocations.collect::<Result<_, _>>()?,
+        types: era.types.iter().map(|(name, facts)| (name.clone(), param_type(facts))).collect(),
+        contexts,
+        structs,
+        bitfields: era.bitfields.clone(),
+        constants,
+        config: config(era, options)?,
+    })
+}
+
+fn holds(condition: Option<&Condition>, options: Options<'_>) -> bool {
+    condition.is_none_or(|condition| condition.holds(options))
+}
+
+/// A system call takes its number whether its condition holds or not.
+fn system_calls(raw: &RawApi, era: &Era, options: Options<'_>) -> Vec<SystemCall> {
+    let numbered = raw.system_calls.iter().zip(1..);
+    let existing = numbered.filter(|(call, _)| holds(call.condition.as_ref(), options));
+    let resolved = existing.map(|(call, number): (_, i64)| SystemCall {
+        name: call.name.clone(),
+        number: -number,
+        debug: call.debug,
+        shape: era.system_calls.get(&call.name).copied(),
+    });
+    resolved.collect()
+}
+
+fn param_type(facts: &Type) -> ParamType {
+    let size = facts.size.unwrap_or(u64::from(facts.bits / 8));
+    ParamType { kind: facts.kind, bits: facts.bits, size, bitfield: facts.bitfield.clone() }
+}
+
+fn config(era: &Era, options: Options<'_>) -> Result<Config, Error> {
+    let flags = era.config.flags.iter().map(|name| (name.clone(), options.defined(name)));
+    let numbers = era.config.numbers.iter().map(|name| Ok((name.clone(), number(name, options)?)));
+    Ok(Config { flags: flags.collect(), numbers: numbers.collect::<Result<_, Error>>()? })
+}
+
+fn number(option: &str, options: Options<'_>) -> Result<i64, Error> {
+    options.number(option).ok_or_else(|| Error::Option { option: option.to_owned() })
+}
+
+fn exists(name: &str, when: Option<&str>, options: Options<'_>) -> Result<bool, Error> {
+    let Some(text) = when else { return Ok(true) };
+    let condition = Condition::parse(text);
+    let condition = condition.map_err(|source| Error::Condition { name: name.to_owned(), source })?;
+    Ok(condition.holds(options))
+}
+
+/// Numbers the entries of each group as a C enum does.
+fn constants(era: &Era, options: Options<'_>) -> Result<Vec<Constants>, Error> {
+    let mut groups = Vec::new();
+    for facts in &era.constants {
+        let mut entries = Vec::new();
+        let mut next = 0;
+        for entry in &facts.entries {
+            if exists(&entry.name, entry.when.as_deref(), options)? {
+                let value = entry.value.unwrap_or(next);
+                next = value.wrapping_add(1);
+                let (name, c, doc) = (entry.name.clone(), entry.c.clone(), entry.doc.clone());
+                entries.push(Constant { name, c, doc, value });
+            }
+        }
+        groups.push(Constants { name: facts.name.clone(), doc: facts.doc.clone(), entries });
+    }
+    Ok(groups)
+}
+
+fn structs(era: &Era, options: Options<'_>) -> Result<Vec<Struct>, Error> {
+    let mut structs = Vec::new();
+    for facts in &era.structs {
+        let structure = structure(facts, &structs, era.word_bits, options)?;
+        structs.push(structure);
+    }
+    Ok(structs)
+}
+
+/// Lays out the fields of one structure, which may contain those in `known`.
+fn structure(
+    facts: &StructFacts,
+    known: &[Struct],
+    word_bits: u32,
+    options: Options<'_>,
+) -> Result<Struct, Error> {
+    let mut fields = Vec::new();
+    let (mut end, mut align) = (0_u64, 1);
+    for field in &facts.fields {
+        if !exists(&field.name, field.when.as_deref(), options)? {
+            continue;
+        }
+        let (field_type, size, natural) = field_type(facts, field, known, word_bits)?;
+        if facts.layout == Layout::Natural {
+            align = align.max(natural);
+            end = end.next_multiple_of(natural);
+        }
+        let count = match &field.count {
+            None => None,
+            Some(Count::Number(count)) => Some(*count),
+            Some(Count::Option(option)) => Some(number(option, options)?.unsigned_abs()),
+        };
+        let (name, c, doc) = (field.name.clone(), field.c.clone(), field.doc.clone());
+        fields.push(Field { name, c, doc, offset: end, field_type, size, count });
+        end += size * count.unwrap_or(1);
+    }
+    let (name, c, doc) = (facts.name.clone(), facts.c.clone(), facts.doc.clone());
+    Ok(Struct { name, c, doc, size: end.next_multiple_of(align), align, fields })
+}
+
+/// A field's type, its size and its natural alignment in bytes.
+fn field_type(
+    structure: &StructFacts,
+    field: &FieldFacts,
+    known: &[Struct],
+    word_bits: u32,
+) -> Result<(FieldType, u64, u64), Error> {
+    let bits = match field.field_type.as_str() {
+        "word" => word_bits,
+        "u8" => 8,
+        "u16" => 16,
+        "u32" => 32,
+        name => {
+            let inner = known.iter().find(|known| known.name == name).ok_or_else(|| Error::FieldType {
+                structure: structure.name.clone(),
+                field: field.name.clone(),
+                field_type: name.to_owned(),
+            })?;
+            return Ok((FieldType::Struct(name.to_owned()), inner.size, inner.align));
+        }
+    };
+    let bytes = u64::from(bits / 8);
+    Ok((FieldType::Number(bits), bytes, bytes))
+}
+
+/// What one message carries at most.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    words: usize,
+    caps: usize,
+}
+
+impl Limits {
+    fn of(structs: &[Struct]) -> Result<Self, Error> {
+        let buffer = structs.iter().find(|structure| structure.name == "IpcBuffer");
+        let buffer = buffer.ok_or(Error::Lacks { what: "the structure `IpcBuffer`" })?;
+        let count = |name: &str| {
+            let count = buffer.fields.iter().find(|field| field.name == name)?.count?;
+            usize::try_from(count).ok()
+        };
+        let words = count("msg").ok_or(Error::Lacks { what: "the array `IpcBuffer.msg`" })?;
+        let caps = count("caps_or_badges");
+        Ok(Self { words, caps: caps.ok_or(Error::Lacks { what: "the array `IpcBuffer.caps_or_badges`" })? })
+    }
+}
+
+/// Places parameters in messages.
+struct Marshaller<'a> {
+    era: &'a Era,
+    contexts: &'a [Context],
+    limits: Limits,
+}
+
+impl Marshaller<'_> {
+    fn invocation(&self, raw: &RawMethod, label: u64) -> Result<Invocation, Error> {
+        let service = self.era.types.get(&raw.interface);
+        if service.is_none_or(|service| service.kind != TypeKind::Capability) {
+            return Err(Error::Service { place: raw.place.clone(), interface: raw.interface.clone() });
+        }
+        let (inputs, words, caps) = self.place(raw.params.iter().filter(|param| !param.out), true)?;
+        let (outputs, out_words, _) = self.place(raw.params.iter().filter(|param| param.out), false)?;
+        if words.max(out_words) > self.limits.words || caps > self.limits.caps {
+            return Err(Error::TooLong {
+                place: raw.place.clone(),
+                method: format!("{}_{}", raw.interface, raw.name),
+                words: words.max(out_words),
+                caps,
+                max_words: self.limits.words,
+                max_caps: self.limits.caps,
+            });
+        }
+        Ok(Invocation {
+            interface: raw.interface.clone(),
+            method: raw.name.clone(),
+            id: raw.id.clone(),
+            label,
+            doc: raw.brief.clone(),
+            service_doc: raw.service.clone(),
+            inputs,
+            outputs,
+            words,
+            caps,
+        })
+    }
+
+    /// Packs parameters one after the other, each aligned to its own size or to a word, whichever is
+    /// less. Capabilities that go in travel apart (`apart`); those that come out are plain words.
+    fn place<'p>(
+        &self,
+        raw: impl Iterator<Item = &'p RawParam>,
+        apart: bool,
+    ) -> Result<(Vec<Param>, usize, usize), Error> {
+        let word_bits = self.era.word_bits as usize;
+        let (mut params, mut used, mut caps) = (Vec::new(), 0_usize, 0);
+        for param in raw {
+            let (bits, capability) = self.size(param)?;
+            let place = if apart && capability {
+                caps += 1;
+                ParamPlace::Cap(caps - 1)
+            } else {
+                used = used.next_multiple_of(bits.min(word_bits).max(1));
+                let (word, shift) = (used / word_bits, used % word_bits);
+                used += bits;
+                if bits > word_bits {
+                    ParamPlace::Words { word, count: bits / word_bits }
+                } else {
+                    ParamPlace::Bits { word, shift: shift as u32, bits: bits as u32 }
+                }
+            };
+            let (name, c_type, doc) = (param.name.clone(), param.c_type.clone(), param.doc.clone());
+            params.push(Param { name, c_type, doc, place });
+        }
+        Ok((params, used.div_ceil(word_bits), caps))
+    }
+
+    /// The bits that a parameter takes, and whether it is a capability.
+    fn size(&self, param: &RawParam) -> Result<(usize, bool), Error> {
+        if let Some(known) = self.era.types.get(&param.c_type) {
+            return Ok((known.bits as usize, known.kind == TypeKind::Capability));
+        }
+        let context = self.contexts.iter().find(|context| context.c == param.c_type);
+        let context = context.ok_or_else(|| Error::Type {
+            place: param.place.clone(),
+            name: param.name.clone(),
+            c_type: param.c_type.clone(),
+        })?;
+        Ok((context.members.len() * self.era.word_bits as usize, false))
+    }
+}
