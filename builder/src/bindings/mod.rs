@@ -117,20 +117,6 @@ crate::exit_code!(Error, |error| match &error {
     _ => crate::ExitCode::Failed,
 });
 
-/// This generator's own source: bindings made by another one are not reused.
-const GENERATOR: &[&str] = &[
-    include_str!("../../../templates/bindings/bindings.rs.hbs"),
-    include_str!("condition.rs"),
-    include_str!("era.rs"),
-    include_str!("interface.rs"),
-    include_str!("mod.rs"),
-    include_str!("names.rs"),
-    include_str!("probe.rs"),
-    include_str!("resolve.rs"),
-    include_str!("rust.rs"),
-    include_str!("xml.rs"),
-];
-
 /// Generates bindings for `kernel`, built as `config` says, and checks them with the C probe.
 pub fn generate(ctx: &Context<'_>, config: &KernelConfig, kernel: Kernel<'_>) -> Result<Bindings, Error> {
     let era = era_of(&ctx.project.kernel_configs().join("eras"), config)?;
