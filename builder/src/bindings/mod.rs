@@ -18,13 +18,10 @@ pub mod xml;
 pub use era::Era;
 pub use interface::Interface;
 
-use crate::{Context, Digest, cache, kernel_config::KernelConfig};
+use crate::{Context, Digest, cache, files, kernel_config::KernelConfig};
 use condition::Options;
 use resolve::RawApi;
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// What was generated.
 #[derive(Debug, Clone)]
@@ -99,12 +96,15 @@ pub enum Error {
         source: Box<probe::Error>,
     },
     /// A file could not be written or read back.
-    #[error("{path}: {source}")]
-    Io {
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    /// The digest in the cache is none.
+    #[error("{path}: {source}\n  help: the cache is safe to delete: `cargo xtask clean --cache`")]
+    Digest {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: crate::digest::BadDigest,
     },
     /// The cache.
     #[error(transparent)]
@@ -114,28 +114,30 @@ pub enum Error {
 crate::exit_code!(Error, |error| match &error {
     Error::WrongEra { .. } | Error::Era(_) => crate::ExitCode::Usage,
     Error::Probe { source, .. } => source.code(),
+    Error::Files(error) => error.exit_code(),
     _ => crate::ExitCode::Failed,
 });
 
 /// Generates bindings for `kernel`, built as `config` says, and checks them with the C probe.
 pub fn generate(ctx: &Context<'_>, config: &KernelConfig, kernel: Kernel<'_>) -> Result<Bindings, Error> {
     let era = era_of(&ctx.project.kernel_configs().join("eras"), config)?;
-    let inputs =
-        ((GENERATOR, &era, &config.options, &config.source.version), (kernel.tree_digest, kernel.build_key));
+    let inputs = (&era, &config.options, &config.source.version, kernel.tree_digest, kernel.build_key);
     let entry = ctx.cache.step("bindings", &inputs, |dir| {
         let interface = interface(config, &era, kernel.tree)?;
         let probed = probe::check(&interface, &era, kernel.include_dirs, dir, &ctx.cancel);
         probed.map_err(|source| Error::Probe { era: config.era.clone(), source: Box::new(source) })?;
-        write(dir, "bindings.rs", &rust::render(&interface, &era)?)?;
-        write(dir, "interface.json", &json(&interface))?;
-        write(dir, "interface.sha256", &interface.digest().to_string())
+        files::write(&dir.join("bindings.rs"), rust::render(&interface, &era)?)?;
+        files::write(&dir.join("interface.json"), json(&interface))?;
+        files::write(&dir.join("interface.sha256"), interface.digest().to_string())?;
+        Ok::<_, Error>(())
     })?;
     let path = entry.dir.join("interface.sha256");
-    let digest = fs::read_to_string(&path).and_then(|text| text.parse().map_err(io::Error::other));
+    let text = files::read(&path)?;
+    let digest = String::from_utf8_lossy(&text).parse();
     Ok(Bindings {
         rust: entry.dir.join("bindings.rs"),
         interface: entry.dir.join("interface.json"),
-        interface_digest: digest.map_err(|source| Error::Io { path, source })?,
+        interface_digest: digest.map_err(|source| Error::Digest { path, source })?,
         dir: entry.dir,
     })
 }
@@ -179,9 +181,4 @@ fn era_of(eras: &Path, config: &KernelConfig) -> Result<Era, Error> {
 fn json(interface: &Interface) -> String {
     let text = serde_json::to_string_pretty(interface).unwrap_or_default();
     text + "\n"
-}
-
-fn write(dir: &Path, name: &str, text: &str) -> Result<(), Error> {
-    let path = dir.join(name);
-    fs::write(&path, text).map_err(|source| Error::Io { path, source })
 }
