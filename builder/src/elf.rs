@@ -1,0 +1,276 @@
+//! Reading ELF files that nobody vouches for: every offset is checked, nothing is trusted to be small.
+//!
+//! The `object` crate reads the structures; this module keeps what the rest of the builder looks at,
+//! for 32-bit (the multiboot kernel) and 64-bit files alike.
+
+use object::{
+    Endianness,
+    elf::{self, FileHeader32, FileHeader64},
+    read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym},
+};
+
+/// Files longer than this are not read: the largest root task that seL4's boot code maps is far smaller.
+pub const MAX_FILE: u64 = 256 << 20;
+/// A longer name of a section or symbol is cut: names may overlap, so that a small file could hold
+/// very many very long ones.
+const MAX_NAME: usize = 4096;
+
+/// A file is not an ELF file, or its structures contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The first bytes are not those of an ELF file.
+    #[error("it is not an ELF file")]
+    NotElf,
+    /// A structure of the file is wrong.
+    #[error("it is a damaged ELF file: {0}")]
+    Malformed(String),
+}
+
+/// What is of interest in an ELF file.
+#[derive(Debug)]
+pub struct Elf<'a> {
+    /// The whole file.
+    pub data: &'a [u8],
+    /// Whether it is a 64-bit file.
+    pub is_64: bool,
+    /// `e_machine`
+    pub machine: u16,
+    /// `e_type`
+    pub kind: u16,
+    /// `e_entry`
+    pub entry: u64,
+    /// The program headers, in the file's order.
+    pub segments: Vec<Segment>,
+    /// The section headers, in the file's order, the null section included.
+    pub sections: Vec<Section<'a>>,
+    /// The symbols, without the null symbol; empty in a stripped file.
+    pub symbols: Vec<Symbol<'a>>,
+}
+
+/// A program header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// `p_type`
+    pub kind: u32,
+    /// `p_flags`
+    pub flags: u32,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Address.
+    pub address: u64,
+    /// Bytes in the file.
+    pub file_size: u64,
+    /// Bytes in memory.
+    pub memory_size: u64,
+}
+
+/// A section header.
+#[derive(Debug, Clone, Copy)]
+pub struct Section<'a> {
+    /// Its name; empty when it has none or one that is not UTF-8.
+    pub name: &'a str,
+    /// `sh_type`
+    pub kind: u32,
+    /// `sh_flags`
+    pub flags: u64,
+    /// Address.
+    pub address: u64,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A symbol.
+#[derive(Debug, Clone, Copy)]
+pub struct Symbol<'a> {
+    /// Its name; empty when it has none or one that is not UTF-8.
+    pub name: &'a str,
+    /// Address.
+    pub address: u64,
+    /// Bytes; 0 when nobody said.
+    pub size: u64,
+    /// `STT_*`
+    pub kind: u8,
+    /// `STB_*`
+    pub binding: u8,
+    /// Index of its section, or `SHN_*`.
+    pub section: u16,
+}
+
+impl Segment {
+    /// The first address after it, or none when it wraps around.
+    pub fn end(&self) -> Option<u64> {
+        self.address.checked_add(self.memory_size)
+    }
+
+    /// `R`, `W` and `X` as far as they are set, for messages.
+    pub fn permissions(&self) -> String {
+        let flag = |bit, letter| if self.flags & bit != 0 { letter } else { '-' };
+        [flag(elf::PF_R, 'R'), flag(elf::PF_W, 'W'), flag(elf::PF_X, 'X')].iter().collect()
+    }
+
+    /// The type's name, for messages.
+    pub fn kind_name(&self) -> String {
+        match self.kind {
+            elf::PT_NULL => "PT_NULL".into(),
+            elf::PT_LOAD => "PT_LOAD".into(),
+            elf::PT_DYNAMIC => "PT_DYNAMIC".into(),
+            elf::PT_INTERP => "PT_INTERP".into(),
+            elf::PT_NOTE => "PT_NOTE".into(),
+            elf::PT_PHDR => "PT_PHDR".into(),
+            elf::PT_TLS => "PT_TLS".into(),
+            elf::PT_GNU_STACK => "PT_GNU_STACK".into(),
+            elf::PT_GNU_RELRO => "PT_GNU_RELRO".into(),
+            elf::PT_GNU_EH_FRAME => "PT_GNU_EH_FRAME".into(),
+            elf::PT_GNU_PROPERTY => "PT_GNU_PROPERTY".into(),
+            other => format!("type {other:#x}"),
+        }
+    }
+}
+
+impl Section<'_> {
+    /// Whether it takes part in the memory image.
+    pub fn is_allocated(&self) -> bool {
+        self.flags & u64::from(elf::SHF_ALLOC) != 0
+    }
+
+    /// Whether it holds instructions.
+    pub fn is_executable(&self) -> bool {
+        self.is_allocated() && self.flags & u64::from(elf::SHF_EXECINSTR) != 0
+    }
+
+    /// Whether it has bytes in the file.
+    pub fn has_bytes(&self) -> bool {
+        self.kind != elf::SHT_NOBITS && self.kind != elf::SHT_NULL
+    }
+}
+
+impl<'a> Elf<'a> {
+    /// Reads `data` without copying it.
+    pub fn parse(data: &'a [u8]) -> Result<Self, Error> {
+        if data.get(..4) != Some(&elf::ELFMAG) {
+            return Err(Error::NotElf);
+        }
+        match data.get(4) {
+            Some(&elf::ELFCLASS32) => read::<FileHeader32<Endianness>>(data, false),
+            Some(&elf::ELFCLASS64) => read::<FileHeader64<Endianness>>(data, true),
+            _ => Err(Error::Malformed("its class is neither 32 nor 64 bit".into())),
+        }
+    }
+
+    /// The first section of this name.
+    pub fn section(&self, name: &str) -> Option<&Section<'a>> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+
+    /// The bytes of a section in the file; none for one that has none or lies outside of the file.
+    pub fn section_data(&self, section: &Section<'_>) -> Option<&'a [u8]> {
+        if section.has_bytes() { slice(self.data, section.offset, section.size) } else { None }
+    }
+
+    /// The bytes of a segment in the file; none when it lies outside of the file.
+    pub fn segment_data(&self, segment: &Segment) -> Option<&'a [u8]> {
+        slice(self.data, segment.offset, segment.file_size)
+    }
+}
+
+fn slice(data: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
+    let start = usize::try_from(offset).ok()?;
+    data.get(start..start.checked_add(usize::try_from(size).ok()?)?)
+}
+
+fn read<'a, H: FileHeader<Endian = Endianness>>(data: &'a [u8], is_64: bool) -> Result<Elf<'a>, Error> {
+    let malformed = |what: &'static str| move |error: object::Error| Error::Malformed(format!("{what}: {error}"));
+    let header = H::parse(data).map_err(malformed("header"))?;
+    let endian = header.endian().map_err(malformed("header"))?;
+    let segments = header.program_headers(endian, data).map_err(malformed("program headers"))?;
+    let headers = header.section_headers(endian, data).map_err(malformed("section headers"))?;
+    let names = if headers.is_empty() {
+        None
+    } else {
+        let index = header.shstrndx(endian, data).map_err(malformed("section names"))?;
+        headers.get(index as usize).and_then(|section| slice(data, section.sh_offset(endian).into(), section.sh_size(endian).into()))
+    };
+    let sections = headers.iter().map(|section| Section {
+        name: name_at(names, section.sh_name(endian)),
+        kind: section.sh_type(endian),
+        flags: section.sh_flags(endian).into(),
+        address: section.sh_addr(endian).into(),
+        offset: section.sh_offset(endian).into(),
+        size: section.sh_size(endian).into(),
+    });
+    Ok(Elf {
+        data,
+        is_64,
+        machine: header.e_machine(endian),
+        kind: header.e_type(endian),
+        entry: header.e_entry(endian).into(),
+        segments: segments
+            .iter()
+            .map(|segment| Segment {
+                kind: segment.p_type(endian),
+                flags: segment.p_flags(endian),
+                offset: segment.p_offset(endian).into(),
+                address: segment.p_vaddr(endian).into(),
+                file_size: segment.p_filesz(endian).into(),
+                memory_size: segment.p_memsz(endian).into(),
+            })
+            .collect(),
+        sections: sections.collect(),
+        symbols: symbols::<H>(endian, data, headers).map_err(malformed("symbols"))?,
+    })
+}
+
+fn symbols<'a, H: FileHeader<Endian = Endianness>>(
+    endian: Endianness,
+    data: &'a [u8],
+    headers: &'a [H::SectionHeader],
+) -> object::Result<Vec<Symbol<'a>>> {
+    let Some(table) = headers.iter().find(|section| section.sh_type(endian) == elf::SHT_SYMTAB) else {
+        return Ok(Vec::new());
+    };
+    let entries: &[H::Sym] = table.data_as_array(endian, data)?;
+    let names = headers
+        .get(table.sh_link(endian) as usize)
+        .and_then(|section| slice(data, section.sh_offset(endian).into(), section.sh_size(endian).into()));
+    let symbol = |symbol: &H::Sym| Symbol {
+        name: name_at(names, symbol.st_name(endian)),
+        address: symbol.st_value(endian).into(),
+        size: symbol.st_size(endian).into(),
+        kind: symbol.st_type(),
+        binding: symbol.st_bind(),
+        section: symbol.st_shndx(endian),
+    };
+    Ok(entries.iter().skip(1).map(symbol).collect())
+}
+
+fn name_at(table: Option<&[u8]>, offset: u32) -> &str {
+    let bytes = table.and_then(|table| table.get(offset as usize..)).unwrap_or_default();
+    let bytes = &bytes[..bytes.len().min(MAX_NAME)];
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    std::str::from_utf8(&bytes[..end]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_test_program_reads_as_what_it_is() {
+        let data = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let file = Elf::parse(&data).unwrap();
+        assert!(file.is_64 && file.machine == elf::EM_X86_64);
+        assert!(file.section(".text").is_some_and(|text| text.is_executable() && text.size > 0));
+        assert!(file.symbols.iter().any(|symbol| symbol.name == "main"));
+        assert!(file.segments.iter().any(|segment| segment.kind == elf::PT_LOAD && segment.permissions() == "R-X"));
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        assert_eq!(Elf::parse(b"").unwrap_err(), Error::NotElf);
+        assert_eq!(Elf::parse(b"#!/bin/sh\n").unwrap_err(), Error::NotElf);
+        assert!(matches!(Elf::parse(b"\x7fELF").unwrap_err(), Error::Malformed(_)));
+        assert!(matches!(Elf::parse(b"\x7fELF\x02\x01\x01").unwrap_err(), Error::Malformed(_)));
+    }
+}
