@@ -34,9 +34,9 @@ pub struct Elf<'a> {
     /// Whether it is a 64-bit file.
     pub is_64: bool,
     /// `e_machine`
-    pub machine: u16,
+    pub machine: elf::Machine,
     /// `e_type`
-    pub kind: u16,
+    pub kind: elf::FileType,
     /// `e_entry`
     pub entry: u64,
     /// The program headers, in the file's order.
@@ -51,9 +51,9 @@ pub struct Elf<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
     /// `p_type`
-    pub kind: u32,
+    pub kind: elf::ProgramType,
     /// `p_flags`
-    pub flags: u32,
+    pub flags: elf::ProgramFlags,
     /// Offset in the file.
     pub offset: u64,
     /// Address.
@@ -70,9 +70,9 @@ pub struct Section<'a> {
     /// Its name; empty when it has none or one that is not UTF-8.
     pub name: &'a str,
     /// `sh_type`
-    pub kind: u32,
+    pub kind: elf::SectionType,
     /// `sh_flags`
-    pub flags: u64,
+    pub flags: elf::SectionFlags,
     /// Address.
     pub address: u64,
     /// Offset in the file.
@@ -91,11 +91,11 @@ pub struct Symbol<'a> {
     /// Bytes; 0 when nobody said.
     pub size: u64,
     /// `STT_*`
-    pub kind: u8,
+    pub kind: elf::SymbolType,
     /// `STB_*`
-    pub binding: u8,
+    pub binding: elf::SymbolBind,
     /// Index of its section, or `SHN_*`.
-    pub section: u16,
+    pub section: elf::SymbolSection,
 }
 
 impl Segment {
@@ -106,7 +106,7 @@ impl Segment {
 
     /// `R`, `W` and `X` as far as they are set, for messages.
     pub fn permissions(&self) -> String {
-        let flag = |bit, letter| if self.flags & bit != 0 { letter } else { '-' };
+        let flag = |bit, letter| if self.flags.contains(bit) { letter } else { '-' };
         [flag(elf::PF_R, 'R'), flag(elf::PF_W, 'W'), flag(elf::PF_X, 'X')].iter().collect()
     }
 
@@ -124,7 +124,7 @@ impl Segment {
             elf::PT_GNU_RELRO => "PT_GNU_RELRO".into(),
             elf::PT_GNU_EH_FRAME => "PT_GNU_EH_FRAME".into(),
             elf::PT_GNU_PROPERTY => "PT_GNU_PROPERTY".into(),
-            other => format!("type {other:#x}"),
+            other => format!("type {:#x}", other.0),
         }
     }
 }
@@ -132,12 +132,12 @@ impl Segment {
 impl Section<'_> {
     /// Whether it takes part in the memory image.
     pub fn is_allocated(&self) -> bool {
-        self.flags & u64::from(elf::SHF_ALLOC) != 0
+        self.flags.contains(elf::SHF_ALLOC)
     }
 
     /// Whether it holds instructions.
     pub fn is_executable(&self) -> bool {
-        self.is_allocated() && self.flags & u64::from(elf::SHF_EXECINSTR) != 0
+        self.is_allocated() && self.flags.contains(elf::SHF_EXECINSTR)
     }
 
     /// Whether it has bytes in the file.
@@ -195,7 +195,7 @@ fn read<'a, H: FileHeader<Endian = Endianness>>(data: &'a [u8], is_64: bool) -> 
     let sections = headers.iter().map(|section| Section {
         name: name_at(names, section.sh_name(endian)),
         kind: section.sh_type(endian),
-        flags: section.sh_flags(endian).into(),
+        flags: section.sh_flags(endian),
         address: section.sh_addr(endian).into(),
         offset: section.sh_offset(endian).into(),
         size: section.sh_size(endian).into(),

@@ -1,0 +1,187 @@
+//! A nested Cargo that builds the function's crate, in an environment of its own.
+
+use super::{
+    Error, Job, link,
+    linker_error,
+    toolchain::TRIPLE,
+};
+use crate::{Digest, exec::{self, Tool}};
+use cargo_metadata::{MetadataCommand, TargetKind};
+use std::{
+    ffi::OsString,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// What the nested Cargo may know of the caller's environment: where it keeps things, and how to reach
+/// the registry. None of it changes a byte of the result.
+const INHERITED: &[&str] = &[
+    "HOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CARGO_HTTP_CAINFO",
+    "CARGO_HTTP_PROXY",
+    "CARGO_NET_GIT_FETCH_WITH_CLI",
+    "CARGO_NET_OFFLINE",
+];
+
+/// The release profile of root tasks: small, whole-program, with line tables that stripping drops.
+const PROFILE: &[(&str, &str)] = &[
+    ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+    ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_STRIP", "none"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only"),
+    ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
+];
+
+/// A crate, as Cargo describes it.
+pub(super) struct Crate {
+    /// Folder of the workspace: where Cargo.lock lies.
+    pub workspace: PathBuf,
+    /// Its one binary target.
+    pub binary: String,
+}
+
+/// Builds the crate in `folder` with further `objects` and returns the linked ELF.
+pub(super) fn build(job: &Job<'_>, folder: &Path, objects: &[PathBuf]) -> Result<PathBuf, Error> {
+    let krate = describe(job, folder)?;
+    let target_dir = job.target_dir(folder);
+    let link_args = job.link_args(&target_dir.join("link"), objects)?;
+    let tool = job.cargo(folder, &target_dir, &krate)?;
+    let tool = tool.arg("--").args(["-C", "linker-flavor=ld.lld", "-C", "linker=rust-lld"]);
+    let tool = link_args.iter().fold(tool, |tool, arg| {
+        let mut word = OsString::from("link-arg=");
+        word.push(arg);
+        tool.arg("-C").arg(word)
+    });
+    match tool.run(&job.ctx.cancel) {
+        Ok(output) => executable(&output.stdout).ok_or_else(|| Error::NoBinary(folder.to_owned())),
+        Err(exec::Error::Failed { output, command, .. }) => Err(explain(folder, &krate, output, command)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn explain(folder: &Path, krate: &Crate, output: String, command: String) -> Error {
+    if output.contains("--locked was passed") {
+        let dir = krate.workspace.clone();
+        return Error::StaleLock { lock: dir.join("Cargo.lock"), dir, output };
+    }
+    let what = format!("the crate in {}", folder.display());
+    let missing = linker_error::undefined(&output);
+    if missing.is_empty() { Error::Compile { what, output, command } } else { Error::Undefined { what, missing } }
+}
+
+/// Asks Cargo about the crate in `folder`.
+pub(super) fn describe(job: &Job<'_>, folder: &Path) -> Result<Crate, Error> {
+    let manifest = folder.join("Cargo.toml");
+    if !manifest.is_file() {
+        return Err(Error::NoManifest(folder.to_owned()));
+    }
+    let mut command = MetadataCommand::new();
+    command.cargo_path(&job.inputs.toolchain.cargo).manifest_path(&manifest).no_deps();
+    let metadata = command.exec().map_err(|error| {
+        let output = match error {
+            cargo_metadata::Error::CargoMetadata { stderr } => stderr,
+            other => other.to_string(),
+        };
+        Error::Metadata { dir: folder.to_owned(), output: exec::last_lines(&output, 40) }
+    })?;
+    let package = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
+    let package = package.ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
+    let mut names: Vec<_> = package
+        .targets
+        .iter()
+        .filter(|target| target.kind.contains(&TargetKind::Bin))
+        .map(|target| target.name.clone())
+        .collect();
+    names.sort();
+    let binary = match (&package.default_run, names.as_slice()) {
+        (_, []) => return Err(Error::NoBinary(folder.to_owned())),
+        (_, [one]) => one.clone(),
+        (Some(chosen), _) => chosen.clone(),
+        (None, _) => return Err(Error::ManyBinaries { dir: folder.to_owned(), names }),
+    };
+    let workspace = metadata.workspace_root.into_std_path_buf();
+    let lock = workspace.join("Cargo.lock");
+    if !lock.is_file() {
+        return Err(Error::NoLock { lock, dir: workspace });
+    }
+    Ok(Crate { workspace, binary })
+}
+
+impl Job<'_> {
+    /// Cargo's target folder: kept between builds, so that a changed line compiles one crate.
+    fn target_dir(&self, folder: &Path) -> PathBuf {
+        let name = Digest::of_json(&(self.bindings, folder, &self.inputs.toolchain.identity)).short(16);
+        self.ctx.project.cache().join("cargo").join(name)
+    }
+
+    fn cargo(&self, folder: &Path, target_dir: &Path, krate: &Crate) -> Result<Tool, Error> {
+        let toolchain = self.inputs.toolchain;
+        let wrapper = target_dir.join("rustc.sh");
+        link::write(&wrapper, link::RUSTC_WRAPPER.as_bytes())?;
+        std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).map_err(Error::io(&wrapper))?;
+        let mut tool = Tool::new(&toolchain.cargo, folder)
+            .args(["rustc", "--release", "--locked", "--target", TRIPLE, "--bin"])
+            .arg(&krate.binary)
+            .args(["--message-format", "json-render-diagnostics"]);
+        if !self.inputs.recipe.features.is_empty() && matches!(self.inputs.recipe.source, crate::recipe::RootTaskSource::Crate(_)) {
+            tool = tool.arg("--features").arg(self.inputs.recipe.features.join(","));
+        }
+        for name in INHERITED {
+            tool = tool.inherit(name);
+        }
+        for (name, value) in PROFILE {
+            tool = tool.env(name, value);
+        }
+        Ok(tool
+            .env("CARGO_TARGET_DIR", target_dir)
+            .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_TERM_PROGRESS_WHEN", "never")
+            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags(target_dir))
+            .env("RUSTC", &toolchain.rustc)
+            .env("RUSTC_WRAPPER", &wrapper)
+            .env("SELKIE_BINDINGS", self.inputs.bindings))
+    }
+
+    /// Flags for every crate of the root task, separated as Cargo wants them.
+    fn rustflags(&self, target_dir: &Path) -> OsString {
+        let mut flags: Vec<OsString> =
+            ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"].map(OsString::from).into();
+        for (from, to) in self.remaps(target_dir) {
+            let mut flag = OsString::from("--remap-path-prefix=");
+            flag.push(from);
+            flag.push("=");
+            flag.push(to);
+            flags.push(flag);
+        }
+        let mut joined = OsString::new();
+        for (index, flag) in flags.iter().enumerate() {
+            if index > 0 {
+                joined.push("\x1f");
+            }
+            joined.push(flag);
+        }
+        joined
+    }
+}
+
+/// The path of the executable in Cargo's messages.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let messages = cargo_metadata::Message::parse_stream(messages.as_bytes()).flatten();
+    let paths = messages.filter_map(|message| match message {
+        cargo_metadata::Message::CompilerArtifact(artifact) => artifact.executable,
+        _ => None,
+    });
+    paths.last().map(|path| path.into_std_path_buf())
+}

@@ -1,0 +1,115 @@
+//! Paths of this machine: how they are kept out of a root task, and the scan that proves it.
+
+use super::{Error, Job};
+use crate::{elf::Elf, note, recipe::RootTaskSource, run_config};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+impl Job<'_> {
+    /// What stands in compiled code for folders of this machine. The later one wins where two fit.
+    pub(super) fn remaps(&self, target_dir: &Path) -> Vec<(PathBuf, OsString)> {
+        let toolchain = self.inputs.toolchain;
+        let mut remaps = vec![
+            // Where rust-src is installed, rustc finds the sources of `core` in it and names them so.
+            (toolchain.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{}", toolchain.commit).into()),
+            (self.ctx.project.root.clone(), "selkie".into()),
+        ];
+        remaps.extend(registry_folders().map(|folder| (folder, "registry".into())));
+        if let Some(folder) = self.source_folder() {
+            remaps.push((folder.to_owned(), "function".into()));
+        }
+        remaps.push((target_dir.to_owned(), "target".into()));
+        if let Some(folder) = self.inputs.bindings.parent() {
+            remaps.push((folder.to_owned(), "bindings".into()));
+        }
+        remaps
+    }
+
+    /// The folder that the function's sources lie in.
+    pub(super) fn source_folder(&self) -> Option<&Path> {
+        match &self.inputs.recipe.source {
+            RootTaskSource::Crate(folder) => Some(&folder.path),
+            RootTaskSource::C(files) => files.first().and_then(|file| file.path.parent()),
+            RootTaskSource::Prebuilt(_) => None,
+        }
+    }
+
+    /// The folders whose names must not be in the result.
+    pub(super) fn places(&self) -> Vec<PathBuf> {
+        let project = self.ctx.project;
+        let mut places = vec![project.root.clone(), project.cache(), self.inputs.toolchain.sysroot.clone()];
+        places.extend(self.inputs.bindings.parent().map(Path::to_owned));
+        places.extend(self.source_folder().map(Path::to_owned));
+        places.extend(cargo_home());
+        places.retain(|place| place.is_absolute() && place.components().count() > 2);
+        places
+    }
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    own.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+}
+
+/// The folders that Cargo unpacks crates into: their names carry a hash that differs between machines.
+fn registry_folders() -> impl Iterator<Item = PathBuf> {
+    let sources = cargo_home().map(|home| home.join("registry/src"));
+    let mut folders: Vec<_> = sources
+        .and_then(|sources| std::fs::read_dir(sources).ok())
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
+    folders.sort();
+    folders.into_iter()
+}
+
+/// Looks for any of `places` in a stripped root task. The recipe's own texts, in the note and in the
+/// run configuration, may say what they like: they are the same on every machine.
+pub(super) fn scan(stripped: &[u8], places: &[PathBuf]) -> Result<(), Error> {
+    let elf = Elf::parse(stripped).ok();
+    let section_at = |offset: u64| {
+        let sections = elf.as_ref().map(|elf| elf.sections.as_slice()).unwrap_or_default();
+        sections.iter().find(|one| one.has_bytes() && one.offset <= offset && offset - one.offset < one.size)
+    };
+    for place in places {
+        let needle = place.as_os_str().as_bytes();
+        for offset in occurrences(stripped, needle) {
+            let section = section_at(offset as u64).map(|section| section.name);
+            if section.is_some_and(|name| name == note::SECTION || name == run_config::SECTION) {
+                continue;
+            }
+            let end = stripped[offset..].iter().position(|byte| !byte.is_ascii_graphic());
+            let text = &stripped[offset..offset + end.unwrap_or(needle.len()).clamp(needle.len(), 200)];
+            return Err(Error::Leak {
+                path: String::from_utf8_lossy(text).into_owned(),
+                offset: offset as u64,
+                place: section.map(|name| format!(" (section {name})")).unwrap_or_default(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn occurrences<'a>(data: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let first = needle.first().copied();
+    let starts = data.iter().enumerate().filter(move |&(_, &byte)| Some(byte) == first).map(|(at, _)| at);
+    starts.filter(move |&at| data[at..].starts_with(needle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_found_and_its_offset_named() {
+        let places = [PathBuf::from("/home/someone/selkie")];
+        assert!(scan(b"nothing here /home/someone", &places).is_ok());
+        let error = scan(b"0123/home/someone/selkie/src/main.rs\0rest", &places).unwrap_err();
+        let Error::Leak { path, offset, .. } = error else { panic!("{error}") };
+        assert_eq!((path.as_str(), offset), ("/home/someone/selkie/src/main.rs", 4));
+    }
+}

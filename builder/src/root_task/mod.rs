@@ -1,0 +1,278 @@
+//! Building, linking and checking a root task: the ELF that seL4 starts first.
+//!
+//! The pipeline calls [`build`] with [`RootTaskInputs`]. A crate is built by a nested Cargo with an
+//! environment of its own; C sources are compiled and linked with the crate `selkie-c`; a prebuilt ELF
+//! is only checked. Whatever its origin, [`check`] looks at the result before anyone uses it.
+
+pub mod check;
+mod code;
+mod crate_build;
+mod csource;
+mod leaks;
+mod link;
+mod linker_error;
+mod sources;
+mod strip;
+mod toolchain;
+
+pub use sources::{Sources, sources};
+pub use strip::strip;
+pub use toolchain::Toolchain;
+
+use crate::{Context, Digest, cache, elf, exec, kernel_config::KernelConfig, note::Manifest, recipe::*, run_config};
+use serde::Serialize;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Where a root task is loaded: the lowest address, that of its first stack's lower end.
+pub const BASE: u64 = 0x40_0000;
+
+/// Changes when the same inputs give another root task, so that old cache entries are left alone.
+const FORMAT: u32 = 1;
+
+/// All that a root task is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct RootTaskInputs<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The kernel config that `recipe.kernel` names.
+    pub kernel: &'a KernelConfig,
+    /// The generated `bindings.rs`.
+    pub bindings: &'a Path,
+    /// The digest of the kernel's interface.
+    pub interface: Digest,
+    /// The digest of everything that [`sources`] names.
+    pub sources: Digest,
+    /// Cargo, rustc and the C compiler.
+    pub toolchain: &'a Toolchain,
+}
+
+/// A root task that was built and checked.
+#[derive(Debug, Clone)]
+pub struct RootTask {
+    /// The folder of the cache that it lies in.
+    pub dir: PathBuf,
+    /// The ELF with symbols and line tables, for debuggers, `size` and `inspect`.
+    pub elf: PathBuf,
+    /// The ELF that goes into images.
+    pub stripped: PathBuf,
+    /// What its exit line must repeat: 16 hexadecimal digits.
+    pub nonce: String,
+    /// The digest of everything that it depends on.
+    pub key: Digest,
+    /// Whether it was built just now.
+    pub fresh: bool,
+}
+
+/// A root task could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+    /// A program could not be run.
+    #[error(transparent)]
+    Exec(#[from] exec::Error),
+    /// The run configuration cannot be written.
+    #[error(transparent)]
+    RunConfig(#[from] run_config::Error),
+    /// A C source or a crate does not compile, or does not link for a reason of its own.
+    #[error("{what} does not build\n{output}\n  command: {command}")]
+    Compile {
+        /// The crate or file.
+        what: String,
+        /// What the compiler said.
+        output: String,
+        /// The command line, ready to paste.
+        command: String,
+    },
+    /// Symbols that nobody defines.
+    #[error(
+        "{what} does not link: {}\n  help: a root task has no C library and no operating system beneath it; use what the crate `selkie` offers (for C: `selkie.h`), or a crate or feature that is `no_std`",
+        list(.missing)
+    )]
+    Undefined {
+        /// The crate or recipe.
+        what: String,
+        /// The symbols, each with who wants it.
+        missing: Vec<linker_error::Undefined>,
+    },
+    /// The folder has no crate.
+    #[error("{0}: there is no Cargo.toml here\n  help: `root-task.crate` names the folder of a Rust crate, relative to the recipe")]
+    NoManifest(PathBuf),
+    /// Cargo cannot read the crate.
+    #[error("{dir}: Cargo cannot read this crate\n{output}")]
+    Metadata {
+        /// The crate's folder.
+        dir: PathBuf,
+        /// What Cargo said.
+        output: String,
+    },
+    /// The crate has no binary target.
+    #[error("{0}: this crate has no binary target\n  help: a root task is a program: give the crate a `src/main.rs`")]
+    NoBinary(PathBuf),
+    /// The crate has several binary targets.
+    #[error("{dir}: this crate has several binary targets: {}\n  help: a recipe builds one program: name it by `default-run` in the crate's Cargo.toml, or give each a crate of its own", .names.join(", "))]
+    ManyBinaries {
+        /// The crate's folder.
+        dir: PathBuf,
+        /// The binary targets' names.
+        names: Vec<String>,
+    },
+    /// There is no Cargo.lock.
+    #[error("{lock}: not found\n  help: the versions of all dependencies must be fixed: run `cargo generate-lockfile` in {dir} and keep the file with the sources")]
+    NoLock {
+        /// Where it should be.
+        lock: PathBuf,
+        /// The workspace's folder.
+        dir: PathBuf,
+    },
+    /// Cargo.lock does not fit Cargo.toml.
+    #[error("{lock}: it does not fit the crate's Cargo.toml any more\n  help: run `cargo update --workspace` in {dir} and keep the changed file\n{output}")]
+    StaleLock {
+        /// The lock file.
+        lock: PathBuf,
+        /// The workspace's folder.
+        dir: PathBuf,
+        /// What Cargo said.
+        output: String,
+    },
+    /// A path of this machine is in the result.
+    #[error("the root task contains the path `{path}` of this machine, at file offset {offset:#x}{place}\n  help: nothing that depends on the place of the build may be in an image; look for `file!()`, `env!(\"CARGO_MANIFEST_DIR\")`, `__FILE__` and the like")]
+    Leak {
+        /// The path.
+        path: String,
+        /// Offset in the stripped file.
+        offset: u64,
+        /// The section it is in.
+        place: String,
+    },
+    /// The ELF does not read.
+    #[error("{path}: {source}")]
+    Elf {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: elf::Error,
+    },
+    /// The ELF breaks rules.
+    #[error("{path}: this root task would not run on seL4\n{}", check::list(.offences))]
+    Check {
+        /// The file.
+        path: PathBuf,
+        /// The rules it breaks.
+        offences: Vec<check::Offence>,
+    },
+}
+
+crate::exit_code!(Error, |error| match error {
+    Error::Exec(exec::Error::Missing { .. }) => crate::ExitCode::HostLacks,
+    Error::RunConfig(_) => crate::ExitCode::Usage,
+    _ => crate::ExitCode::Failed,
+});
+
+fn list(missing: &[linker_error::Undefined]) -> String {
+    missing.iter().map(|one| one.to_string()).collect::<Vec<_>>().join("\n  ")
+}
+
+impl Error {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// What a root task's bytes depend on, and nothing that they do not: a changed `[smoke]` builds nothing.
+#[derive(Serialize)]
+struct Key<'a> {
+    format: u32,
+    manifest: &'a Manifest,
+    run: &'a RawRun,
+    source: &'a RootTaskSource,
+    features: &'a [String],
+    sources: Digest,
+    bindings: Digest,
+    toolchain: &'a str,
+    templates: [Digest; 2],
+}
+
+/// Builds the root task of a recipe, or finds it in the cache.
+pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> crate::Result<RootTask> {
+    Ok(build_inner(ctx, inputs)?)
+}
+
+fn build_inner(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask, Error> {
+    let recipe = inputs.recipe;
+    let manifest = Manifest::new(recipe, inputs.kernel, inputs.interface);
+    let key = Key {
+        format: FORMAT,
+        manifest: &manifest,
+        run: &recipe.run,
+        source: &recipe.source,
+        features: &recipe.features,
+        sources: inputs.sources,
+        bindings: Digest::of_file(inputs.bindings).map_err(Error::io(inputs.bindings))?,
+        toolchain: &inputs.toolchain.identity,
+        templates: link::template_digests(),
+    };
+    let nonce = Digest::of_json(&key).short(16);
+    let entry = ctx.cache.step("root-task", &key, |dir| {
+        let job = Job { ctx, inputs, manifest: &manifest, nonce: &nonce, bindings: key.bindings };
+        job.run(dir)
+    })?;
+    Ok(RootTask {
+        elf: entry.dir.join("root-task.elf"),
+        stripped: entry.dir.join("root-task"),
+        dir: entry.dir,
+        nonce,
+        key: entry.key,
+        fresh: entry.fresh,
+    })
+}
+
+/// One build that is under way.
+struct Job<'a> {
+    ctx: &'a Context<'a>,
+    inputs: &'a RootTaskInputs<'a>,
+    manifest: &'a Manifest,
+    nonce: &'a str,
+    bindings: Digest,
+}
+
+impl Job<'_> {
+    fn run(&self, dir: &Path) -> Result<(), Error> {
+        let recipe = self.inputs.recipe;
+        let elf = match &recipe.source {
+            RootTaskSource::Crate(folder) => crate_build::build(self, &folder.path, &[])?,
+            RootTaskSource::C(files) => csource::build(self, files)?,
+            RootTaskSource::Prebuilt(file) => file.path.clone(),
+        };
+        let data = fs::read(&elf).map_err(Error::io(&elf))?;
+        check::check(&data).map_err(|error| match error {
+            check::Error::Elf(source) => Error::Elf { path: elf.clone(), source },
+            check::Error::Offences(offences) => Error::Check { path: elf.clone(), offences },
+        })?;
+        let stripped = match &recipe.source {
+            RootTaskSource::Prebuilt(_) => data.clone(),
+            _ => strip(&data).map_err(|source| Error::Elf { path: elf.clone(), source })?,
+        };
+        if !matches!(recipe.source, RootTaskSource::Prebuilt(_)) {
+            leaks::scan(&stripped, &self.places())?;
+        }
+        for (name, bytes) in [("root-task.elf", &data), ("root-task", &stripped)] {
+            let path = dir.join(name);
+            fs::write(&path, bytes).map_err(Error::io(&path))?;
+        }
+        Ok(())
+    }
+}
