@@ -152,9 +152,9 @@ impl<'a> Elf<'a> {
         if data.get(..4) != Some(&elf::ELFMAG) {
             return Err(Error::NotElf);
         }
-        match data.get(4) {
-            Some(&elf::ELFCLASS32) => read::<FileHeader32<Endianness>>(data, false),
-            Some(&elf::ELFCLASS64) => read::<FileHeader64<Endianness>>(data, true),
+        match data.get(4).map(|&class| elf::FileClass(class)) {
+            Some(elf::ELFCLASS32) => read::<FileHeader32<Endianness>>(data, false),
+            Some(elf::ELFCLASS64) => read::<FileHeader64<Endianness>>(data, true),
             _ => Err(Error::Malformed("its class is neither 32 nor 64 bit".into())),
         }
     }
@@ -181,7 +181,8 @@ fn slice(data: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
 }
 
 fn read<'a, H: FileHeader<Endian = Endianness>>(data: &'a [u8], is_64: bool) -> Result<Elf<'a>, Error> {
-    let malformed = |what: &'static str| move |error: object::Error| Error::Malformed(format!("{what}: {error}"));
+    let malformed =
+        |what: &'static str| move |error: object::Error| Error::Malformed(format!("{what}: {error}"));
     let header = H::parse(data).map_err(malformed("header"))?;
     let endian = header.endian().map_err(malformed("header"))?;
     let segments = header.program_headers(endian, data).map_err(malformed("program headers"))?;
@@ -190,7 +191,9 @@ fn read<'a, H: FileHeader<Endian = Endianness>>(data: &'a [u8], is_64: bool) -> 
         None
     } else {
         let index = header.shstrndx(endian, data).map_err(malformed("section names"))?;
-        headers.get(index as usize).and_then(|section| slice(data, section.sh_offset(endian).into(), section.sh_size(endian).into()))
+        headers
+            .get(index as usize)
+            .and_then(|section| slice(data, section.sh_offset(endian).into(), section.sh_size(endian).into()))
     };
     let sections = headers.iter().map(|section| Section {
         name: name_at(names, section.sh_name(endian)),
@@ -263,7 +266,11 @@ mod tests {
         assert!(file.is_64 && file.machine == elf::EM_X86_64);
         assert!(file.section(".text").is_some_and(|text| text.is_executable() && text.size > 0));
         assert!(file.symbols.iter().any(|symbol| symbol.name == "main"));
-        assert!(file.segments.iter().any(|segment| segment.kind == elf::PT_LOAD && segment.permissions() == "R-X"));
+        assert!(
+            file.segments
+                .iter()
+                .any(|segment| segment.kind == elf::PT_LOAD && segment.permissions() == "R-X")
+        );
     }
 
     #[test]

@@ -164,7 +164,11 @@ pub(crate) mod tests {
                 description: "Greets — \"quoted\"".into(),
                 license: None,
             },
-            kernel: Kernel { config: "x86_64-release".into(), version: "5.0.0".into(), interface: Digest::of("i") },
+            kernel: Kernel {
+                config: "x86_64-release".into(),
+                version: "5.0.0".into(),
+                interface: Digest::of("i"),
+            },
             libos: LibOs::None,
             stack: 65536,
             heap: 262_144,
@@ -186,7 +190,10 @@ pub(crate) mod tests {
     fn the_json_has_sorted_keys_and_no_space() {
         let note = String::from_utf8_lossy(&sample().encode()).into_owned();
         let json = &note[note.find('{').unwrap()..];
-        assert!(json.starts_with(r#"{"devices":{"serial":"com1"},"format":1,"function":{"description":"#), "{json}");
+        assert!(
+            json.starts_with(r#"{"devices":{"serial":"com1"},"format":1,"function":{"description":"#),
+            "{json}"
+        );
         assert!(!json.contains("\": "), "{json}");
     }
 

@@ -27,13 +27,17 @@ pub const SECTION: &str = ".selkie.run";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A NUL byte would end the record early.
-    #[error("{what} contains a NUL character\n  help: arguments and environment are texts without NUL, as on every Unix")]
+    #[error(
+        "{what} contains a NUL character\n  help: arguments and environment are texts without NUL, as on every Unix"
+    )]
     Nul {
         /// Which value.
         what: String,
     },
     /// A name of the environment that could not be read back.
-    #[error("`{name}` cannot be the name of an environment variable\n  help: a name is not empty and has no `=`")]
+    #[error(
+        "`{name}` cannot be the name of an environment variable\n  help: a name is not empty and has no `=`"
+    )]
     Name {
         /// The name.
         name: String,
@@ -195,8 +199,12 @@ mod tests {
         let none = Override::default();
         assert!(none.is_empty());
         assert_eq!(none.encode().unwrap(), b"SELKIERUN1\0\0");
-        let some = Override { args: Some(vec![]), env: env(&[("KEY", "s3cret")]), nonce: Some("f".repeat(16)) };
-        assert_eq!(some.encode().unwrap(), b"SELKIERUN1\0no-arg=\0env=KEY=s3cret\0nonce=ffffffffffffffff\0\0");
+        let some =
+            Override { args: Some(vec![]), env: env(&[("KEY", "s3cret")]), nonce: Some("f".repeat(16)) };
+        assert_eq!(
+            some.encode().unwrap(),
+            b"SELKIERUN1\0no-arg=\0env=KEY=s3cret\0nonce=ffffffffffffffff\0\0"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! may well contain those of a `syscall`.
 
 use crate::elf::{Elf, Symbol};
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use object::elf::{PF_X, STT_FUNC, STT_NOTYPE};
 
 /// Bytes of one system-call site: `mov REG, rsp; syscall; mov rsp, REG`.
@@ -13,7 +13,7 @@ pub(super) const SITE_SIZE: u64 = 8;
 pub(super) const SITE_SYSCALL: u64 = 3;
 
 /// The section with the addresses of all system-call sites.
-pub const SITES: &str = ".sel4_sites";
+pub(super) const SITES: &str = ".sel4_sites";
 
 /// A stretch of instructions that begins at a symbol, or between symbols.
 struct Stretch<'a> {
@@ -39,7 +39,10 @@ impl<'a> CodeOf<'a> {
     pub(super) fn new(elf: &'a Elf<'a>) -> Self {
         let in_code = |symbol: &&Symbol<'_>| {
             matches!(symbol.kind, STT_FUNC | STT_NOTYPE)
-                && elf.sections.get(usize::from(symbol.section.0)).is_some_and(|section| section.is_executable())
+                && elf
+                    .sections
+                    .get(usize::from(symbol.section.0))
+                    .is_some_and(|section| section.is_executable())
         };
         let mut symbols: Vec<_> = elf.symbols.iter().filter(in_code).copied().collect();
         // Of several names for one address the sized and then the first one in the alphabet stands.
@@ -75,8 +78,11 @@ impl<'a> CodeOf<'a> {
     pub(super) fn callers(&self, target: u64) -> Vec<String> {
         let mut callers = Vec::new();
         self.each_instruction(|instruction| {
-            let branches = matches!(instruction.flow_control(), FlowControl::Call | FlowControl::UnconditionalBranch);
-            if branches && instruction.op0_kind() == OpKind::NearBranch64 && instruction.near_branch64() == target {
+            let branches = matches!(instruction.mnemonic(), Mnemonic::Call | Mnemonic::Jmp);
+            if branches
+                && instruction.op0_kind() == OpKind::NearBranch64
+                && instruction.near_branch64() == target
+            {
                 callers.extend(self.function_at(instruction.ip()));
             }
         });
@@ -103,7 +109,7 @@ impl<'a> CodeOf<'a> {
         let register = save.op0_register();
         is_move(&save)
             && save.op1_register() == Register::RSP
-            && register.is_gpr64()
+            && (Register::RAX..=Register::R15).contains(&register)
             // The system call itself overwrites these two, and the third is what is being saved.
             && !matches!(register, Register::RCX | Register::R11 | Register::RSP)
             && call.code() == Code::Syscall
@@ -138,7 +144,8 @@ impl<'a> CodeOf<'a> {
             cuts.dedup();
             stretches.extend(cuts.windows(2).map(|pair| Stretch {
                 address: pair[0],
-                bytes: &region.bytes[(pair[0] - region.address) as usize..(pair[1] - region.address) as usize],
+                bytes: &region.bytes
+                    [(pair[0] - region.address) as usize..(pair[1] - region.address) as usize],
             }));
         }
         stretches
@@ -148,14 +155,18 @@ impl<'a> CodeOf<'a> {
     fn regions(&self) -> Vec<Stretch<'a>> {
         let sections = self.elf.sections.iter().filter(|section| section.is_executable());
         let regions: Vec<_> = sections
-            .filter_map(|section| Some(Stretch { address: section.address, bytes: self.elf.section_data(section)? }))
+            .filter_map(|section| {
+                Some(Stretch { address: section.address, bytes: self.elf.section_data(section)? })
+            })
             .collect();
         if !regions.is_empty() {
             return regions;
         }
         let segments = self.elf.segments.iter().filter(|segment| segment.flags.contains(PF_X));
         segments
-            .filter_map(|segment| Some(Stretch { address: segment.address, bytes: self.elf.segment_data(segment)? }))
+            .filter_map(|segment| {
+                Some(Stretch { address: segment.address, bytes: self.elf.segment_data(segment)? })
+            })
             .collect()
     }
 }
@@ -168,7 +179,8 @@ pub(crate) fn demangle(symbol: &str) -> String {
 /// The crate that a demangled name begins with: `a` of `a::b`, of `<a::B as c::D>::e` and of `<&a::B>::c`.
 pub(crate) fn crate_of(function: &str) -> Option<String> {
     let path = function.trim_start_matches(|c: char| "<&*([".contains(c));
-    let path = ["dyn ", "mut ", "const "].iter().fold(path, |path, word| path.strip_prefix(word).unwrap_or(path));
+    let path =
+        ["dyn ", "mut ", "const "].iter().fold(path, |path, word| path.strip_prefix(word).unwrap_or(path));
     let end = path.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
     let (name, rest) = path.split_at(end);
     (!name.is_empty() && rest.starts_with("::")).then(|| name.to_owned())

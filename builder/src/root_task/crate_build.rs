@@ -1,11 +1,11 @@
 //! A nested Cargo that builds the function's crate, in an environment of its own.
 
-use super::{
-    Error, Job, link,
-    linker_error,
-    toolchain::TRIPLE,
+use super::{Error, Job, Toolchain, link, linker_error, toolchain::TRIPLE};
+use crate::{
+    Digest,
+    exec::{self, Tool},
+    recipe::RootTaskSource,
 };
-use crate::{Digest, exec::{self, Tool}};
 use cargo_metadata::{MetadataCommand, TargetKind};
 use std::{
     ffi::OsString,
@@ -54,8 +54,8 @@ pub(super) struct Crate {
 
 /// Builds the crate in `folder` with further `objects` and returns the linked ELF.
 pub(super) fn build(job: &Job<'_>, folder: &Path, objects: &[PathBuf]) -> Result<PathBuf, Error> {
-    let krate = describe(job, folder)?;
-    let target_dir = job.target_dir(folder);
+    let krate = describe(folder, job.inputs.toolchain)?;
+    let target_dir = job.target_dir(folder)?;
     let link_args = job.link_args(&target_dir.join("link"), objects)?;
     let tool = job.cargo(folder, &target_dir, &krate)?;
     let tool = tool.arg("--").args(["-C", "linker-flavor=ld.lld", "-C", "linker=rust-lld"]);
@@ -65,37 +65,40 @@ pub(super) fn build(job: &Job<'_>, folder: &Path, objects: &[PathBuf]) -> Result
         tool.arg("-C").arg(word)
     });
     match tool.run(&job.ctx.cancel) {
-        Ok(output) => executable(&output.stdout).ok_or_else(|| Error::NoBinary(folder.to_owned())),
+        Ok(output) => {
+            let elf = executable(&output.stdout).ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
+            // Cargo's own list of what the crate and its path dependencies were made from.
+            job.read_depends(&elf.with_extension("d"), folder)?;
+            Ok(elf)
+        }
         Err(exec::Error::Failed { output, command, .. }) => Err(explain(folder, &krate, output, command)),
         Err(error) => Err(error.into()),
     }
 }
 
 fn explain(folder: &Path, krate: &Crate, output: String, command: String) -> Error {
-    if output.contains("--locked was passed") {
+    if stale_lock(&output) {
         let dir = krate.workspace.clone();
         return Error::StaleLock { lock: dir.join("Cargo.lock"), dir, output };
     }
     let what = format!("the crate in {}", folder.display());
     let missing = linker_error::undefined(&output);
-    if missing.is_empty() { Error::Compile { what, output, command } } else { Error::Undefined { what, missing } }
+    if missing.is_empty() {
+        Error::Compile { what, output, command }
+    } else {
+        Error::Undefined { what, missing }
+    }
 }
 
 /// Asks Cargo about the crate in `folder`.
-pub(super) fn describe(job: &Job<'_>, folder: &Path) -> Result<Crate, Error> {
+pub(super) fn describe(folder: &Path, toolchain: &Toolchain) -> Result<Crate, Error> {
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
         return Err(Error::NoManifest(folder.to_owned()));
     }
     let mut command = MetadataCommand::new();
-    command.cargo_path(&job.inputs.toolchain.cargo).manifest_path(&manifest).no_deps();
-    let metadata = command.exec().map_err(|error| {
-        let output = match error {
-            cargo_metadata::Error::CargoMetadata { stderr } => stderr,
-            other => other.to_string(),
-        };
-        Error::Metadata { dir: folder.to_owned(), output: exec::last_lines(&output, 40) }
-    })?;
+    command.cargo_path(&toolchain.cargo.path).manifest_path(&manifest).no_deps();
+    let metadata = command.exec().map_err(|error| metadata_error(folder, None, error))?;
     let package = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
     let package = package.ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
     let mut names: Vec<_> = package
@@ -119,24 +122,47 @@ pub(super) fn describe(job: &Job<'_>, folder: &Path) -> Result<Crate, Error> {
     Ok(Crate { workspace, binary })
 }
 
+/// The error for what `cargo metadata` said about the crate in `folder`.
+pub(super) fn metadata_error(folder: &Path, krate: Option<&Crate>, error: cargo_metadata::Error) -> Error {
+    let output = match error {
+        cargo_metadata::Error::CargoMetadata { stderr } => stderr,
+        other => other.to_string(),
+    };
+    let output = exec::last_lines(output.trim(), 40);
+    match krate {
+        Some(krate) if stale_lock(&output) => {
+            let dir = krate.workspace.clone();
+            Error::StaleLock { lock: dir.join("Cargo.lock"), dir, output }
+        }
+        _ => Error::Metadata { dir: folder.to_owned(), output },
+    }
+}
+
+/// Cargo's words for a lock file that does not fit.
+fn stale_lock(output: &str) -> bool {
+    output.contains("--locked was passed") || output.contains("because --locked")
+}
+
 impl Job<'_> {
     /// Cargo's target folder: kept between builds, so that a changed line compiles one crate.
-    fn target_dir(&self, folder: &Path) -> PathBuf {
-        let name = Digest::of_json(&(self.bindings, folder, &self.inputs.toolchain.identity)).short(16);
-        self.ctx.project.cache().join("cargo").join(name)
+    pub(super) fn target_dir(&self, folder: &Path) -> Result<PathBuf, Error> {
+        let key = Digest::of_json(&(self.bindings, folder, self.inputs.toolchain));
+        Ok(self.ctx.cache.workspace("cargo", &key)?)
     }
 
     fn cargo(&self, folder: &Path, target_dir: &Path, krate: &Crate) -> Result<Tool, Error> {
-        let toolchain = self.inputs.toolchain;
+        let (toolchain, recipe) = (self.inputs.toolchain, self.inputs.recipe);
         let wrapper = target_dir.join("rustc.sh");
         link::write(&wrapper, link::RUSTC_WRAPPER.as_bytes())?;
-        std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).map_err(Error::io(&wrapper))?;
-        let mut tool = Tool::new(&toolchain.cargo, folder)
+        std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))
+            .map_err(Error::io(&wrapper))?;
+        let mut tool = Tool::new(&toolchain.cargo.path, folder)
             .args(["rustc", "--release", "--locked", "--target", TRIPLE, "--bin"])
             .arg(&krate.binary)
             .args(["--message-format", "json-render-diagnostics"]);
-        if !self.inputs.recipe.features.is_empty() && matches!(self.inputs.recipe.source, crate::recipe::RootTaskSource::Crate(_)) {
-            tool = tool.arg("--features").arg(self.inputs.recipe.features.join(","));
+        // The features of C sources would be those of `selkie-c`, which are not the recipe's business.
+        if !recipe.features.is_empty() && matches!(recipe.source, RootTaskSource::Crate(_)) {
+            tool = tool.arg("--features").arg(recipe.features.join(","));
         }
         for name in INHERITED {
             tool = tool.inherit(name);
@@ -149,7 +175,7 @@ impl Job<'_> {
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never")
             .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags(target_dir))
-            .env("RUSTC", &toolchain.rustc)
+            .env("RUSTC", &toolchain.rustc.path)
             .env("RUSTC_WRAPPER", &wrapper)
             .env("SELKIE_BINDINGS", self.inputs.bindings))
     }
@@ -157,7 +183,9 @@ impl Job<'_> {
     /// Flags for every crate of the root task, separated as Cargo wants them.
     fn rustflags(&self, target_dir: &Path) -> OsString {
         let mut flags: Vec<OsString> =
-            ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"].map(OsString::from).into();
+            ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"]
+                .map(OsString::from)
+                .into();
         for (from, to) in self.remaps(target_dir) {
             let mut flag = OsString::from("--remap-path-prefix=");
             flag.push(from);

@@ -14,9 +14,13 @@ impl Job<'_> {
         let toolchain = self.inputs.toolchain;
         let mut remaps = vec![
             // Where rust-src is installed, rustc finds the sources of `core` in it and names them so.
-            (toolchain.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{}", toolchain.commit).into()),
+            (
+                toolchain.sysroot().join("lib/rustlib/src/rust"),
+                format!("/rustc/{}", toolchain.commit()).into(),
+            ),
             (self.ctx.project.root.clone(), "selkie".into()),
         ];
+        remaps.extend(cargo_home().map(|folder| (folder, "cargo".into())));
         remaps.extend(registry_folders().map(|folder| (folder, "registry".into())));
         if let Some(folder) = self.source_folder() {
             remaps.push((folder.to_owned(), "function".into()));
@@ -40,7 +44,7 @@ impl Job<'_> {
     /// The folders whose names must not be in the result.
     pub(super) fn places(&self) -> Vec<PathBuf> {
         let project = self.ctx.project;
-        let mut places = vec![project.root.clone(), project.cache(), self.inputs.toolchain.sysroot.clone()];
+        let mut places = vec![project.root.clone(), project.cache(), self.inputs.toolchain.sysroot()];
         places.extend(self.inputs.bindings.parent().map(Path::to_owned));
         places.extend(self.source_folder().map(Path::to_owned));
         places.extend(cargo_home());

@@ -2,7 +2,7 @@
 //! configuration, and the arguments.
 
 use super::{BASE, Error, Job};
-use crate::{Digest, note, run_config};
+use crate::{Digest, files, note, run_config};
 use object::{
     Architecture, BinaryFormat, Endianness, SectionFlags, SectionKind,
     elf::{SHF_ALLOC, SHT_NOTE, SHT_PROGBITS},
@@ -96,15 +96,11 @@ pub(super) fn store(dir: &Path, stem: &str, extension: &str, bytes: &[u8]) -> Re
     Ok(path)
 }
 
-/// Writes a file unless it has this content already. Whole or not at all: another build may read it.
+/// Writes a file unless it has this content already: its time is what Cargo looks at.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io(dir))?;
-    std::io::Write::write_all(&mut file, bytes).map_err(Error::io(path))?;
-    file.persist(path).map_err(|error| Error::io(path)(error.error))?;
-    Ok(())
+    files::create_dir_all(path.parent().unwrap_or(path))?;
+    Ok(files::replace(path, bytes)?)
 }

@@ -8,6 +8,7 @@ pub mod check;
 mod code;
 mod crate_build;
 mod csource;
+mod included;
 mod leaks;
 mod link;
 mod linker_error;
@@ -15,14 +16,26 @@ mod sources;
 mod strip;
 mod toolchain;
 
-pub use sources::{Sources, sources};
+pub use sources::{Sources, digest as sources_digest, sources};
 pub use strip::strip;
 pub use toolchain::Toolchain;
 
-use crate::{Context, Digest, cache, elf, exec, kernel_config::KernelConfig, note::Manifest, recipe::*, run_config};
+use crate::{
+    Context, Digest,
+    cache::{self, Cache},
+    elf::{self, Elf},
+    exec, files,
+    inputs::tree,
+    kernel_config::{KernelConfig, OptionValue},
+    note::Manifest,
+    recipe::{RawRun, Recipe, RootTaskSource},
+    run_config,
+};
 use serde::Serialize;
 use std::{
-    fs, io,
+    cell::RefCell,
+    collections::BTreeSet,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -70,13 +83,11 @@ pub struct RootTask {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder failed.
-    #[error("{path}: {source}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    /// A source tree could not be read.
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
     /// The cache failed.
     #[error(transparent)]
     Cache(#[from] cache::Error),
@@ -108,7 +119,9 @@ pub enum Error {
         missing: Vec<linker_error::Undefined>,
     },
     /// The folder has no crate.
-    #[error("{0}: there is no Cargo.toml here\n  help: `root-task.crate` names the folder of a Rust crate, relative to the recipe")]
+    #[error(
+        "{0}: there is no Cargo.toml here\n  help: `root-task.crate` names the folder of a Rust crate, relative to the recipe"
+    )]
     NoManifest(PathBuf),
     /// Cargo cannot read the crate.
     #[error("{dir}: Cargo cannot read this crate\n{output}")]
@@ -119,7 +132,9 @@ pub enum Error {
         output: String,
     },
     /// The crate has no binary target.
-    #[error("{0}: this crate has no binary target\n  help: a root task is a program: give the crate a `src/main.rs`")]
+    #[error(
+        "{0}: this crate has no binary target\n  help: a root task is a program: give the crate a `src/main.rs`"
+    )]
     NoBinary(PathBuf),
     /// The crate has several binary targets.
     #[error("{dir}: this crate has several binary targets: {}\n  help: a recipe builds one program: name it by `default-run` in the crate's Cargo.toml, or give each a crate of its own", .names.join(", "))]
@@ -130,7 +145,9 @@ pub enum Error {
         names: Vec<String>,
     },
     /// There is no Cargo.lock.
-    #[error("{lock}: not found\n  help: the versions of all dependencies must be fixed: run `cargo generate-lockfile` in {dir} and keep the file with the sources")]
+    #[error(
+        "{lock}: not found\n  help: the versions of all dependencies must be fixed: run `cargo generate-lockfile` in {dir} and keep the file with the sources"
+    )]
     NoLock {
         /// Where it should be.
         lock: PathBuf,
@@ -138,7 +155,9 @@ pub enum Error {
         dir: PathBuf,
     },
     /// Cargo.lock does not fit Cargo.toml.
-    #[error("{lock}: it does not fit the crate's Cargo.toml any more\n  help: run `cargo update --workspace` in {dir} and keep the changed file\n{output}")]
+    #[error(
+        "{lock}: it does not fit the crate's Cargo.toml any more\n  help: run `cargo update --workspace` in {dir} and keep the changed file\n{output}"
+    )]
     StaleLock {
         /// The lock file.
         lock: PathBuf,
@@ -148,7 +167,9 @@ pub enum Error {
         output: String,
     },
     /// A path of this machine is in the result.
-    #[error("the root task contains the path `{path}` of this machine, at file offset {offset:#x}{place}\n  help: nothing that depends on the place of the build may be in an image; look for `file!()`, `env!(\"CARGO_MANIFEST_DIR\")`, `__FILE__` and the like")]
+    #[error(
+        "the root task contains the path `{path}` of this machine, at file offset {offset:#x}{place}\n  help: nothing that depends on the place of the build may be in an image; look for `file!()`, `env!(\"CARGO_MANIFEST_DIR\")`, `__FILE__` and the like"
+    )]
     Leak {
         /// The path.
         path: String,
@@ -177,6 +198,7 @@ pub enum Error {
 
 crate::exit_code!(Error, |error| match error {
     Error::Exec(exec::Error::Missing { .. }) => crate::ExitCode::HostLacks,
+    Error::Files(error) => error.exit_code(),
     Error::RunConfig(_) => crate::ExitCode::Usage,
     _ => crate::ExitCode::Failed,
 });
@@ -187,8 +209,8 @@ fn list(missing: &[linker_error::Undefined]) -> String {
 
 impl Error {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
+        let at = files::Error::at("use", path);
+        move |source| Self::Files(at(source))
     }
 }
 
@@ -196,38 +218,49 @@ impl Error {
 #[derive(Serialize)]
 struct Key<'a> {
     format: u32,
-    manifest: &'a Manifest,
+    manifest: Manifest,
     run: &'a RawRun,
     source: &'a RootTaskSource,
     features: &'a [String],
     sources: Digest,
     bindings: Digest,
-    toolchain: &'a str,
+    toolchain: &'a Toolchain,
     templates: [Digest; 2],
 }
 
-/// Builds the root task of a recipe, or finds it in the cache.
-pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> crate::Result<RootTask> {
-    Ok(build_inner(ctx, inputs)?)
+impl<'a> Key<'a> {
+    fn new(inputs: &RootTaskInputs<'a>) -> Result<Self, Error> {
+        let recipe = inputs.recipe;
+        Ok(Self {
+            format: FORMAT,
+            manifest: Manifest::new(recipe, inputs.kernel, inputs.interface),
+            run: &recipe.run,
+            source: &recipe.source,
+            features: &recipe.features,
+            sources: inputs.sources,
+            bindings: Digest::of_file(inputs.bindings).map_err(Error::io(inputs.bindings))?,
+            toolchain: inputs.toolchain,
+            templates: link::template_digests(),
+        })
+    }
 }
 
-fn build_inner(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask, Error> {
-    let recipe = inputs.recipe;
-    let manifest = Manifest::new(recipe, inputs.kernel, inputs.interface);
-    let key = Key {
-        format: FORMAT,
-        manifest: &manifest,
-        run: &recipe.run,
-        source: &recipe.source,
-        features: &recipe.features,
-        sources: inputs.sources,
-        bindings: Digest::of_file(inputs.bindings).map_err(Error::io(inputs.bindings))?,
-        toolchain: &inputs.toolchain.identity,
-        templates: link::template_digests(),
-    };
-    let nonce = Digest::of_json(&key).short(16);
-    let entry = ctx.cache.step("root-task", &key, |dir| {
-        let job = Job { ctx, inputs, manifest: &manifest, nonce: &nonce, bindings: key.bindings };
+/// The name of the step in the cache.
+pub const STEP: &str = "root-task";
+
+/// The key that [`build`] keeps its result under.
+pub fn key(inputs: &RootTaskInputs<'_>) -> Result<Digest, Error> {
+    Ok(Cache::key(STEP, &Key::new(inputs)?))
+}
+
+/// Builds the root task of a recipe, or finds it in the cache.
+pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask, Error> {
+    let key = Key::new(inputs)?;
+    let digest = Cache::key(STEP, &key);
+    let nonce = digest.short(16);
+    let entry = ctx.cache.keyed_step(STEP, digest, |dir| {
+        let seen = RefCell::default();
+        let job = Job { ctx, inputs, manifest: &key.manifest, nonce: &nonce, bindings: key.bindings, seen };
         job.run(dir)
     })?;
     Ok(RootTask {
@@ -247,32 +280,43 @@ struct Job<'a> {
     manifest: &'a Manifest,
     nonce: &'a str,
     bindings: Digest,
+    /// The files that the compilers read.
+    seen: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl Job<'_> {
     fn run(&self, dir: &Path) -> Result<(), Error> {
-        let recipe = self.inputs.recipe;
-        let elf = match &recipe.source {
+        let source = &self.inputs.recipe.source;
+        let path = match source {
             RootTaskSource::Crate(folder) => crate_build::build(self, &folder.path, &[])?,
             RootTaskSource::C(files) => csource::build(self, files)?,
             RootTaskSource::Prebuilt(file) => file.path.clone(),
         };
-        let data = fs::read(&elf).map_err(Error::io(&elf))?;
-        check::check(&data).map_err(|error| match error {
-            check::Error::Elf(source) => Error::Elf { path: elf.clone(), source },
-            check::Error::Offences(offences) => Error::Check { path: elf.clone(), offences },
-        })?;
-        let stripped = match &recipe.source {
-            RootTaskSource::Prebuilt(_) => data.clone(),
-            _ => strip(&data).map_err(|source| Error::Elf { path: elf.clone(), source })?,
-        };
-        if !matches!(recipe.source, RootTaskSource::Prebuilt(_)) {
+        self.keep_seen();
+        let data = files::read(&path)?;
+        let broken = |source| Error::Elf { path: path.clone(), source };
+        let elf = Elf::parse(&data).map_err(broken)?;
+        let offences = check::check(&elf, &self.limits());
+        if !offences.is_empty() {
+            return Err(Error::Check { path, offences });
+        }
+        let stripped = if let RootTaskSource::Prebuilt(_) = source {
+            data.clone()
+        } else {
+            let stripped = strip(&data).map_err(broken)?;
             leaks::scan(&stripped, &self.places())?;
-        }
-        for (name, bytes) in [("root-task.elf", &data), ("root-task", &stripped)] {
-            let path = dir.join(name);
-            fs::write(&path, bytes).map_err(Error::io(&path))?;
-        }
-        Ok(())
+            stripped
+        };
+        files::write(&dir.join("root-task.elf"), &data)?;
+        Ok(files::write(&dir.join("root-task"), stripped)?)
+    }
+
+    fn limits(&self) -> check::Limits {
+        let bits = match self.inputs.kernel.options.get("ROOT_CNODE_SIZE_BITS") {
+            Some(&OptionValue::Number(bits @ 1..=40)) => bits,
+            // seL4's own default (`KernelRootCNodeSizeBits`).
+            _ => 12,
+        };
+        check::Limits { memory: self.inputs.recipe.qemu.memory, slots: 1 << bits }
     }
 }

@@ -21,8 +21,13 @@ pub fn strip(data: &[u8]) -> Result<Vec<u8>, Error> {
         let table = u64::from_le_bytes(data[0x28..0x30].try_into().unwrap_or_default()) as usize;
         data.get(table + index * SECTION_HEADER..table + (index + 1) * SECTION_HEADER)
     };
-    let kept: Vec<usize> =
-        elf.sections.iter().enumerate().filter(|(_, section)| section.is_allocated()).map(|(index, _)| index).collect();
+    let kept: Vec<usize> = elf
+        .sections
+        .iter()
+        .enumerate()
+        .filter(|(_, section)| section.is_allocated())
+        .map(|(index, _)| index)
+        .collect();
     let of_sections = kept.iter().map(|&index| &elf.sections[index]).filter(|section| section.has_bytes());
     let of_segments = elf.segments.iter().filter(|segment| segment.file_size > 0);
     let end = of_sections
@@ -37,7 +42,8 @@ pub fn strip(data: &[u8]) -> Result<Vec<u8>, Error> {
     let mut names = vec![0];
     let mut table = vec![0; SECTION_HEADER];
     for &index in &kept {
-        let mut entry = header(index).ok_or_else(|| malformed("a section header lies outside of the file"))?.to_vec();
+        let mut entry =
+            header(index).ok_or_else(|| malformed("a section header lies outside of the file"))?.to_vec();
         put32(&mut entry, 0, names.len());
         names.extend_from_slice(elf.sections[index].name.as_bytes());
         names.push(0);

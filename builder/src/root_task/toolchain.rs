@@ -1,48 +1,44 @@
 //! The compilers that build a root task.
 
-use super::Error;
-use crate::{Context, exec::Tool};
-use std::path::PathBuf;
+use crate::{
+    Context,
+    inputs::tools::{self, HostTool},
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// The target triple of root tasks: the host's own, whose `core` every Rust installation has.
 pub(super) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// Cargo, rustc and the C compiler, and what they call themselves.
-#[derive(Debug, Clone)]
+/// Cargo, rustc and the C compiler. What is serialised is their identity alone.
+#[derive(Debug, Clone, Serialize)]
 pub struct Toolchain {
-    /// Cargo itself, not rustup's stand-in for it.
-    pub cargo: PathBuf,
-    /// rustc itself, not rustup's stand-in for it.
-    pub rustc: PathBuf,
-    /// rustc's sysroot.
-    pub sysroot: PathBuf,
-    /// The commit that rustc was built from; the paths of the standard library's sources begin with it.
-    pub commit: String,
-    /// The C compiler, looked up on PATH.
-    pub cc: PathBuf,
-    /// Whatever the compilers' output depends on: their versions.
-    pub identity: String,
+    /// Cargo.
+    pub cargo: HostTool,
+    /// rustc, whose own linker and `core` are used as well.
+    pub rustc: HostTool,
+    /// The C compiler.
+    pub cc: HostTool,
 }
 
 impl Toolchain {
-    /// The toolchain that the checkout asks for in `rust-toolchain.toml`, and `cc`.
-    pub fn find(ctx: &Context<'_>) -> Result<Self, Error> {
-        let run = |args: &[&str]| -> Result<String, Error> {
-            let tool = Tool::new("rustc", &ctx.project.root).args(args);
-            let tool = ["HOME", "RUSTUP_HOME", "CARGO_HOME", "RUSTUP_TOOLCHAIN"].iter().fold(tool, |tool, name| tool.inherit(name));
-            Ok(tool.run(&ctx.cancel)?.stdout)
-        };
-        let sysroot = PathBuf::from(run(&["--print", "sysroot"])?.trim());
-        let version = run(&["-vV"])?;
-        let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: ")).unwrap_or("unknown");
-        let cc = Tool::new("cc", &ctx.project.root).arg("--version").run(&ctx.cancel)?.stdout;
+    /// The Cargo and rustc that the checkout asks for, and `cc`.
+    pub fn find(ctx: &Context<'_>) -> Result<Self, tools::Error> {
         Ok(Self {
-            cargo: sysroot.join("bin/cargo"),
-            rustc: sysroot.join("bin/rustc"),
-            commit: commit.to_owned(),
-            cc: "cc".into(),
-            identity: format!("{version}\n{}", cc.lines().next().unwrap_or_default()),
-            sysroot,
+            cargo: tools::find(ctx, "cargo")?,
+            rustc: tools::find(ctx, "rustc")?,
+            cc: tools::find(ctx, "cc")?,
         })
+    }
+
+    /// rustc's sysroot: the folder that it is installed in.
+    pub fn sysroot(&self) -> PathBuf {
+        self.rustc.path.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_owned()
+    }
+
+    /// The commit that rustc was built from; the standard library's own paths begin with it.
+    pub(super) fn commit(&self) -> &str {
+        let line = self.rustc.version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
+        line.unwrap_or("unknown")
     }
 }

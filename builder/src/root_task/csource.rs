@@ -1,0 +1,93 @@
+//! C sources: compiled for a machine without an operating system, then linked with the crate `selkie-c`.
+
+use super::{Error, Job, crate_build, link};
+use crate::{
+    Digest,
+    exec::{self, Tool},
+    files,
+    recipe::InputPath,
+};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+/// Flags for every C file. The include path and the prefix map come on top.
+const FLAGS: &[&str] = &[
+    "-std=gnu17",
+    "-Os",
+    "-g1",
+    "-Wall",
+    "-Wextra",
+    "-ffreestanding",
+    "-fno-pic",
+    "-fno-pie",
+    "-fno-stack-protector",
+    "-fcf-protection=none",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
+    "-ffunction-sections",
+    "-fdata-sections",
+];
+
+/// The folder of the crate `selkie-c` in the checkout.
+pub(super) fn interface_crate(ctx: &crate::Context<'_>) -> PathBuf {
+    ctx.project.runtime().join("c")
+}
+
+/// Compiles the C files, links them with the C interface and returns the ELF.
+pub(super) fn build(job: &Job<'_>, sources: &[InputPath]) -> Result<PathBuf, Error> {
+    let interface = interface_crate(job.ctx);
+    let work = job.target_dir(&interface)?.join("c");
+    let mut objects = Vec::new();
+    for source in sources {
+        objects.push(compile(job, &source.path, &interface.join("include"), &work)?);
+    }
+    crate_build::build(job, &interface, &objects)
+}
+
+fn compile(job: &Job<'_>, source: &Path, include: &Path, work: &Path) -> Result<PathBuf, Error> {
+    let folder = source.parent().unwrap_or(Path::new("/"));
+    files::create_dir_all(work)?;
+    let dir = tempfile::tempdir_in(work).map_err(Error::io(work))?;
+    let (object, depends) = (dir.path().join("out.o"), dir.path().join("out.d"));
+    let map = |from: &Path, to: &str| {
+        let mut flag = OsString::from("-ffile-prefix-map=");
+        flag.push(from);
+        flag.push("=");
+        flag.push(to);
+        flag
+    };
+    let tool = Tool::new(&job.inputs.toolchain.cc.path, folder)
+        .args(FLAGS)
+        .arg("-I")
+        .arg(include)
+        .arg(map(&job.ctx.project.root, "selkie"))
+        .arg(map(folder, "function"))
+        .arg("-MD")
+        .arg("-MF")
+        .arg(&depends)
+        .arg("-c")
+        .arg(source.file_name().unwrap_or_default())
+        .arg("-o")
+        .arg(&object);
+    match tool.run(&job.ctx.cancel) {
+        Ok(output) if !output.stderr.trim().is_empty() => {
+            job.ctx.progress.note(&format!(
+                "{}:\n{}",
+                source.display(),
+                exec::last_lines(&output.stderr, 40)
+            ));
+        }
+        Ok(_) => {}
+        Err(exec::Error::Failed { output, command, .. }) => {
+            return Err(Error::Compile { what: source.display().to_string(), output, command });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    job.read_depends(&depends, folder)?;
+    let bytes = files::read(&object)?;
+    // The path is part of the name: two files with the same content are two files.
+    let stem = format!("c-{}", Digest::of(source.as_os_str().as_encoded_bytes()).short(8));
+    link::store(work, &stem, "o", &bytes)
+}

@@ -1,0 +1,205 @@
+//! What the source of a root task consists of: folders and files, so that a change to any of them
+//! builds it anew.
+//!
+//! The folders are those of the crate and of every crate that it depends on by path. Files outside of
+//! them are found in the sources (`include_str!("…")`, `#include "…"`), and in what the compilers said
+//! that they read in the last build.
+
+use super::{Error, Job, Toolchain, crate_build, csource, included};
+use crate::{
+    Context, Digest, files,
+    inputs::tree,
+    recipe::{Recipe, RootTaskSource},
+};
+use cargo_metadata::MetadataCommand;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+/// The folders and files that a root task is made from, absolute and sorted. No file lies in one of
+/// the folders. A file may be missing; that counts as a state of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// Folders that count with all that is in them.
+    pub folders: BTreeSet<PathBuf>,
+    /// Single files.
+    pub files: BTreeSet<PathBuf>,
+}
+
+/// What Cargo said of a crate, and the files that this followed from.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    manifests: BTreeMap<PathBuf, Option<Digest>>,
+    toolchain: Digest,
+    sources: Sources,
+}
+
+/// Everything that the root task of `recipe` is made from, kernel and tools apart.
+///
+/// Cargo is asked once, and again when a manifest or a lock file that its answer depends on changes.
+pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Result<Sources, Error> {
+    let mut sources = match &recipe.source {
+        RootTaskSource::Crate(folder) => of_crate(ctx, &folder.path, toolchain)?,
+        RootTaskSource::C(list) => {
+            let mut sources = of_crate(ctx, &csource::interface_crate(ctx), toolchain)?;
+            sources.files.extend(list.iter().map(|file| file.path.clone()));
+            sources
+        }
+        RootTaskSource::Prebuilt(file) => Sources { files: [file.path.clone()].into(), ..Sources::default() },
+    };
+    included::follow(ctx, &mut sources)?;
+    sources.files.extend(read::<BTreeSet<PathBuf>>(&seen_file(ctx, recipe)).unwrap_or_default());
+    let folders = &sources.folders;
+    sources.files.retain(|file| !folders.iter().any(|folder| file.starts_with(folder)));
+    Ok(sources)
+}
+
+/// The digest of all content that `sources` names; paths outside of the folders count by file name only.
+pub fn digest(ctx: &Context<'_>, sources: &Sources) -> Result<Digest, Error> {
+    let mut parts = Vec::new();
+    for folder in &sources.folders {
+        parts.push((
+            folder.file_name().map(|name| name.to_string_lossy().into_owned()),
+            Some(tree::digest(ctx, folder)?),
+        ));
+    }
+    for file in &sources.files {
+        parts.push((
+            file.file_name().map(|name| name.to_string_lossy().into_owned()),
+            tree::digest_of_file(ctx, file)?,
+        ));
+    }
+    // In the order of names, not of places: those differ from machine to machine.
+    parts.sort();
+    Ok(Digest::of_json(&parts))
+}
+
+fn of_crate(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<Sources, Error> {
+    let name = Digest::of(folder.as_os_str().as_encoded_bytes()).short(32);
+    let memory = ctx.project.cache().join("crates").join(format!("{name}.json"));
+    let identity = Digest::of_json(toolchain);
+    if let Some(known) = read::<Remembered>(&memory) {
+        let mut same = known.toolchain == identity;
+        for (path, digest) in &known.manifests {
+            same = same && tree::digest_of_file(ctx, path)? == *digest;
+        }
+        if same {
+            return Ok(known.sources);
+        }
+    }
+    let (manifests, sources) = ask(folder, toolchain)?;
+    let mut digests = BTreeMap::new();
+    for path in manifests {
+        let digest = tree::digest_of_file(ctx, &path)?;
+        digests.insert(path, digest);
+    }
+    let known = Remembered { manifests: digests, toolchain: identity, sources };
+    keep(&memory, &known);
+    Ok(known.sources)
+}
+
+/// Asks Cargo which crates come from folders of this machine. Returns the manifests and lock file that
+/// its answer depends on, too.
+fn ask(folder: &Path, toolchain: &Toolchain) -> Result<(BTreeSet<PathBuf>, Sources), Error> {
+    let krate = crate_build::describe(folder, toolchain)?;
+    let mut command = MetadataCommand::new();
+    command.cargo_path(&toolchain.cargo.path).manifest_path(folder.join("Cargo.toml")).current_dir(folder);
+    command
+        .env("RUSTC", &toolchain.rustc.path)
+        .other_options(["--locked".to_owned(), "--all-features".to_owned()]);
+    let metadata =
+        command.exec().map_err(|error| crate_build::metadata_error(folder, Some(&krate), error))?;
+    // The other members of the workspace are in Cargo's list, too.
+    let reachable = reachable(&metadata, folder);
+    let reached = metadata.packages.iter().filter(|one| one.source.is_none() && reachable.contains(&one.id));
+    let mut manifests: BTreeSet<PathBuf> =
+        [krate.workspace.join("Cargo.toml"), krate.workspace.join("Cargo.lock")].into();
+    let mut sources = Sources::default();
+    for package in reached {
+        manifests.insert(package.manifest_path.clone().into_std_path_buf());
+        sources.folders.extend(package.manifest_path.parent().map(|parent| parent.as_std_path().to_owned()));
+    }
+    sources.files.extend(manifests.iter().cloned());
+    // Cargo reads its configuration from every folder above the crate.
+    for above in folder.ancestors() {
+        let file = above.join(".cargo/config.toml");
+        if file.is_file() {
+            sources.files.insert(file);
+        }
+    }
+    Ok((manifests, sources))
+}
+
+fn reachable(metadata: &cargo_metadata::Metadata, folder: &Path) -> BTreeSet<cargo_metadata::PackageId> {
+    let manifest = folder.join("Cargo.toml");
+    let root = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
+    let nodes: BTreeMap<_, _> =
+        metadata.resolve.iter().flat_map(|resolve| &resolve.nodes).map(|node| (&node.id, node)).collect();
+    let mut todo: Vec<_> = root.iter().map(|package| &package.id).collect();
+    let mut reached = BTreeSet::new();
+    while let Some(id) = todo.pop() {
+        if reached.insert(id.clone()) {
+            todo.extend(nodes.get(id).iter().flat_map(|node| &node.dependencies));
+        }
+    }
+    reached
+}
+
+fn seen_file(ctx: &Context<'_>, recipe: &Recipe) -> PathBuf {
+    let name = Digest::of((recipe.path.as_os_str()).as_encoded_bytes()).short(32);
+    ctx.project.cache().join("crates").join(format!("{name}.seen.json"))
+}
+
+pub(super) fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&files::read(path).ok()?).ok()
+}
+
+pub(super) fn keep(path: &Path, value: &impl Serialize) {
+    // Only saves time: a folder that cannot be written shows up where it matters.
+    if let (Some(folder), Ok(text)) = (path.parent(), serde_json::to_vec(value)) {
+        let _ = files::create_dir_all(folder).and_then(|()| files::replace(path, text));
+    }
+}
+
+impl Job<'_> {
+    /// Notes the files that the compiler read, from a Makefile rule that it wrote. Relative names are
+    /// relative to `folder`.
+    pub(super) fn read_depends(&self, rules: &Path, folder: &Path) -> Result<(), Error> {
+        let text = String::from_utf8_lossy(&files::read(rules)?).into_owned();
+        let found = prerequisites(&text).into_iter().map(|name| included::resolve(folder, &name));
+        self.seen.borrow_mut().extend(found);
+        Ok(())
+    }
+
+    /// Remembers the files that were noted for the next [`sources`] of this recipe.
+    pub(super) fn keep_seen(&self) {
+        let generated = self.ctx.project.cache();
+        let own = |path: &&PathBuf| !path.starts_with(&generated) && !path.starts_with("/usr");
+        let seen = self.seen.borrow();
+        keep(&seen_file(self.ctx, self.inputs.recipe), &seen.iter().filter(own).collect::<BTreeSet<_>>());
+    }
+}
+
+/// The files right of the colon in Makefile rules; `\` at a line's end joins lines, `\ ` is a space.
+fn prerequisites(rules: &str) -> Vec<String> {
+    let rules = rules.replace("\\\n", " ");
+    let lists = rules.lines().filter_map(|line| line.split_once(": ").map(|(_, list)| list));
+    let words = lists.flat_map(|list| {
+        let list = list.replace("\\ ", "\0");
+        list.split_whitespace().map(|word| word.replace('\0', " ")).collect::<Vec<_>>()
+    });
+    words.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn makefile_rules_name_files() {
+        let rules = "out.o: main.c \\\n /a/selkie.h \\\n with\\ space.h\n\n/a/selkie.h:\n";
+        assert_eq!(prerequisites(rules), ["main.c", "/a/selkie.h", "with space.h"]);
+    }
+}
