@@ -99,7 +99,10 @@ impl Diagnostic {
             let row = spot.row.to_string();
             let width = row.len().max(4);
             parts.push((Part::Gutter, format!("\n {row:>width$} |")));
-            parts.push((Part::Source, if spot.line.is_empty() { String::new() } else { format!(" {}", spot.line) }));
+            parts.push((
+                Part::Source,
+                if spot.line.is_empty() { String::new() } else { format!(" {}", spot.line) },
+            ));
             parts.push((Part::Gutter, format!("\n {:>width$} |", "")));
             parts.push((Part::Caret, format!(" {}{}", spot.indent(), "^".repeat(spot.span.len()))));
         }
@@ -195,7 +198,10 @@ mod tests {
     #[test]
     fn the_caret_is_under_the_span() {
         let text = "a = 1\r\nbee = 22\r\n";
-        assert_eq!(show(text, 13..15), "f.toml:2:7: wrong\n    2 | bee = 22\n      |       ^^\n  help: mend it");
+        assert_eq!(
+            show(text, 13..15),
+            "f.toml:2:7: wrong\n    2 | bee = 22\n      |       ^^\n  help: mend it"
+        );
     }
 
     #[test]

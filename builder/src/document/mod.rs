@@ -89,6 +89,10 @@ impl Source {
             Diagnostic::at(file, &text, valid..valid + 1, "this is not UTF-8")
                 .help("save the file as UTF-8; TOML has no other encoding")
         })?;
+        if let Some(at) = text.find('\0') {
+            let message = "this is not a text file: it has a NUL character in it";
+            return Err(Diagnostic::at(file, &text, at..at + 1, message).help("name a TOML file").into());
+        }
         Ok(Self { file: file.to_owned(), text })
     }
 
@@ -118,7 +122,10 @@ impl<'t> Document<'t> {
         let deserializer = toml::de::Deserializer::from(self.tree.clone());
         T::deserialize(deserializer).map_err(|error| {
             let what = error.message().to_owned();
-            self.source.diagnostic(error.span().unwrap_or(0..0), what).help("docs/recipes.md describes every key").into()
+            self.source
+                .diagnostic(error.span().unwrap_or(0..0), what)
+                .help("docs/recipes.md describes every key")
+                .into()
         })
     }
 
@@ -237,7 +244,9 @@ fn read(path: &Path, file: &str, missing: impl FnOnce() -> Diagnostic) -> Result
     opened.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LIMIT {
         let what = "the file is larger than 1 MiB";
-        return Err(Diagnostic::of_file(file, what).help("is it the right file? A recipe has some lines").into());
+        return Err(Diagnostic::of_file(file, what)
+            .help("is it the right file? A recipe has some lines")
+            .into());
     }
     Ok(bytes)
 }

@@ -122,6 +122,7 @@ impl Schema {
             "boolean" => "`true` or `false`".into(),
             "array" => match self.describe(&node["items"]).as_str() {
                 "a text" => "a list of texts".into(),
+                "a table" => "a list of tables".into(),
                 item => format!("a list, each value {item}"),
             },
             _ => "a table".into(),
@@ -138,10 +139,12 @@ impl Schema {
     /// left to the caller.
     fn elsewhere(&self, word: &str, here: &str) -> Option<(String, &str)> {
         let tables: Vec<_> = self.tables().into_iter().filter(|table| table.header != here).collect();
-        let all = || tables.iter().flat_map(|table| table.keys.iter().map(move |(key, _)| (&table.header, *key)));
+        let all =
+            || tables.iter().flat_map(|table| table.keys.iter().map(move |(key, _)| (&table.header, *key)));
         let meant = self.habits.iter().find(|(habit, _)| same(habit, word)).map_or(word, |(_, key)| key);
         let exact = all().find(|(_, key)| same(key, meant));
-        let close = || closest(word, all().map(|(_, key)| key)).and_then(|near| all().find(|(_, key)| *key == near));
+        let close =
+            || closest(word, all().map(|(_, key)| key)).and_then(|near| all().find(|(_, key)| *key == near));
         exact.or_else(close).map(|(header, key)| (header.clone(), key))
     }
 }
@@ -162,57 +165,64 @@ impl Walk<'_> {
     fn table(&mut self, node: &Value, table: &DeTable<'_>, path: &str, span: Range<usize>) {
         let expected = self.schema.table(node, header(path));
         let open = &node["additionalProperties"];
+        let mut meant = Vec::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             let known = expected.keys.iter().find(|(known, _)| *known == name).map(|(_, node)| *node);
             match known.or(open.is_object().then_some(open)) {
-                Some(node) => self.value(self.schema.resolve(node), value, &join(path, name), &format!("`{name}`")),
-                None => self.unknown(&expected, name, key.span()),
+                Some(node) => {
+                    self.value(self.schema.resolve(node), value, &join(path, name), &format!("`{name}`"))
+                }
+                None => meant.extend(self.unknown(&expected, name, key.span())),
             }
         }
         for key in &expected.required {
-            if !table.contains_key(*key) {
+            // A key that was misspelt is not missing as well.
+            if !table.contains_key(*key) && !meant.contains(key) {
                 let node = &node["properties"][*key];
                 self.missing(&expected.header, key, node, span.clone());
             }
         }
     }
 
-    fn unknown(&mut self, table: &Table<'_>, name: &str, span: Range<usize>) {
+    /// The table has no key `name`; returns the one of its keys that is probably meant.
+    fn unknown<'s>(&mut self, table: &Table<'s>, name: &str, span: Range<usize>) -> Option<&'s str> {
         let keys: Vec<_> = table.keys.iter().map(|(key, _)| *key).collect();
-        let place = place(&table.header);
-        let habit = self.schema.habits.iter().find(|(habit, key)| same(habit, name) && keys.contains(key));
-        let near = habit.map(|(_, key)| *key).or_else(|| closest(name, keys.iter().copied()));
+        let habits = self.schema.habits.iter().filter(|(habit, _)| same(habit, name));
+        let habit = habits.filter_map(|(_, meant)| keys.iter().find(|key| *key == meant)).next();
+        let near = habit.copied().or_else(|| closest(name, keys.iter().copied()));
         let other = self.schema.elsewhere(name, &table.header);
         let help = match (near, other) {
             (Some(near), Some((header, key))) if same(key, name) && !same(near, name) => {
-                format!("did you mean `{key}` in {}, or `{near}` here?", self::place(&header))
+                format!("did you mean `{key}` {}, or `{near}` here?", place(&header))
             }
             (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some((header, key))) => format!("did you mean `{key}` in {}?", self::place(&header)),
-            (None, None) => format!("its keys are {}", list(&keys)),
+            (None, Some((header, key))) => format!("did you mean `{key}` {}?", place(&header)),
+            (None, None) => format!("keys there: {}", list(&keys)),
         };
-        self.wrong(span, format!("`{name}` is not a key of {place}"), help);
+        self.wrong(span, format!("there is no key `{}` {}", name.escape_debug(), place(&table.header)), help);
+        near
     }
 
     fn missing(&mut self, header: &str, key: &str, node: &Value, span: Range<usize>) {
-        let about = text(node, "description");
+        let about = uncapitalised(text(node, "description"));
         let node = self.schema.resolve(node);
-        let (what, how) = if node["properties"].is_object() {
-            (format!("the table [{key}] is missing"), format!("add it: {}", uncapitalised(about)))
-        } else {
-            let what = format!("`{key}` is missing in {}", place(header));
-            (what, format!("add it, {}: {}", self.schema.describe(node), uncapitalised(about)))
-        };
-        self.wrong(span, what, how);
+        if !node["properties"].is_object() {
+            let message = format!("`{key}` is missing {}", place(header));
+            return self.wrong(span, message, format!("add it, {}: {about}", self.schema.describe(node)));
+        }
+        let required = self.schema.table(node, String::new()).required;
+        let keys = if required.is_empty() { String::new() } else { format!(", with {}", list(&required)) };
+        self.wrong(span, format!("the table [{key}] is missing"), format!("add it{keys}: {about}"));
     }
 
     /// Checks one value; `name` is how messages call it.
     fn value(&mut self, node: &Value, value: &Spanned<DeValue<'_>>, path: &str, name: &str) {
         let variants = self.schema.variants(node);
         let Some(node) = variants.into_iter().find(|node| fits(node, value.get_ref())) else {
-            let message = format!("{name} must be {}, not {}", self.schema.describe(node), got(value.get_ref()));
-            let help = self.remedy(node, value.get_ref());
+            let message =
+                format!("{name} must be {}, not {}", self.schema.describe(node), got(value.get_ref()));
+            let help = self.remedy(node, value.get_ref(), path);
             return self.wrong(value.span(), message, help);
         };
         match value.get_ref() {
@@ -251,6 +261,13 @@ impl Walk<'_> {
             _ => (limit("minimum").unwrap_or(0), limit("maximum").unwrap_or(i128::from(i64::MAX))),
         };
         if number.is_none_or(|number| number < least || number > most) {
+            if most == i128::from(i64::MAX) {
+                let (what, help) = match number {
+                    Some(..0) if least == 0 => ("must not be negative", "write 0 or more"),
+                    _ => ("does not fit into 64 bits", "write a number nearer to zero"),
+                };
+                return self.wrong(span, format!("{name} {what}"), help.into());
+            }
             let written = self.doc.source.text.get(span.clone()).unwrap_or_default();
             let message = format!("{name} must be {least} to {most}, not {written}");
             self.wrong(span, message, format!("write a number from {least} to {most}"));
@@ -258,7 +275,7 @@ impl Walk<'_> {
     }
 
     /// What to write instead of a value of the wrong type.
-    fn remedy(&self, node: &Value, value: &DeValue<'_>) -> String {
+    fn remedy(&self, node: &Value, value: &DeValue<'_>, path: &str) -> String {
         let node = self.schema.resolve(node);
         let kinds: Vec<_> = self.schema.variants(node).into_iter().map(kind).collect();
         let scalar = match value {
@@ -269,10 +286,16 @@ impl Walk<'_> {
             _ => None,
         };
         match (value, scalar) {
+            _ if kinds == ["object"] => format!("write a header, `[{path}]`, and the table's keys under it"),
+            (DeValue::Table(_), _) if kinds == ["array"] => {
+                format!("write the header in double brackets: `[[{path}]]`")
+            }
             (DeValue::String(text), _) if kinds.contains(&"integer") && text.parse::<i64>().is_ok() => {
                 format!("write it without quotes: `{text}`")
             }
-            (DeValue::String(text), _) if kinds.contains(&"boolean") && ["true", "false"].contains(&text.as_ref()) => {
+            (DeValue::String(text), _)
+                if kinds.contains(&"boolean") && ["true", "false"].contains(&text.as_ref()) =>
+            {
                 format!("write it without quotes: `{text}`")
             }
             (DeValue::String(text), _) if kinds.contains(&"array") => format!("write a list: `[{text:?}]`"),
@@ -335,9 +358,9 @@ fn header(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("[{path}]") }
 }
 
-/// How messages call a table.
-fn place(header: &str) -> &str {
-    if header.is_empty() { "the top of the file" } else { header }
+/// How messages say that something is in a table.
+fn place(header: &str) -> String {
+    if header.is_empty() { "at the top of the file".to_owned() } else { format!("in {header}") }
 }
 
 /// `path.key`

@@ -43,7 +43,7 @@ fn first_key(tree: &DeTable<'_>, name: &str, before: usize) -> Option<usize> {
 }
 
 /// How the parser's messages begin, what they mean, and what usually mends it.
-const REMEDIES: [(&str, &str, &str); 13] = [
+const REMEDIES: [(&str, &str, &str); 16] = [
     (ESCAPE.0, ESCAPE.1, ESCAPE.2),
     ("too few unicode value digits", ESCAPE.1, ESCAPE.2),
     ("invalid literal string", OPEN_TEXT.0, OPEN_TEXT.1),
@@ -56,13 +56,22 @@ const REMEDIES: [(&str, &str, &str); 13] = [
     ("missing comma between key", OPEN_INLINE.0, OPEN_INLINE.1),
     ("key with no value", "a key has no value", "write `key = value`, or `[table]` for a header"),
     ("unexpected leading zero", "a number begins with 0", "leave the zero out"),
-    ("recursion limit", "the values are nested too deeply", "nothing that Selkie reads is nested that deeply"),
+    ("invalid unquoted key", KEY.0, KEY.1),
+    ("invalid inline table element", OPEN_INLINE.0, OPEN_INLINE.1),
+    ("recursion limit", DEEP.0, DEEP.1),
+    ("cannot recurse further", DEEP.0, DEEP.1),
 ];
 const ESCAPE: (&str, &str, &str) = (
     "missing escaped value",
     "a backslash begins an escape, and this is none",
     "write `\\\\` for a backslash, or put the text in single quotes, which take it as it is",
 );
+const KEY: (&str, &str) = (
+    "this cannot be in a key, which has letters, digits, dashes and underscores",
+    "write `key = value`; a key with other characters stands in quotes",
+);
+const DEEP: (&str, &str) =
+    ("the values are nested too deeply", "nothing that Selkie reads is nested that deeply");
 const OPEN_TEXT: (&str, &str) = (
     "the text is not closed, or has a control character in it",
     "end it on its line with the quote that it began with; `\"\"\"` begins a text of several lines",
@@ -80,7 +89,9 @@ fn explain(source: &Source, error: &Error) -> Diagnostic {
     let known = REMEDIES.iter().find(|(start, ..)| message.starts_with(start));
     let (what, help) = match known {
         Some((_, what, help)) => ((*what).to_owned(), (*help).to_owned()),
-        None if message.starts_with("string values must be quoted") || message.starts_with("invalid boolean") => {
+        None if message.starts_with("string values must be quoted")
+            || message.starts_with("invalid boolean") =>
+        {
             unquoted(source.text.get(span.clone()).unwrap_or_default().trim())
         }
         None => (message.to_owned(), "this is not TOML; a complete example is in docs/recipes.md".to_owned()),
@@ -91,10 +102,16 @@ fn explain(source: &Source, error: &Error) -> Diagnostic {
 /// A value that is neither a text in quotes nor anything else.
 fn unquoted(wrong: &str) -> (String, String) {
     match wrong.to_lowercase().as_str() {
-        "" => ("the value is missing".into(), "write a value behind `=`, for instance `\"text\"`, `1` or `true`".into()),
+        "" => (
+            "the value is missing".into(),
+            "write a value behind `=`, for instance `\"text\"`, `1` or `true`".into(),
+        ),
         "true" | "yes" | "on" => (format!("`{wrong}` is not a value"), "write `true`".into()),
         "false" | "no" | "off" => (format!("`{wrong}` is not a value"), "write `false`".into()),
-        _ => (format!("`{wrong}` is not a value"), format!("texts stand in quotes: `\"{}\"`", wrong.replace('"', ""))),
+        _ => (
+            format!("`{wrong}` is not a value"),
+            format!("texts stand in quotes: `\"{}\"`", wrong.replace('"', "")),
+        ),
     }
 }
 

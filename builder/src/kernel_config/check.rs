@@ -19,7 +19,9 @@ pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig
         check_era(project, era, &mut findings);
     }
     if let Some(cpu) = &raw.qemu_cpu
-        && (cpu.is_empty() || cpu.starts_with('-') || cpu.contains(|c: char| c.is_whitespace() || c.is_control()))
+        && (cpu.is_empty()
+            || cpu.starts_with('-')
+            || cpu.contains(|c: char| c.is_whitespace() || c.is_control()))
     {
         let message = format!("`{}` is not a CPU model", cpu.escape_debug());
         let help = "write one of those that `qemu-system-x86_64 -cpu help` lists, for instance `\"qemu64\"`";
@@ -71,12 +73,21 @@ fn check_source(project: &Project, source: &RawSource, findings: &mut Findings<'
         findings.value(at!["source", "crate"], message, help);
     }
     if !is_inner(&source.subdir) {
-        let help = "write the tree's folder in the crate, for instance `\"seL4\"`; `\".\"` is the crate itself";
-        findings.value(at!["source", "subdir"], format!("`{}` is not a folder inside the crate", source.subdir), help);
+        let help =
+            "write the tree's folder in the crate, for instance `\"seL4\"`; `\".\"` is the crate itself";
+        findings.value(
+            at!["source", "subdir"],
+            format!("`{}` is not a folder inside the crate", source.subdir),
+            help,
+        );
     }
     if let Err(error) = semver::Version::parse(&source.version) {
         let help = "write the seL4 release as three numbers, for instance `\"5.0.0\"`";
-        findings.value(at!["source", "version"], format!("`{}` is not a version: {error}", source.version), help);
+        findings.value(
+            at!["source", "version"],
+            format!("`{}` is not a version: {error}", source.version),
+            help,
+        );
     }
 }
 
@@ -84,10 +95,18 @@ fn check_option(name: &str, value: &OptionValue, findings: &mut Findings<'_>) {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if let Some(bare) = name.strip_prefix("CONFIG_") {
-        findings.key(at!["options", name], format!("`{name}` is written without `CONFIG_`"), format!("write `{bare}`"));
+        findings.key(
+            at!["options", name],
+            format!("`{name}` is written without `CONFIG_`"),
+            format!("write `{bare}`"),
+        );
     } else if !plain {
         let help = "write the symbol as the tree's Kconfig files do, for instance `DEBUG_BUILD`";
-        findings.key(at!["options", name], format!("`{}` is not a name of an option", name.escape_debug()), help);
+        findings.key(
+            at!["options", name],
+            format!("`{}` is not a name of an option", name.escape_debug()),
+            help,
+        );
     }
     let OptionValue::Text(text) = value else { return };
     let help = match text.to_lowercase().as_str() {
@@ -99,14 +118,22 @@ fn check_option(name: &str, value: &OptionValue, findings: &mut Findings<'_>) {
         }
         _ => return,
     };
-    findings.value(at!["options", name], format!("`{}` is not a text option's value", text.escape_debug()), help);
+    findings.value(
+        at!["options", name],
+        format!("`{}` is not a text option's value", text.escape_debug()),
+        help,
+    );
 }
 
 fn check_overlays(project: &Project, raw: &RawKernelConfig, findings: &mut Findings<'_>) {
     for (i, overlay) in raw.overlay.iter().enumerate() {
         if !is_inner(&overlay.header) {
             let help = "write it as the sources include it, for instance `\"mode/kernel/stack.h\"`";
-            findings.value(at!["overlay", i, "header"], format!("`{}` is not a header's name", overlay.header), help);
+            findings.value(
+                at!["overlay", i, "header"],
+                format!("`{}` is not a header's name", overlay.header),
+                help,
+            );
         } else if raw.overlay[..i].iter().any(|other| other.header == overlay.header) {
             let message = format!("`{}` is overlaid twice", overlay.header);
             findings.value(at!["overlay", i, "header"], message, "keep one of the two");
@@ -114,7 +141,11 @@ fn check_overlays(project: &Project, raw: &RawKernelConfig, findings: &mut Findi
         let path = clean(&project.kernel_configs().join(&overlay.file));
         if !is_inner(&overlay.file) {
             let help = "write a path relative to `kernel-configs/`, without `..`";
-            findings.value(at!["overlay", i, "file"], format!("`{}` is not a file there", overlay.file), help);
+            findings.value(
+                at!["overlay", i, "file"],
+                format!("`{}` is not inside `kernel-configs/`", overlay.file),
+                help,
+            );
         } else if !path.is_file() {
             let message = format!("there is no file `{}`", shown(project, &path));
             findings.value(at!["overlay", i, "file"], message, "paths are relative to `kernel-configs/`");

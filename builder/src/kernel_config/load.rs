@@ -4,12 +4,7 @@ use super::{KernelConfig, OptionValue, RawKernelConfig, check};
 use crate::{
     Project, Result,
     diagnostic::{Diagnostic, Diagnostics},
-    document::{
-        Document, Findings, Source, at, names,
-        schema::Schema,
-        shown,
-        suggest::did_you_mean,
-    },
+    document::{Document, Findings, Source, at, names, schema::Schema, shown, suggest::did_you_mean},
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
@@ -93,7 +88,11 @@ fn next(project: &Project, chain: &[Link]) -> Result<Option<String>, Diagnostics
         None => {
             let there: Vec<_> = there.iter().map(String::as_str).collect();
             let help = did_you_mean(parent, "kernel configs", &there);
-            findings.value(at!["inherits"], format!("there is no kernel config `{parent}` to inherit from"), help);
+            findings.value(
+                at!["inherits"],
+                format!("there is no kernel config `{parent}` to inherit from"),
+                help,
+            );
         }
     }
     findings.finish()?;

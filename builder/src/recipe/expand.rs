@@ -33,7 +33,9 @@ impl Recipe {
         let (mut crate_dir, mut c_sources, mut prebuilt) = (None, None, None);
         match &self.source {
             RootTaskSource::Crate(folder) => crate_dir = Some(folder.written.clone()),
-            RootTaskSource::C(files) => c_sources = Some(files.iter().map(|file| file.written.clone()).collect()),
+            RootTaskSource::C(files) => {
+                c_sources = Some(files.iter().map(|file| file.written.clone()).collect())
+            }
             RootTaskSource::Prebuilt(file) => prebuilt = Some(file.written.clone()),
         }
         let built = prebuilt.is_none();

@@ -7,7 +7,12 @@ use super::{
 use crate::{
     Digest, Project, Result,
     diagnostic::{Diagnostic, Diagnostics},
-    document::{Document, Source, clean, names, schema::Schema, shown, suggest::{closest, list}},
+    document::{
+        Document, Source, clean, names,
+        schema::Schema,
+        shown,
+        suggest::{closest, list},
+    },
 };
 use std::{
     path::{Path, PathBuf},
@@ -92,7 +97,8 @@ fn locate(project: &Project, arg: &str) -> Result<PathBuf, Diagnostics> {
         return Ok(project.recipes().join(format!("{arg}.toml")));
     }
     let absolute = std::path::absolute(arg).map_err(|error| {
-        Diagnostic::of_file(arg, format!("the path cannot be made absolute: {error}")).help("write a full path")
+        Diagnostic::of_file(arg, format!("the path cannot be made absolute: {error}"))
+            .help("write a full path")
     })?;
     Ok(clean(&absolute))
 }
@@ -113,10 +119,13 @@ fn missing(project: &Project, path: &Path, arg: &str) -> Diagnostic {
     let show = |name: &str| if by_name { name.to_owned() } else { format!("{folder}/{name}.toml") };
     let help = match closest(&stem, there.iter().copied()) {
         Some(near) => format!("did you mean `{}`?", show(near)),
-        None if there.is_empty() => format!("`{folder}` has no recipes; docs/recipes.md has one to start from"),
+        None if there.is_empty() => {
+            format!("`{folder}` has no recipes; docs/recipes.md has one to start from")
+        }
         None => format!("recipes in `{folder}`: {}", list(&there)),
     };
-    let what = if by_name { format!("there is no recipe `{arg}`") } else { "there is no such file".to_owned() };
+    let what =
+        if by_name { format!("there is no recipe `{arg}`") } else { "there is no such file".to_owned() };
     Diagnostic::of_file(shown(project, path), what).help(help)
 }
 
@@ -127,7 +136,9 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
     let source = match (task.crate_dir, task.prebuilt) {
         (Some(folder), _) => RootTaskSource::Crate(input(folder)),
         (None, Some(file)) => RootTaskSource::Prebuilt(input(file)),
-        (None, None) => RootTaskSource::C(task.c_sources.unwrap_or_default().into_iter().map(input).collect()),
+        (None, None) => {
+            RootTaskSource::C(task.c_sources.unwrap_or_default().into_iter().map(input).collect())
+        }
     };
     let qemu = raw.targets.qemu;
     Recipe {

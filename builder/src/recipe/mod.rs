@@ -4,6 +4,8 @@ mod check;
 mod expand;
 mod load;
 mod raw;
+#[cfg(test)]
+mod tests;
 mod units;
 
 pub(crate) use load::schema;

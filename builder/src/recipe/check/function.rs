@@ -35,7 +35,7 @@ impl Check<'_> {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(reason) = name_fault(name) {
             let help = "write small letters, digits and dashes, beginning with a letter, for instance `\"my-function\"`";
-            self.wrong(at, format!("`{name}` is not a name: {reason}"), help);
+            self.wrong(at, format!("`{}` is not a name: {reason}", name.escape_debug()), help);
         } else if name != stem {
             let help = match name_fault(&stem) {
                 None => format!("write `name = \"{stem}\"`, or rename the file to `{name}.toml`"),
@@ -89,7 +89,8 @@ mod tests {
         for name in ["a", "hello", "hello-c", "x86-64"] {
             assert_eq!(name_fault(name), None, "{name}");
         }
-        for name in ["", ".cache", "..", "a/b", "Hello", "é", "-a", "1a", "a-", "a b", "a\0", &"a".repeat(65)] {
+        for name in ["", ".cache", "..", "a/b", "Hello", "é", "-a", "1a", "a-", "a b", "a\0", &"a".repeat(65)]
+        {
             assert!(name_fault(name).is_some(), "{name}");
         }
     }

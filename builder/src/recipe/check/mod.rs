@@ -77,7 +77,9 @@ impl Check<'_> {
         match size {
             None => default,
             Some(Size::Bytes(bytes)) => *bytes,
-            Some(Size::Text(text)) => parse_size(text).unwrap_or_else(|bad| self.quantity(path, text, bad, default)),
+            Some(Size::Text(text)) => {
+                parse_size(text).unwrap_or_else(|bad| self.quantity(path, text, bad, default))
+            }
         }
     }
 

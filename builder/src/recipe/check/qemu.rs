@@ -3,9 +3,14 @@
 use super::{Check, size};
 use crate::{
     document::at,
-    recipe::{Size, units::{GIB, MIB}},
+    recipe::{
+        Size,
+        units::{GIB, MIB},
+    },
 };
 
+/// The default.
+const MEMORY: u64 = 64 * MIB;
 /// seL4 boots from here on (measured with 5.0.0) …
 const MEMORY_LEAST: u64 = 16 * MIB;
 /// … up to here.
@@ -37,19 +42,25 @@ const OWN: [(&str, &str); 21] = [
 ];
 
 impl Check<'_> {
-    /// Guest memory in bytes.
+    /// Guest memory in bytes; the default when the recipe's is wrong.
     pub(super) fn qemu(&mut self) -> u64 {
         let qemu = &self.raw.targets.qemu;
         self.extra_args();
         if let Some(cpu) = &qemu.cpu
-            && (cpu.is_empty() || cpu.starts_with('-') || cpu.contains(|c: char| c.is_whitespace() || c.is_control()))
+            && (cpu.is_empty()
+                || cpu.starts_with('-')
+                || cpu.contains(|c: char| c.is_whitespace() || c.is_control()))
         {
             let help = "write a model and features, for instance `\"qemu64,+fsgsbase\"`; `qemu-system-x86_64 -cpu help` \
                         lists both";
-            self.wrong(at!["targets", "qemu", "cpu"], format!("`{}` is not a CPU model", cpu.escape_debug()), help);
+            self.wrong(
+                at!["targets", "qemu", "cpu"],
+                format!("`{}` is not a CPU model", cpu.escape_debug()),
+                help,
+            );
         }
         let at = at!["targets", "qemu", "memory"];
-        let memory = self.size(at, qemu.memory.as_ref(), 64 * MIB);
+        let memory = self.size(at, qemu.memory.as_ref(), MEMORY);
         if !(MEMORY_LEAST..=MEMORY_MOST).contains(&memory) {
             let (least, most) = (size(MEMORY_LEAST), size(MEMORY_MOST));
             let help = match qemu.memory {
@@ -62,8 +73,10 @@ impl Check<'_> {
         } else if !memory.is_multiple_of(MIB) {
             let message = format!("`memory` must be whole MiB, not {}", size(memory));
             self.wrong(at, message, format!("write `\"{}\"`", size(memory.next_multiple_of(MIB))));
+        } else {
+            return memory;
         }
-        memory
+        MEMORY
     }
 
     fn extra_args(&mut self) {
@@ -73,10 +86,14 @@ impl Check<'_> {
             let previous = i.checked_sub(1).and_then(|i| args.get(i)).map(|arg| option(arg));
             if arg.is_empty() || arg.contains('\0') {
                 self.wrong(at, "the argument is empty or has a NUL character in it", "take it out");
-            } else if let Some((name, value)) = arg.split_once(char::is_whitespace).filter(|_| arg.starts_with('-')) {
+            } else if let Some((name, value)) =
+                arg.split_once(char::is_whitespace).filter(|_| arg.starts_with('-'))
+            {
                 let help = format!("write one text per argument: `\"{name}\", \"{}\"`", value.trim());
                 self.wrong(at, format!("`{arg}` is two arguments"), help);
-            } else if let Some((_, instead)) = OWN.iter().find(|(own, _)| arg.starts_with('-') && option(arg) == *own) {
+            } else if let Some((_, instead)) =
+                OWN.iter().find(|(own, _)| arg.starts_with('-') && option(arg) == *own)
+            {
                 self.wrong(at, format!("`{arg}` is set by Selkie itself"), *instead);
             } else if previous == Some("device") && arg.split(',').next() == Some("isa-debug-exit") {
                 let help = "take it out, and the `-device` before it: Selkie adds the exit port";

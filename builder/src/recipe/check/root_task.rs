@@ -3,7 +3,10 @@
 use super::{Check, repeated, size};
 use crate::{
     document::at,
-    recipe::{Size, units::{KIB, MIB}},
+    recipe::{
+        Size,
+        units::{KIB, MIB},
+    },
 };
 use std::path::Path;
 
@@ -32,7 +35,9 @@ impl Check<'_> {
             [_] => {}
             [first, rest @ ..] => {
                 for key in rest {
-                    let message = format!("`{key}` and `{first}` exclude each other: a root task is made of one of them");
+                    let message = format!(
+                        "`{key}` and `{first}` exclude each other: a root task is made of one of them"
+                    );
                     self.findings.key(at!["root-task", *key], message, "keep one of them");
                 }
             }
@@ -74,7 +79,11 @@ impl Check<'_> {
         }
         let Some(path) = self.input(at, written) else { return };
         if path.is_dir() {
-            self.wrong(at, format!("`{}` is a folder", self.shown(&path)), "name the C files in it, one by one");
+            self.wrong(
+                at,
+                format!("`{}` is a folder", self.shown(&path)),
+                "name the C files in it, one by one",
+            );
         } else if !path.is_file() {
             self.absent(at, &path, "file");
         } else if path.extension().is_none_or(|extension| extension != "c") {
@@ -95,7 +104,11 @@ impl Check<'_> {
         for key in ["libos", "stack", "heap"] {
             if self.has(at!["root-task", key]) {
                 let message = format!("`{key}` cannot be set for a prebuilt root task");
-                self.findings.key(at!["root-task", key], message, "take it out: it was decided when the ELF was linked");
+                self.findings.key(
+                    at!["root-task", key],
+                    message,
+                    "take it out: it was decided when the ELF was linked",
+                );
             }
         }
     }
@@ -141,7 +154,11 @@ impl Check<'_> {
         let heap = self.pages("heap", task.heap.as_ref(), 256 * KIB);
         if stack < STACK_LEAST {
             let message = format!("a stack of {} is too small", size(stack));
-            self.wrong(at!["root-task", "stack"], message, format!("write at least `\"{}\"`", size(STACK_LEAST)));
+            self.wrong(
+                at!["root-task", "stack"],
+                message,
+                format!("write at least `\"{}\"`", size(STACK_LEAST)),
+            );
         }
         let room = memory.saturating_sub(KEPT);
         if stack.saturating_add(heap) > room {
@@ -152,7 +169,8 @@ impl Check<'_> {
                 size(heap),
                 size(memory)
             );
-            let help = format!("raise `memory` in [targets.qemu], or leave both together at most {}", size(room));
+            let help =
+                format!("raise `memory` in [targets.qemu], or leave both together at most {}", size(room));
             self.wrong(at!["root-task", larger], message, help);
         }
         (stack, heap)

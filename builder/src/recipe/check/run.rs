@@ -1,7 +1,10 @@
 //! `[run]`
 
 use super::Check;
-use crate::{document::{Step, at}, recipe::Env};
+use crate::{
+    document::{Step, at},
+    recipe::Env,
+};
 
 impl Check<'_> {
     pub(super) fn run(&mut self) {
@@ -29,7 +32,11 @@ impl Check<'_> {
             }
             if value.contains('\0') {
                 let help = "take it out: variables end with a NUL";
-                self.wrong(&at, format!("the value of `{}` has a NUL character in it", name.escape_debug()), help);
+                self.wrong(
+                    &at,
+                    format!("the value of `{}` has a NUL character in it", name.escape_debug()),
+                    help,
+                );
             }
         }
     }

@@ -1,7 +1,10 @@
 //! `[smoke]`
 
 use super::{Check, repeated};
-use crate::{document::at, recipe::{RawPattern, units::show_period}};
+use crate::{
+    document::at,
+    recipe::{RawPattern, units::show_period},
+};
 use regex_syntax::ParserBuilder;
 use std::ops::Range;
 
@@ -15,7 +18,8 @@ impl Check<'_> {
     pub(super) fn smoke(&mut self) -> u64 {
         let Some(smoke) = &self.raw.smoke else { return TIMEOUT };
         if smoke.expect.is_empty() {
-            let help = "write at least one text that only a good run prints, for instance `expect = [\"ready\"]`";
+            let help =
+                "write at least one text that only a good run prints, for instance `expect = [\"ready\"]`";
             self.wrong(at!["smoke", "expect"], "nothing is expected, so that anything would pass", help);
         }
         self.patterns("expect", &smoke.expect);
@@ -28,9 +32,17 @@ impl Check<'_> {
         let at = at!["smoke", "timeout"];
         let timeout = self.period(at, smoke.timeout.as_ref(), TIMEOUT);
         if timeout == 0 {
-            self.wrong(at, "a time-out of nothing fails every run", format!("write `\"{}\"`", show_period(TIMEOUT)));
+            self.wrong(
+                at,
+                "a time-out of nothing fails every run",
+                format!("write `\"{}\"`", show_period(TIMEOUT)),
+            );
         } else if timeout > TIMEOUT_MOST {
-            let message = format!("`timeout` must be at most {}, not {}", show_period(TIMEOUT_MOST), show_period(timeout));
+            let message = format!(
+                "`timeout` must be at most {}, not {}",
+                show_period(TIMEOUT_MOST),
+                show_period(timeout)
+            );
             self.wrong(at, message, "write how long a good run may take at most, for instance `\"30 s\"`");
         }
         timeout
@@ -53,7 +65,12 @@ impl Check<'_> {
             }
         }
         if let Some(i) = repeated(patterns) {
-            let help = "keep one; a regular expression finds a text twice: `{ regex = '(?s)tick.*tick' }`";
+            let help = match key {
+                "expect" => {
+                    "keep one; a regular expression finds a text twice: `{ regex = '(?s)tick.*tick' }`"
+                }
+                _ => "keep one of them",
+            };
             self.wrong(at!["smoke", key, i], format!("this is twice in `{key}`"), help);
         }
     }
@@ -66,13 +83,18 @@ impl Check<'_> {
                     !forbidden.is_empty() && expected.contains(forbidden)
                 }
                 (RawPattern::Regex { regex }, RawPattern::Literal(expected)) => {
-                    check_regex(regex).is_ok() && regex::Regex::new(regex).is_ok_and(|regex| regex.is_match(expected))
+                    check_regex(regex).is_ok()
+                        && regex::Regex::new(regex).is_ok_and(|regex| regex.is_match(expected))
                 }
                 (forbidden, expected) => forbidden == *expected,
             });
             if impossible.is_some() {
                 let message = "this is forbidden, but it is in a text that is expected: no run could pass";
-                self.wrong(at!["smoke", "forbid", i], message, "take it out of `forbid`, or make it more precise");
+                self.wrong(
+                    at!["smoke", "forbid", i],
+                    message,
+                    "take it out of `forbid`, or make it more precise",
+                );
             }
         }
     }
@@ -87,10 +109,12 @@ struct BadRegex {
 }
 
 fn check_regex(regex: &str) -> Result<(), BadRegex> {
-    let bad = |span: Range<usize>, message: String, help: &str| Err(BadRegex { span, message, help: help.into() });
+    let bad =
+        |span: Range<usize>, message: String, help: &str| Err(BadRegex { span, message, help: help.into() });
     let fault = |span: &regex_syntax::ast::Span, kind: &dyn std::fmt::Display| {
         let message = format!("the regular expression is wrong: {kind}");
-        let help = "a backslash before a special character takes it as it is; docs.rs/regex describes the syntax";
+        let help =
+            "a backslash before a special character takes it as it is; docs.rs/regex describes the syntax";
         bad(span.start.offset..span.end.offset, message, help)
     };
     let parsed = match ParserBuilder::new().build().parse(regex) {
@@ -100,10 +124,18 @@ fn check_regex(regex: &str) -> Result<(), BadRegex> {
         Err(error) => return bad(0..regex.len(), error.to_string(), "see docs.rs/regex"),
     };
     match parsed.properties().minimum_len() {
-        None => bad(0..regex.len(), "the regular expression matches no text at all".into(), "take it out, or mend it"),
+        None => bad(
+            0..regex.len(),
+            "the regular expression matches no text at all".into(),
+            "take it out, or mend it",
+        ),
         Some(0) => {
             let help = "make it match at least one character: `+` instead of `*`, say";
-            bad(0..regex.len(), "the regular expression matches the empty text: it is everywhere".into(), help)
+            bad(
+                0..regex.len(),
+                "the regular expression matches the empty text: it is everywhere".into(),
+                help,
+            )
         }
         Some(_) if regex::Regex::new(regex).is_err() => {
             let help = "use smaller counts in `{…}`";

@@ -11,14 +11,18 @@ pub(super) struct Bad {
     pub(super) help: String,
 }
 
-const EXAMPLE: &str = "write an SPDX expression, for instance `\"MIT\"` or `\"Apache-2.0 OR MIT\"` (spdx.org/licenses)";
+const EXAMPLE: &str =
+    "write an SPDX expression, for instance `\"MIT\"` or `\"Apache-2.0 OR MIT\"` (spdx.org/licenses)";
 
 /// Checks characters, operators and parentheses of `text`. Names of licences are not looked up: the
 /// list grows, and `LicenseRef-…` is free.
 pub(super) fn check(text: &str) -> Result<(), Bad> {
     let bad = |span: Range<usize>, message: String, help: String| Err(Bad { span, message, help });
-    if let Some((i, c)) = text.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || "-.+:() ".contains(*c))) {
-        let help = if matches!(c, '/' | ',' | '|' | ';') { "write `OR` or `AND` between licences" } else { EXAMPLE };
+    if let Some((i, c)) =
+        text.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || "-.+:() ".contains(*c)))
+    {
+        let help =
+            if matches!(c, '/' | ',' | '|' | ';') { "write `OR` or `AND` between licences" } else { EXAMPLE };
         let message = format!("`{}` cannot be in a licence expression", c.escape_debug());
         return bad(i..i + c.len_utf8(), message, help.into());
     }
@@ -30,9 +34,15 @@ pub(super) fn check(text: &str) -> Result<(), Bad> {
             ")" if !want_name && depth > 0 => depth -= 1,
             "AND" | "OR" | "WITH" if !want_name => want_name = true,
             "and" | "or" | "with" => {
-                return bad(span, format!("`{word}` is written in capitals"), format!("write `{}`", word.to_uppercase()));
+                return bad(
+                    span,
+                    format!("the operator `{word}` must be in capitals"),
+                    format!("write `{}`", word.to_uppercase()),
+                );
             }
-            "(" | ")" | "AND" | "OR" | "WITH" => return bad(span, format!("`{word}` cannot stand here"), EXAMPLE.into()),
+            "(" | ")" | "AND" | "OR" | "WITH" => {
+                return bad(span, format!("`{word}` cannot stand here"), EXAMPLE.into());
+            }
             _ if want_name => want_name = false,
             _ => {
                 let message = format!("an operator is missing before `{word}`");
@@ -41,7 +51,11 @@ pub(super) fn check(text: &str) -> Result<(), Bad> {
         }
     }
     if want_name || depth > 0 {
-        let what = if text.trim().is_empty() { "the licence is empty" } else { "the licence expression is not complete" };
+        let what = if text.trim().is_empty() {
+            "the licence is empty"
+        } else {
+            "the licence expression is not complete"
+        };
         return bad(0..text.len(), what.into(), EXAMPLE.into());
     }
     Ok(())
@@ -72,10 +86,17 @@ mod tests {
 
     #[test]
     fn expressions_pass_and_others_do_not() {
-        for text in ["MIT", "Apache-2.0 OR MIT", "(GPL-2.0-only WITH Linux-syscall-note) AND BSD-3-Clause", "GPL-2.0+"] {
+        for text in [
+            "MIT",
+            "Apache-2.0 OR MIT",
+            "(GPL-2.0-only WITH Linux-syscall-note) AND BSD-3-Clause",
+            "GPL-2.0+",
+        ] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
-        for text in ["", " ", "MIT/Apache-2.0", "MIT or X", "MIT BSD", "MIT OR", "OR MIT", "(MIT", "MIT)", "()", "Ⓒ"] {
+        for text in
+            ["", " ", "MIT/Apache-2.0", "MIT or X", "MIT BSD", "MIT OR", "OR MIT", "(MIT", "MIT)", "()", "Ⓒ"]
+        {
             assert!(check(text).is_err(), "{text}");
         }
     }
