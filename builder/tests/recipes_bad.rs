@@ -1,7 +1,7 @@
 //! The corpus of wrong recipes and kernel configs, one mistake each: `tests/recipes-bad/`.
 //!
 //! The folder is a small project of its own. Beside each `NAME.toml` lies `NAME.expected`, what a user
-//! reads. With `BLESS=1` in the environment the test writes those files instead of comparing them.
+//! reads. `cargo xtask test --bless` (or BLESS=1) writes those files instead of comparing them.
 
 use builder::{Error, ExitCode, Project, kernel_config::KernelConfig, recipe::Recipe};
 use std::{fs, path::PathBuf};
@@ -78,7 +78,7 @@ fn check(kind: &str, load: impl Fn(&Project, &str) -> Option<Error>) {
             wrong.push(format!("{kind}/{name}.toml: another message than in {name}.expected\n{error}"));
         }
     }
-    let help = "when the new messages are right: `BLESS=1 cargo test -p builder --test recipes_bad`";
+    let help = "when the new messages are right: `cargo xtask test --bless`";
     assert!(wrong.is_empty(), "{}\n\n{help}", wrong.join("\n\n"));
 }
 
