@@ -206,6 +206,11 @@ pub fn record<T>(work: impl FnOnce() -> T) -> (T, String) {
     (result, LOG.replace(outer).unwrap_or_default())
 }
 
+/// Adds to what [`record`] gives back on this thread, for work that other threads recorded.
+pub(crate) fn note(log: &str) {
+    LOG.with_borrow_mut(|all| all.iter_mut().for_each(|all| all.push_str(log)));
+}
+
 /// How long a tool has to clean up after itself before it is killed.
 const GRACE: Duration = Duration::from_millis(500);
 

@@ -1,0 +1,154 @@
+//! A private Python: a virtual environment in the cache with modules pinned by hash. The user's own
+//! Python is only asked to make it.
+
+use crate::{
+    Context, Digest, cache, exec,
+    exec::Tool,
+    files,
+    inputs::tools::{self, HostTool},
+};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// What pip reads from the environment to find the network, by the names' beginnings. What it finds there
+/// is checked by hash.
+const PIP_ENVIRONMENT: &[&str] = &[
+    "HOME",
+    "PIP_CERT",
+    "PIP_CONFIG_FILE",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_INDEX_URL",
+    "PIP_NO_INDEX",
+    "PIP_PROXY",
+    "PIP_TRUSTED_HOST",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// Which Python and which modules: known without making anything.
+#[derive(Debug, Clone)]
+pub struct Python {
+    host: HostTool,
+    requirements: PathBuf,
+    /// What the cache keeps the environment under.
+    key: Digest,
+    /// The digest of interpreter and modules, the same wherever they lie.
+    pub identity: Digest,
+}
+
+/// An environment that is there.
+#[derive(Debug, Clone)]
+pub struct PythonEnv {
+    /// Its interpreter.
+    pub python: PathBuf,
+    /// The digest of interpreter and modules, the same wherever they lie.
+    pub identity: Digest,
+}
+
+/// The environment could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no Python, or it does not work.
+    #[error(transparent)]
+    Tool(#[from] tools::Error),
+    /// Python has no venv or ensurepip.
+    #[error(
+        "Python cannot make a virtual environment for the kernel's generators: {0}\n  help: `apt-get install python3-venv` on Debian and Ubuntu, or `cargo xtask doctor --fix`"
+    )]
+    NoVenv(Box<exec::Error>),
+    /// The modules could not be had.
+    #[error("the Python modules of the kernel's generators cannot be installed: {0}")]
+    Install(Box<exec::Error>),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Cancelled(Box<exec::Error>),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+    /// A file failed.
+    #[error(transparent)]
+    Files(#[from] files::Error),
+}
+
+crate::exit_code!(Error, |error| match error {
+    Error::Tool(tools::Error::Missing { .. } | tools::Error::Silent { .. }) | Error::NoVenv(_) => {
+        crate::ExitCode::HostLacks
+    }
+    _ => crate::ExitCode::Failed,
+});
+
+impl Python {
+    /// The host's Python with the modules that the file `requirements` pins, each with its hash.
+    pub fn find(ctx: &Context<'_>, requirements: &Path) -> Result<Self, Error> {
+        let host = tools::find(ctx, "python3")?;
+        let identity = Digest::of_json(&(&host, Digest::of(files::read(requirements)?)));
+        // An environment refers to the interpreter that it was made with by its place.
+        let key = cache::Cache::key("python", &(identity, &host.path));
+        Ok(Self { host, requirements: requirements.to_owned(), key, identity })
+    }
+
+    /// The environment, made when it is not there.
+    pub fn environment(&self, ctx: &Context<'_>) -> Result<PythonEnv, Error> {
+        let entry = ctx.cache.keyed_step("python", self.key, |dir| {
+            ctx.progress.begin("python");
+            let made = self.make(ctx, dir);
+            ctx.progress.end("python", "the kernel's generators have what they import");
+            made
+        })?;
+        Ok(PythonEnv { python: entry.dir.join("bin/python"), identity: self.identity })
+    }
+
+    fn make(&self, ctx: &Context<'_>, dir: &Path) -> Result<(), Error> {
+        let failed = |error: fn(Box<exec::Error>) -> Error| {
+            move |source| match source {
+                exec::Error::Cancelled { .. } => Error::Cancelled(Box::new(source)),
+                source => error(Box::new(source)),
+            }
+        };
+        let venv = Tool::new(&self.host.path, dir).args(["-I", "-m", "venv", "."]);
+        venv.run(&ctx.cancel).map_err(failed(Error::NoVenv))?;
+        let pip = ["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir"];
+        let mut install = Tool::new(dir.join("bin/python"), dir)
+            .args(pip)
+            .args([
+                "install",
+                "--quiet",
+                "--require-hashes",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--requirement",
+            ])
+            .arg(&self.requirements);
+        for (variable, value) in env::vars_os() {
+            let wanted = |name: &str| PIP_ENVIRONMENT.iter().any(|begin| name.starts_with(begin));
+            if variable.to_str().is_some_and(wanted) {
+                install = install.env(variable, value);
+            }
+        }
+        install.run(&ctx.cancel).map_err(failed(Error::Install))?;
+        // pip has done its work; hundreds of files would be checked at every build.
+        let remove = Tool::new(dir.join("bin/python"), dir).args(pip).args([
+            "uninstall",
+            "--yes",
+            "--quiet",
+            "setuptools",
+            "pip",
+        ]);
+        remove.run(&ctx.cancel).map_err(failed(Error::Install))?;
+        Ok(())
+    }
+}

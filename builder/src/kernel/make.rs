@@ -1,0 +1,290 @@
+//! Building a tree of the Makefile and Kconfig era (seL4 up to 10.0) without its Makefiles' recipes.
+//!
+//! As there: the tree's generators make headers, all C files become one unit, which is compiled once.
+//! Unlike there: nothing is written into the tree, no path of the host gets into the kernel, and the
+//! generators are not told which functions are unused (the compiler drops them, in less time).
+
+use super::{
+    KernelTree, OverlayFile, elf32,
+    headers::{Headers, PREPROCESS},
+    makefile, option, options, parallel,
+};
+use crate::{
+    Context, Result,
+    exec::Tool,
+    files,
+    kernel_config::{Arch, KernelConfig, Platform},
+};
+use std::{
+    ffi::OsString,
+    iter,
+    path::{Path, PathBuf},
+};
+
+/// The kernel as a multiboot loader takes it, in the step's folder.
+pub(super) const MULTIBOOT: &str = "kernel";
+/// The kernel as it was linked.
+pub(super) const ELF: &str = "kernel.elf";
+/// libsel4's generated headers.
+pub(super) const INCLUDE: &str = "include";
+
+/// Runs a generator of the tree with PLY kept from writing beside it.
+const GENERATOR: &str = include_str!("../../../templates/kernel/generator.py");
+
+/// What the tree's own Makefile passes, and what compilers since then need to be told: distributions
+/// turn on position-independent code, CET and the stack protector; the kernel takes interrupts on its
+/// own stack, so it has no red zone, and dereferences address 0 on purpose.
+const COMPILE: &[&str] = &[
+    "-std=c99",
+    "-nostdlib",
+    "-nostdinc",
+    "-ffreestanding",
+    "-fno-pic",
+    "-fno-pie",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-delete-null-pointer-checks",
+    "-Wno-address-of-packed-member",
+    "-Wno-array-bounds",
+];
+const COMPILE_X86_64: &[&str] = &[
+    "-m64",
+    "-mcmodel=kernel",
+    "-mno-mmx",
+    "-mno-sse",
+    "-mno-sse2",
+    "-mno-3dnow",
+    "-mno-red-zone",
+    "-fcf-protection=none",
+];
+/// `-n` keeps the file's layout dense: segments are not padded to pages.
+const LINK: &[&str] = &[
+    "-nostdlib",
+    "-static",
+    "-no-pie",
+    "-Wl,--build-id=none",
+    "-Wl,-n",
+    "-Wl,-z,noexecstack",
+    "-Wl,-T,linker.lds",
+];
+const LINK_X86_64: &[&str] = &["-m64", "-Wl,-m,elf_x86_64"];
+
+/// The names by which a tree's folders tell architectures and platforms apart.
+pub(super) struct Layout {
+    arch: &'static str,
+    sel4_arch: &'static str,
+    platform: &'static str,
+    pub(super) word_bits: &'static str,
+    defines: &'static [&'static str],
+    compile: &'static [&'static str],
+    link: &'static [&'static str],
+}
+
+impl Layout {
+    /// The names for `config`'s architecture and platform.
+    pub(super) fn of(config: &KernelConfig) -> Self {
+        let platform = match config.platform {
+            Platform::Pc99 => "pc99",
+        };
+        match config.arch {
+            Arch::X86_64 => Self {
+                arch: "x86",
+                sel4_arch: "x86_64",
+                platform,
+                word_bits: "64",
+                defines: &["ARCH_X86", "X86_64", "__KERNEL_64__", "KERNEL_64=y", "__X86_64__=y"],
+                compile: COMPILE_X86_64,
+                link: LINK_X86_64,
+            },
+        }
+    }
+
+    /// The macros that the sources expect a build system to define.
+    pub(super) fn defines(&self) -> impl Iterator<Item = &'static str> {
+        iter::once("HAVE_AUTOCONF").chain(self.defines.iter().copied())
+    }
+
+    /// libsel4's include folders in the tree.
+    pub(super) fn libsel4(&self, root: &Path) -> [PathBuf; 4] {
+        let libsel4 = root.join("libsel4");
+        [
+            libsel4.join("include"),
+            libsel4.join("arch_include").join(self.arch),
+            libsel4.join("sel4_arch_include").join(self.sel4_arch),
+            libsel4.join("sel4_plat_include").join(self.platform),
+        ]
+    }
+
+    /// The include folders in the tree that the Makefiles search; bitfield descriptions are there too.
+    pub(super) fn kernel(&self, root: &Path) -> [PathBuf; 5] {
+        let include = root.join("include");
+        let arch = include.join("arch").join(self.arch);
+        let platform = include.join("plat").join(self.platform);
+        let (mode, platform_mode) =
+            (arch.join("arch").join(self.word_bits), platform.join("plat").join(self.word_bits));
+        [include, arch, platform, mode, platform_mode]
+    }
+
+    /// The Kconfig files that say something about this architecture and platform.
+    pub(super) fn kconfig(&self, root: &Path) -> Vec<PathBuf> {
+        let files = [
+            "Kconfig".into(),
+            format!("src/arch/{}/Kconfig", self.arch),
+            format!("src/plat/{}/Kconfig", self.platform),
+            "libsel4/Kconfig".into(),
+        ];
+        files.iter().map(PathBuf::from).filter(|file| root.join(file).is_file()).collect()
+    }
+}
+
+/// The sources that the tree's Makefiles list for `config`.
+pub(super) fn sources(
+    config: &KernelConfig,
+    tree: &KernelTree,
+    layout: &Layout,
+) -> Result<makefile::Sources, makefile::Error> {
+    let mut variables = vec![
+        ("ARCH", layout.arch),
+        ("SEL4_ARCH", layout.sel4_arch),
+        ("PLAT", layout.platform),
+        ("TYPE_SUFFIX", layout.word_bits),
+    ];
+    if config.is_debug() {
+        variables.push(("DEBUG", "1"));
+    }
+    makefile::sources(&tree.root, &variables)
+}
+
+/// One build, into the empty folder `dir`.
+pub(super) struct Build<'a> {
+    pub(super) ctx: &'a Context<'a>,
+    pub(super) config: &'a KernelConfig,
+    pub(super) tree: &'a KernelTree,
+    pub(super) layout: &'a Layout,
+    pub(super) overlays: &'a [OverlayFile],
+    pub(super) cc: &'a Path,
+    pub(super) python: &'a Path,
+    pub(super) dir: &'a Path,
+    pub(super) sources: &'a makefile::Sources,
+}
+
+impl Build<'_> {
+    pub(super) fn run(&self) -> Result<()> {
+        let headers = Headers(self);
+        self.prepare()?;
+        parallel::run(headers.kernel()?)?;
+        self.concatenate()?;
+        // The one long job first: the others find room beside it.
+        let mut jobs = vec![self.compile(&["-c"], "kernel_all.c".into(), "kernel_all.o".into())];
+        let assemble = |file: &PathBuf| self.compile(&["-c"], self.tree.root.join(file), object(file));
+        jobs.extend(self.sources.asm.iter().map(assemble));
+        let script = self.tree.root.join("src/plat").join(self.layout.platform).join("linker.lds");
+        jobs.push(self.compile(PREPROCESS, script, "linker.lds".into()));
+        jobs.extend(headers.libsel4());
+        parallel::run(jobs)?;
+        self.link()?;
+        Ok(files::remove(&self.work())?)
+    }
+
+    /// Where what is not kept is made. Tools run here and are given relative paths, so that none of
+    /// this host's paths gets into what they make.
+    pub(super) fn work(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+
+    /// Writes the inputs that are not in the tree, and makes the folders for the generated headers.
+    fn prepare(&self) -> Result<()> {
+        let (work, include) = (self.work(), self.dir.join(INCLUDE));
+        for folder in ["sel4/sel4_arch", "sel4/arch"] {
+            files::create_dir_all(&include.join(folder))?;
+        }
+        let autoconf = options::autoconf(&self.config.options);
+        files::write(&include.join("autoconf.h"), &autoconf)?;
+        let mut written = vec![
+            (work.join("autoconf.h"), autoconf.as_bytes()),
+            (work.join("generator.py"), GENERATOR.as_bytes()),
+        ];
+        for OverlayFile { header, content } in self.overlays {
+            written.push((work.join("overlay").join(header), content));
+        }
+        for (path, content) in written {
+            files::create_dir_all(path.parent().unwrap_or(&work))?;
+            files::write(&path, content)?;
+        }
+        let made = ["api", "arch/api", "libsel4"].iter().map(Path::new);
+        for folder in made.chain(self.sources.bitfields.iter().filter_map(|file| file.parent())) {
+            files::create_dir_all(&work.join(folder))?;
+        }
+        for folder in &self.sources.include_dirs {
+            files::create_dir_all(&work.join(folder))?;
+        }
+        Ok(())
+    }
+
+    /// All C files as one unit, as the tree's `cpp_gen.sh` makes it. Markers name places in the tree, for
+    /// messages, `__FILE__` and debug information.
+    fn concatenate(&self) -> Result<()> {
+        let mut unit = Vec::new();
+        let domains = Path::new("src/config/default_domain.c");
+        for file in self.sources.c.iter().map(PathBuf::as_path).chain([domains]) {
+            unit.extend(format!("#line 1 \"{TREE}/{}\"\n", file.display()).into_bytes());
+            unit.extend(files::read(&self.tree.root.join(file))?);
+        }
+        Ok(files::write(&self.work().join("kernel_all.c"), unit)?)
+    }
+
+    /// The compiler with the kernel's flags, but without include folders, in `folder`.
+    pub(super) fn compiler(&self, folder: &Path) -> Tool {
+        let optimisation = self.config.options.keys().find_map(|name| name.strip_prefix("OPTIMISATION_"));
+        let debug: &[&str] = if self.config.is_debug() { &["-g", "-DDEBUG"] } else { &[] };
+        Tool::new(self.cc, folder)
+            .args(COMPILE)
+            .args(self.layout.compile)
+            .arg(format!("-{}", optimisation.unwrap_or("O2")))
+            .args(debug)
+            .args(self.layout.defines().map(|define| format!("-D{define}")))
+            .args([mapped(&self.tree.root, TREE), mapped(&self.work(), "build")])
+    }
+
+    /// Options for the folders that the kernel's sources include from, overlays first.
+    pub(super) fn include_options(&self) -> Vec<OsString> {
+        let made = self.sources.include_dirs.iter().map(|dir| option("-I", dir));
+        let tree = self.layout.kernel(&self.tree.root);
+        let tree = tree.iter().map(|dir| option("-I", dir));
+        ["-Ioverlay", "-I."].map(OsString::from).into_iter().chain(made).chain(tree).collect()
+    }
+
+    /// A job that runs the compiler, or only a part of it, as `mode` says.
+    fn compile(&self, mode: &[&str], source: PathBuf, output: PathBuf) -> parallel::Job<'_> {
+        let tool = self.compiler(&self.work()).args(self.include_options()).args(mode);
+        let tool = tool.args([source.as_os_str(), "-o".as_ref(), output.as_os_str()]);
+        Box::new(move || Ok(tool.run(&self.ctx.cancel).map(drop)?))
+    }
+
+    fn link(&self) -> Result<()> {
+        let elf = self.dir.join(ELF);
+        let link = Tool::new(self.cc, &self.work())
+            .args(LINK)
+            .args(self.layout.link)
+            .args(self.sources.asm.iter().map(|file| object(file)))
+            .args(["kernel_all.o".as_ref(), "-o".as_ref(), elf.as_os_str()]);
+        link.run(&self.ctx.cancel)?;
+        let multiboot = elf32::convert(&files::read(&elf)?).map_err(super::Error::from)?;
+        Ok(files::write(&self.dir.join(MULTIBOOT), multiboot)?)
+    }
+}
+
+/// What the tree is called in everything that is made from it.
+const TREE: &str = "sel4";
+
+/// `src/arch/x86/64/head.S` → `src-arch-x86-64-head.o`
+fn object(source: &Path) -> PathBuf {
+    let name = source.with_extension("o");
+    name.to_string_lossy().replace('/', "-").into()
+}
+
+fn mapped(from: &Path, to: &str) -> OsString {
+    let mut mapped = option("-ffile-prefix-map=", from);
+    mapped.push(format!("={to}"));
+    mapped
+}

@@ -1,0 +1,1 @@
+//! Empty: this package only pins a dependency, see `Cargo.toml`.
