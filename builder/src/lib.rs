@@ -12,6 +12,8 @@ pub mod context;
 pub mod digest;
 pub mod doctor;
 pub mod elf;
+#[cfg(test)]
+mod elf_sample;
 pub mod error;
 pub mod exec;
 pub mod files;

@@ -82,7 +82,10 @@ pub fn encode(run: &RawRun, serial: Serial, nonce: &str) -> Result<Vec<u8>, Erro
     let mut records = Records::new();
     records.args("", (!run.args.is_empty()).then_some(run.args.as_slice()))?;
     records.env("", &run.env)?;
-    for (target, own) in [(Target::Qemu, &run.qemu)] {
+    for &target in Target::ALL {
+        let own = match target {
+            Target::Qemu => &run.qemu,
+        };
         let prefix = format!("{target}.");
         records.args(&prefix, own.args.as_deref())?;
         records.env(&prefix, &own.env)?;

@@ -270,8 +270,9 @@ pub(super) fn list(offences: &[Offence]) -> String {
     lines.join("\n")
 }
 
-/// Every rule that the root task `elf` breaks; empty for a good one.
-pub fn check(elf: &Elf<'_>, limits: &Limits) -> Vec<Offence> {
+/// Every rule that the root task `elf` breaks; empty for a good one. `own` are the symbols that the
+/// function's C sources define: they may be called like those of a C library.
+pub fn check(elf: &Elf<'_>, limits: &Limits, own: &BTreeSet<String>) -> Vec<Offence> {
     if !elf.is_64 || elf.machine != EM_X86_64 {
         return vec![Offence::Machine];
     }
@@ -284,7 +285,7 @@ pub fn check(elf: &Elf<'_>, limits: &Limits) -> Vec<Offence> {
     layout(elf, limits, &mut offences);
     note_place(elf, &mut offences);
     sections(elf, &mut offences);
-    symbols(elf, &mut offences);
+    symbols(elf, own, &mut offences);
     system_calls(elf, &mut offences);
     offences
 }
@@ -414,7 +415,7 @@ fn sections(elf: &Elf<'_>, offences: &mut Vec<Offence>) {
     }
 }
 
-fn symbols(elf: &Elf<'_>, offences: &mut Vec<Offence>) {
+fn symbols(elf: &Elf<'_>, own: &BTreeSet<String>, offences: &mut Vec<Offence>) {
     let libc: BTreeSet<_> = LIBC.lines().filter(|line| !line.starts_with('#')).collect();
     let named = || {
         let unnamed = [STT_FILE, STT_SECTION];
@@ -424,7 +425,9 @@ fn symbols(elf: &Elf<'_>, offences: &mut Vec<Offence>) {
         named().filter(|symbol| symbol.section == SHN_UNDEF).map(|one| one.name).collect();
     offences.extend(undefined.iter().map(|name| Offence::Undefined { symbol: code::demangle(name) }));
     let hosted: BTreeMap<_, _> = named()
-        .filter(|symbol| symbol.section != SHN_UNDEF && libc.contains(symbol.name))
+        .filter(|symbol| {
+            symbol.section != SHN_UNDEF && libc.contains(symbol.name) && !own.contains(symbol.name)
+        })
         .map(|symbol| (symbol.name, symbol.address))
         .collect();
     if hosted.is_empty() {
@@ -467,3 +470,7 @@ fn sites(elf: &Elf<'_>, offences: &mut Vec<Offence>) -> BTreeSet<u64> {
     }
     words.iter().map(|word| u64::from_le_bytes(*word)).collect()
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

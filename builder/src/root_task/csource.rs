@@ -3,11 +3,14 @@
 use super::{Error, Job, crate_build, link};
 use crate::{
     Digest,
+    elf::Elf,
     exec::{self, Tool},
     files,
     recipe::InputPath,
 };
+use object::elf::{SHN_UNDEF, STB_LOCAL};
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -35,15 +38,30 @@ pub(super) fn interface_crate(ctx: &crate::Context<'_>) -> PathBuf {
     ctx.project.runtime().join("c")
 }
 
-/// Compiles the C files, links them with the C interface and returns the ELF.
-pub(super) fn build(job: &Job<'_>, sources: &[InputPath]) -> Result<PathBuf, Error> {
+/// Compiles the C files, links them with the C interface and returns the ELF. The symbols that the
+/// files define are added to `own`.
+pub(super) fn build(
+    job: &Job<'_>,
+    sources: &[InputPath],
+    own: &mut BTreeSet<String>,
+) -> Result<PathBuf, Error> {
     let interface = interface_crate(job.ctx);
     let work = job.target_dir(&interface)?.join("c");
     let mut objects = Vec::new();
     for source in sources {
-        objects.push(compile(job, &source.path, &interface.join("include"), &work)?);
+        let object = compile(job, &source.path, &interface.join("include"), &work)?;
+        own.extend(defined(&object)?);
+        objects.push(object);
     }
     crate_build::build(job, &interface, &objects)
+}
+
+/// The global symbols that an object file defines.
+fn defined(object: &Path) -> Result<Vec<String>, Error> {
+    let data = files::read(object)?;
+    let elf = Elf::parse(&data).map_err(|source| Error::Elf { path: object.to_owned(), source })?;
+    let symbols = elf.symbols.iter().filter(|one| one.section != SHN_UNDEF && one.binding != STB_LOCAL);
+    Ok(symbols.map(|symbol| symbol.name.to_owned()).collect())
 }
 
 fn compile(job: &Job<'_>, source: &Path, include: &Path, work: &Path) -> Result<PathBuf, Error> {

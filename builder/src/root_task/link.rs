@@ -78,7 +78,7 @@ fn script(stack: u64, heap: u64) -> String {
 
 /// An object file with the manifest note and the run configuration.
 fn data_object(note: &[u8], run: &[u8]) -> Vec<u8> {
-    let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little.into());
+    let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
     for (name, kind, data, align) in
         [(note::SECTION, SHT_NOTE, note, 4), (run_config::SECTION, SHT_PROGBITS, run, 1)]
     {

@@ -43,10 +43,10 @@ pub(super) fn undefined(output: &str) -> Vec<Undefined> {
             open = true;
             found.push(Undefined { symbol: symbol.trim().to_owned(), users: Vec::new() });
         } else if let Some((_, reference)) = line.split_once(">>>").filter(|_| open) {
-            if let (Some(user), Some(last)) = (user(reference), found.last_mut()) {
-                if !last.users.contains(&user) {
-                    last.users.push(user);
-                }
+            if let (Some(user), Some(last)) = (user(reference), found.last_mut())
+                && !last.users.contains(&user)
+            {
+                last.users.push(user);
             }
         } else {
             open = false;
@@ -61,7 +61,10 @@ fn user(reference: &str) -> Option<User> {
     let name = tail.trim_end().strip_suffix(')').unwrap_or(tail);
     let name = name.strip_prefix(".text.").unwrap_or(name);
     let name = name.split_once("+0x").map_or(name, |(name, _)| name);
-    let function = format!("{:#}", rustc_demangle::demangle(name));
+    // lld demangles itself, but leaves the compiler's hash.
+    let is_hash = |hash: &str| hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let name = name.rsplit_once("::h").filter(|(_, hash)| is_hash(hash)).map_or(name, |(name, _)| name);
+    let function = super::code::demangle(name);
     Some(User { krate: super::code::crate_of(&function), function })
 }
 
@@ -75,7 +78,7 @@ mod tests {
   | error: linking with `rust-lld` failed: exit status: 1
   |   = note: rust-lld: error: undefined symbol: malloc
   |           >>> referenced by lib.rs:3 (function/src/lib.rs:3)
-  |           >>>               /x/deps/f-1.f.0.rcgu.o:(greedy::grab)
+  |           >>>               /x/deps/f-1.f.0.rcgu.o:(greedy::grab::h66ac2fec525bf93b)
   |           >>> referenced by main.c
   |           >>>               main-1.o:(.text.main+0x15)
   |           

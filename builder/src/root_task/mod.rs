@@ -287,16 +287,17 @@ struct Job<'a> {
 impl Job<'_> {
     fn run(&self, dir: &Path) -> Result<(), Error> {
         let source = &self.inputs.recipe.source;
+        let mut own = BTreeSet::new();
         let path = match source {
             RootTaskSource::Crate(folder) => crate_build::build(self, &folder.path, &[])?,
-            RootTaskSource::C(files) => csource::build(self, files)?,
+            RootTaskSource::C(files) => csource::build(self, files, &mut own)?,
             RootTaskSource::Prebuilt(file) => file.path.clone(),
         };
         self.keep_seen();
         let data = files::read(&path)?;
         let broken = |source| Error::Elf { path: path.clone(), source };
         let elf = Elf::parse(&data).map_err(broken)?;
-        let offences = check::check(&elf, &self.limits());
+        let offences = check::check(&elf, &self.limits(), &own);
         if !offences.is_empty() {
             return Err(Error::Check { path, offences });
         }

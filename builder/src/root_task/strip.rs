@@ -84,3 +84,42 @@ fn put32(bytes: &mut [u8], at: usize, value: usize) {
 fn put64(bytes: &mut [u8], at: usize, value: usize) {
     bytes[at..at + 8].copy_from_slice(&(value as u64).to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{elf_sample::Sample, note::Manifest};
+
+    #[test]
+    fn what_is_loaded_stays_as_it_was() {
+        let data = Sample::good().bytes();
+        let stripped = strip(&data).unwrap();
+        assert!(stripped.len() < data.len());
+        let (before, after) = (Elf::parse(&data).unwrap(), Elf::parse(&stripped).unwrap());
+        assert_eq!(before.segments, after.segments);
+        assert!(!before.symbols.is_empty() && after.symbols.is_empty());
+        for segment in &before.segments {
+            assert_eq!(before.segment_data(segment), after.segment_data(segment));
+        }
+        let section =
+            |elf: &Elf<'_>, name| elf.section(name).and_then(|one| elf.section_data(one)).map(<[u8]>::to_vec);
+        for name in [".text", ".sel4_sites", ".selkie.run"] {
+            assert_eq!(section(&before, name), section(&after, name), "{name}");
+        }
+        assert_eq!(Manifest::of_elf(&before).unwrap(), Manifest::of_elf(&after).unwrap());
+        assert_eq!(strip(&stripped).unwrap(), stripped);
+    }
+
+    #[test]
+    fn damaged_files_are_errors_or_stripped_but_never_a_panic() {
+        let data = Sample::good().bytes();
+        for end in (0..data.len()).step_by(61) {
+            assert!(strip(&data[..end]).is_err(), "cut at {end}");
+        }
+        for at in (0..64).chain(data.len() - 700..data.len()) {
+            let mut bad = data.clone();
+            bad[at] ^= 0xff;
+            let _ = strip(&bad);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Builds small crates and C-free programs for real, with Cargo and the linker, and looks at what
+//! comes out or at what the user is told.
+
+#![allow(clippy::unwrap_used, reason = "tests may fail")]
+
+use builder::{
+    Context, Digest, Project,
+    context::Silent,
+    kernel_config::{Arch, KernelConfig, Platform, RawSource},
+    note::Manifest,
+    recipe::Recipe,
+    root_task::{self, RootTask, RootTaskInputs, Toolchain},
+    run_config,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A program that enters, does `body` once, and calls the kernel at one listed site.
+const MAIN: &str = r#"#![no_std]
+#![no_main]
+use core::{arch::global_asm, panic::PanicInfo};
+
+global_asm!(
+    ".section .text._start,\"ax\",@progbits",
+    ".globl _start", ".type _start,@function",
+    "_start: lea rsp, [rip + __selkie_stack_top]", "call {main}", "ud2",
+    ".size _start, . - _start",
+    ".section .text.stub,\"ax\",@progbits",
+    ".globl stub", ".type stub,@function",
+    "stub: mov rdx, -9", "1: mov r14, rsp", "syscall", "mov rsp, r14", "ret",
+    ".size stub, . - stub",
+    ".section .sel4_sites,\"ao\",@progbits,.text.stub",
+    ".quad 1b",
+    ".text",
+    main = sym main,
+);
+
+unsafe extern "C" {
+    fn stub();
+    static __selkie_run_start: u8;
+    static __selkie_heap_size: u8;
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+extern "C" fn main() {
+    let numbers = [1u32, 2, 3];
+    let index = unsafe { core::ptr::read_volatile(&raw const __selkie_run_start) } as usize;
+    core::hint::black_box((numbers[index], &raw const __selkie_heap_size));
+    BODY
+    unsafe { stub() }
+}
+
+EXTRA
+"#;
+
+struct Sandbox {
+    dir: tempfile::TempDir,
+}
+
+impl Sandbox {
+    /// A crate `f` whose `main` does `body`, with further files.
+    fn new(body: &str, extra: &str, files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let main = MAIN.replace("BODY", body).replace("EXTRA", extra);
+        let manifest = "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+        let lock = "version = 4\n\n[[package]]\nname = \"f\"\nversion = \"0.1.0\"\n";
+        let recipe = "[function]\nname = \"f\"\nversion = \"0.1.0\"\n[root-task]\ncrate = \"f\"\n\
+                      [run]\nargs = [\"a\"]\n[smoke]\nexpect = []\n";
+        let sandbox = Self { dir };
+        for (name, text) in [
+            ("f/src/main.rs", main.as_str()),
+            ("f/Cargo.toml", manifest),
+            ("f/Cargo.lock", lock),
+            ("f.toml", recipe),
+            ("bindings/bindings.rs", "// none\n"),
+        ] {
+            sandbox.write(name, text);
+        }
+        for (name, text) in files {
+            sandbox.write(name, text);
+        }
+        sandbox
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn build(&self) -> Result<RootTask, root_task::Error> {
+        let project = Project { root: self.dir.path().to_owned(), out: self.path("out") };
+        let ctx = Context::new(&project, &Silent);
+        let recipe = Recipe::load(&project, self.path("f.toml").to_str().unwrap()).unwrap();
+        let toolchain = Toolchain::find(&ctx).unwrap();
+        let sources = root_task::sources(&ctx, &recipe, &toolchain)?;
+        let inputs = RootTaskInputs {
+            recipe: &recipe,
+            kernel: &kernel(),
+            bindings: &self.path("bindings/bindings.rs"),
+            interface: Digest::of("interface"),
+            sources: root_task::sources_digest(&ctx, &sources)?,
+            toolchain: &toolchain,
+        };
+        root_task::build(&ctx, &inputs)
+    }
+
+    fn complaint(&self) -> String {
+        self.build().unwrap_err().to_string()
+    }
+}
+
+fn kernel() -> KernelConfig {
+    KernelConfig {
+        name: "test".into(),
+        path: PathBuf::new(),
+        description: String::new(),
+        arch: Arch::X86_64,
+        platform: Platform::Pc99,
+        era: "5.0".into(),
+        qemu_cpu: "qemu64".into(),
+        cpu_features: vec![],
+        source: RawSource {
+            crate_name: "sel4-sys".into(),
+            subdir: "seL4".into(),
+            version: "5.0.0".into(),
+            digest: Digest::of(""),
+        },
+        options: [].into(),
+        overlays: vec![],
+    }
+}
+
+fn symbols(path: &Path) -> Vec<String> {
+    let data = fs::read(path).unwrap();
+    let elf = builder::elf::Elf::parse(&data).unwrap();
+    elf.symbols.iter().map(|symbol| symbol.name.to_owned()).collect()
+}
+
+#[test]
+fn a_good_crate_gives_a_small_checked_root_task_that_says_who_it_is() {
+    let sandbox = Sandbox::new("", "", &[]);
+    let built = sandbox.build().unwrap();
+    assert!(built.fresh);
+    let stripped = fs::read(&built.stripped).unwrap();
+    assert!(stripped.len() < 8192, "{} bytes", stripped.len());
+    let elf = builder::elf::Elf::parse(&stripped).unwrap();
+    assert!(elf.symbols.is_empty());
+    assert_eq!(elf.section_data(elf.section(".sel4_sites").unwrap()).unwrap().len(), 8);
+    let manifest = Manifest::of_elf(&elf).unwrap().unwrap();
+    assert_eq!((manifest.function.name.as_str(), manifest.kernel.config.as_str()), ("f", "test"));
+    let run = run_config::decode(elf.section_data(elf.section(".selkie.run").unwrap()).unwrap()).unwrap();
+    assert_eq!(run[0], ("arg".to_owned(), "a".to_owned()));
+    assert!(run.contains(&("nonce".to_owned(), built.nonce.clone())));
+    assert!(symbols(&built.elf).iter().any(|name| name == "stub"));
+
+    assert!(!sandbox.build().unwrap().fresh);
+    let text = fs::read_to_string(sandbox.path("f.toml")).unwrap();
+    sandbox.write("f.toml", &text.replace("args = [\"a\"]", "args = [\"b\"]"));
+    let changed = sandbox.build().unwrap();
+    assert!(changed.fresh && changed.nonce != built.nonce);
+}
+
+#[test]
+fn the_place_of_the_sources_leaves_no_trace() {
+    let extra = "pub fn place() -> &'static str { concat!(env!(\"CARGO_MANIFEST_DIR\"), file!()) }";
+    let body = "core::hint::black_box(file!());";
+    let [a, b] =
+        [0, 1].map(|_| Sandbox::new(body, "", &[]).build().map(|built| fs::read(built.stripped).unwrap()));
+    assert!(a.unwrap() == b.unwrap());
+    let leaking = Sandbox::new("core::hint::black_box(place());", extra, &[]).complaint();
+    assert!(leaking.contains("of this machine, at file offset 0x"), "{leaking}");
+    assert!(leaking.contains("section .rodata"), "{leaking}");
+}
+
+#[test]
+fn a_file_included_from_outside_is_part_of_the_source() {
+    let body = "core::hint::black_box(include_str!(\"../../outside.txt\"));";
+    let sandbox = Sandbox::new(body, "", &[("outside.txt", "one")]);
+    let one = sandbox.build().unwrap();
+    assert!(!sandbox.build().unwrap().fresh);
+    sandbox.write("outside.txt", "two");
+    let two = sandbox.build().unwrap();
+    assert!(two.fresh);
+    assert_ne!(fs::read(one.stripped).unwrap(), fs::read(two.stripped).unwrap());
+}
+
+#[test]
+fn a_crate_that_wants_a_c_library_is_told_which_function_of_which_crate() {
+    let sandbox = Sandbox::new(
+        "greedy::grab();",
+        "",
+        &[
+            (
+                "f/Cargo.toml",
+                "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\ngreedy = { path = \"../greedy\" }\n",
+            ),
+            (
+                "f/Cargo.lock",
+                "version = 4\n\n[[package]]\nname = \"f\"\nversion = \"0.1.0\"\ndependencies = [\n \"greedy\",\n]\n\n[[package]]\nname = \"greedy\"\nversion = \"0.1.0\"\n",
+            ),
+            ("greedy/Cargo.toml", "[package]\nname = \"greedy\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"),
+            (
+                "greedy/src/lib.rs",
+                "#![no_std]\n#[link(name = \"c\")] unsafe extern \"C\" { fn malloc(size: usize) -> *mut u8; }\n#[inline(never)] pub fn grab() { core::hint::black_box(unsafe { malloc(1) }); }\n",
+            ),
+        ],
+    );
+    let text = sandbox.complaint();
+    assert!(text.contains("nobody defines `malloc`, used by `greedy::grab` of the crate `greedy`"), "{text}");
+    assert!(text.contains("help: a root task has no C library"), "{text}");
+}
+
+#[test]
+fn a_system_call_of_linux_is_refused_by_name() {
+    let body = "linux();";
+    let extra = "#[inline(never)] fn linux() { unsafe { core::arch::asm!(\"syscall\", in(\"rax\") 39, lateout(\"rax\") _, out(\"rcx\") _, out(\"r11\") _) } }";
+    let text = Sandbox::new(body, extra, &[]).complaint();
+    assert!(
+        text.contains("`syscall` at 0x") && text.contains("the function `f::linux` of the crate `f`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn mistakes_in_a_crate_are_named_with_their_remedy() {
+    let sandbox = Sandbox::new("1 + \"x\";", "", &[]);
+    let text = sandbox.complaint();
+    assert!(text.contains("does not build") && text.contains("cannot add `&str` to"), "{text}");
+
+    sandbox.write("f/src/bin/other.rs", "fn main() {}\n");
+    assert!(sandbox.complaint().contains("several binary targets: f, other"));
+
+    fs::remove_file(sandbox.path("f/src/bin/other.rs")).unwrap();
+    sandbox.write("f/Cargo.lock", "version = 4\n");
+    let text = sandbox.complaint();
+    assert!(text.contains("does not fit the crate's Cargo.toml") && text.contains("cargo update"), "{text}");
+
+    fs::remove_file(sandbox.path("f/Cargo.lock")).unwrap();
+    assert!(sandbox.complaint().contains("cargo generate-lockfile"));
+
+    fs::remove_file(sandbox.path("f/Cargo.toml")).unwrap();
+    assert!(sandbox.complaint().contains("there is no Cargo.toml here"));
+}
