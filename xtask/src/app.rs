@@ -49,6 +49,11 @@ impl App {
         Context::with_cancel(&self.project, &self.progress, self.cancel.clone())
     }
 
+    /// Shows consoles of guests on stderr from now on.
+    pub(crate) fn show_console(&self) {
+        self.progress.show_console();
+    }
+
     /// Clears what is drawn of the progress.
     pub(crate) fn finish(&self) {
         self.progress.clear();

@@ -3,6 +3,7 @@
 //! Absolute times depend on the machine, so what can be is a ratio of two things measured in turn, in
 //! one run.
 
+mod cpu;
 mod stats;
 
 pub use stats::Stats;
@@ -54,4 +55,42 @@ pub struct Row {
     /// Whether it holds.
     #[serde(flatten)]
     pub verdict: Verdict,
+}
+
+impl Row {
+    /// A figure that was measured directly.
+    fn measured(what: &'static str, unit: Unit, limit: f64, samples: &[f64]) -> Self {
+        let measured = Stats::of(samples);
+        Self::judged(what, unit, limit, measured.map(|stats| stats.median), measured, None)
+    }
+
+    /// How many times the median of `below` that of `above` is.
+    fn ratio(what: &'static str, limit: f64, above: &[f64], below: &[f64]) -> Self {
+        let (above, below) = (Stats::of(above), Stats::of(below));
+        let value = above.zip(below).map(|(above, below)| above.median / below.median);
+        Self::judged(what, Unit::Ratio, limit, value, above, below)
+    }
+
+    /// A figure that could not be measured.
+    fn skipped(what: &'static str, unit: Unit, limit: f64, reason: impl Into<String>) -> Self {
+        let verdict = Verdict::Skip { reason: reason.into() };
+        Self { what, unit, limit, value: None, measured: None, against: None, verdict }
+    }
+
+    fn judged(
+        what: &'static str,
+        unit: Unit,
+        limit: f64,
+        value: Option<f64>,
+        measured: Option<Stats>,
+        against: Option<Stats>,
+    ) -> Self {
+        let verdict = match value {
+            Some(value) if value <= limit => Verdict::Held,
+            // Not a number: something took no time at all, and nothing is known.
+            Some(_) => Verdict::NotHeld,
+            None => Verdict::Skip { reason: "nothing was measured".into() },
+        };
+        Self { what, unit, limit, value, measured, against, verdict }
+    }
 }

@@ -1,0 +1,69 @@
+//! A plan for a person: every input with its digest, every step, every output.
+
+use crate::{
+    kernel_config::{KernelConfig, OptionValue},
+    plan::{Input, Plan},
+};
+use std::fmt::Write as _;
+
+/// How many digits of a digest are shown: enough to compare by eye. The JSON form has all.
+const DIGITS: usize = 16;
+
+/// The plan as text, each line ended.
+pub fn text(plan: &Plan) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut text, plan);
+    text
+}
+
+fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
+    writeln!(text, "{} for {}", plan.name, plan.target)?;
+    writeln!(text, "  key    {}", plan.key)?;
+    writeln!(text, "  epoch  {} (seconds since 1970; SOURCE_DATE_EPOCH sets it)", plan.epoch)?;
+    kernel(text, &plan.kernel)?;
+    writeln!(text, "\ninputs")?;
+    let name = widest(plan.inputs.iter().map(|input| input.name.as_str()));
+    for input in &plan.inputs {
+        let what = described(input);
+        writeln!(text, "{}", format!("  {:name$}  {}  {what}", input.name, input.digest.short(DIGITS)).trim_end())?;
+    }
+    writeln!(text, "\nsteps")?;
+    let name = widest(plan.steps.iter().map(|step| step.name.as_str()));
+    for step in &plan.steps {
+        writeln!(text, "  {:name$}  {}  {}", step.name, step.key.short(DIGITS), step.what)?;
+    }
+    writeln!(text, "\noutputs")?;
+    plan.outputs.iter().try_for_each(|path| writeln!(text, "  {}", path.display()))
+}
+
+fn kernel(text: &mut String, kernel: &KernelConfig) -> std::fmt::Result {
+    writeln!(text, "\nkernel {}: seL4 {}", kernel.name, kernel.source.version)?;
+    writeln!(text, "  verified configuration: none (other options, another release, overlays)")?;
+    let options: Vec<String> = kernel.options.iter().map(|(name, value)| option(name, value)).collect();
+    writeln!(text, "  options: {}", options.join(" "))?;
+    for overlay in &kernel.overlays {
+        writeln!(text, "  overlay {}: {}", overlay.header, overlay.reason)?;
+    }
+    Ok(())
+}
+
+fn option(name: &str, value: &OptionValue) -> String {
+    match value {
+        OptionValue::Flag(true) => name.to_owned(),
+        OptionValue::Flag(false) => format!("{name}=off"),
+        OptionValue::Number(number) => format!("{name}={number}"),
+        OptionValue::Text(value) => format!("{name}={value}"),
+    }
+}
+
+/// The first line of a version and the place, whichever there are.
+fn described(input: &Input) -> String {
+    let version = input.version.iter().filter_map(|version| version.lines().next()).map(str::to_owned);
+    let path = input.path.iter().map(|path| path.display().to_string());
+    version.chain(path).collect::<Vec<_>>().join("  ")
+}
+
+fn widest<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(|name| name.chars().count()).max().unwrap_or(0)
+}

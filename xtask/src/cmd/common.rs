@@ -1,0 +1,96 @@
+//! What several verbs have in common.
+
+use crate::app::App;
+use anyhow::Context as _;
+use builder::{
+    Context, Error, ExitCode, Target,
+    build::{self, Image},
+    plan,
+    qemu::AccelRequest,
+    recipe::Recipe,
+};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+/// Which recipes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Recipes {
+    /// Names of files in recipes/ (without .toml), or paths of recipes anywhere
+    #[arg(value_name = "RECIPE")]
+    names: Vec<String>,
+    /// Every recipe in recipes/
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+}
+
+impl Recipes {
+    /// The recipes, checked, each with its name.
+    pub(crate) fn load(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
+        if self.all {
+            let named = Recipe::all(&app.project)?;
+            return named.into_iter().map(|(_, recipe)| Ok(recipe?)).collect();
+        }
+        if self.names.is_empty() {
+            return Err(none_given(app));
+        }
+        self.names.iter().map(|name| Ok(Recipe::load(&app.project, name)?)).collect()
+    }
+}
+
+/// No recipe was named: which ones there are.
+fn none_given(app: &App) -> anyhow::Error {
+    let names: Vec<String> =
+        Recipe::all(&app.project).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+    let text = format!("which RECIPE?\n  there are: {}\n  help: name one or more, or say --all", names.join(", "));
+    Error::new(ExitCode::Usage, text).into()
+}
+
+/// Which target.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TargetArg {
+    /// What to build for [default: every target of the recipe]
+    #[arg(long, value_parser = target_parser())]
+    target: Option<Target>,
+}
+
+impl TargetArg {
+    /// The targets that are meant.
+    pub(crate) fn of(&self, recipe: &Recipe) -> Vec<Target> {
+        self.target.map_or_else(|| recipe.targets(), |target| vec![target])
+    }
+}
+
+fn target_parser() -> impl TypedValueParser<Value = Target> {
+    let names = Target::ALL.iter().map(|target| target.name());
+    PossibleValuesParser::new(names).try_map(|name| {
+        Target::ALL.iter().copied().find(|target| target.name() == name).ok_or("not a target")
+    })
+}
+
+/// KVM or TCG.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AccelArg {
+    /// KVM or TCG: auto takes KVM where a guest has really booted under it
+    #[arg(long, value_name = "ACCEL", default_value = "auto", value_parser = accel_parser())]
+    pub(crate) accel: AccelRequest,
+}
+
+fn accel_parser() -> impl TypedValueParser<Value = AccelRequest> {
+    PossibleValuesParser::new(["auto", "tcg", "kvm"]).try_map(|name| name.parse::<AccelRequest>())
+}
+
+/// Builds the image of a recipe, or finds it built.
+pub(crate) fn image(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> builder::Result<Image> {
+    build::build(ctx, &plan::plan(ctx, recipe, target)?)
+}
+
+/// Splits `NAME=VALUE`.
+pub(crate) fn name_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
+    if name.is_empty() { Err(format!("`{text}` has no name before `=`")) } else { Ok((name.into(), value.into())) }
+}
+
+/// The content of the file of `NAME=FILE`, without the line end at its end.
+pub(crate) fn secret(name: &str, file: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("--secret {name}={file}"))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,36 @@
+//! `explain`
+
+use super::common::TargetArg;
+use crate::{app::App, output::Answer};
+use builder::{explain, plan, recipe::Recipe};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask explain hello                       what would be built, from what, in which steps
+  cargo xtask --format json explain hello         the same for programs, digests in full
+
+Nothing is built. What has the same key is the same image.";
+
+/// Shows the plan of a build: inputs with digests, steps, outputs
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Explain {
+    /// Name of a file in recipes/ (without .toml), or path of a recipe anywhere
+    #[arg(value_name = "RECIPE")]
+    recipe: String,
+    #[command(flatten)]
+    target: TargetArg,
+}
+
+impl Explain {
+    pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
+        let ctx = app.context();
+        let recipe = Recipe::load(&app.project, &self.recipe)?;
+        let mut plans = Vec::new();
+        for target in self.target.of(&recipe) {
+            plans.push(plan::plan(&ctx, &recipe, target)?);
+        }
+        let text = plans.iter().map(explain::text).collect::<Vec<_>>().join("\n");
+        Answer::new(&serde_json::json!({ "plans": plans }), text)
+    }
+}

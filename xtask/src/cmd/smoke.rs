@@ -1,0 +1,76 @@
+//! `smoke`
+
+use super::common::{self, AccelArg, Recipes, TargetArg};
+use crate::{app::App, output::Answer};
+use anyhow::Context as _;
+use builder::{
+    Context, Target,
+    recipe::Recipe,
+    smoke::{self, RunReport, SmokeOptions, Summary},
+};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask smoke hello                              build it, boot it, judge it
+  cargo xtask smoke --all --strict --junit smoke.xml   for CI: a skip is a failure
+  cargo xtask smoke hello --accel tcg --show           emulated; its console on stderr as it comes
+
+PASS needs the expected output and the expected exit status. Exit code 4 when one fails.";
+
+/// Boots images and judges what they do
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Smoke {
+    #[command(flatten)]
+    recipes: Recipes,
+    #[command(flatten)]
+    target: TargetArg,
+    #[command(flatten)]
+    accel: AccelArg,
+    /// A skipped test counts as a failed one
+    #[arg(long)]
+    strict: bool,
+    /// Also write the verdicts as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Show the consoles on stderr as they print
+    #[arg(long)]
+    show: bool,
+}
+
+impl Smoke {
+    pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
+        let ctx = app.context();
+        if self.show {
+            app.show_console();
+        }
+        let options = SmokeOptions { accel: self.accel.accel, ..SmokeOptions::default() };
+        let mut summary = Summary::default();
+        for recipe in self.recipes.load(app)? {
+            for target in self.target.of(&recipe) {
+                summary.reports.push(report(&ctx, &recipe, target, &options)?);
+            }
+        }
+        if let Some(path) = &self.junit {
+            std::fs::write(path, smoke::junit(&summary, self.strict)).with_context(|| path.display().to_string())?;
+        }
+        let code = summary.exit_code(self.strict);
+        Ok(Answer::new(&summary, format!("{summary}\n"))?.with_code(code))
+    }
+}
+
+/// Builds and boots one image. What cannot be built or booted is a verdict on it, so that it hides no
+/// other; only the user stops everything.
+fn report(
+    ctx: &Context<'_>,
+    recipe: &Recipe,
+    target: Target,
+    options: &SmokeOptions,
+) -> builder::Result<RunReport> {
+    let made = common::image(ctx, recipe, target).and_then(|image| smoke::smoke(ctx, recipe, &image.dir, options));
+    match made {
+        Err(error) if !ctx.cancel.requested() => Ok(RunReport::not_made(&recipe.function.name, target, &error)),
+        other => other,
+    }
+}
