@@ -12,8 +12,9 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// One run of a tool, with nothing inherited but what is named here.
@@ -135,6 +136,7 @@ impl Tool {
         let mut child = self.spawn()?;
         let stdout = drain(child.stdout.take());
         let stderr = drain(child.stderr.take());
+        let began = Instant::now();
         let start = |source| Error::Start { program: program.clone(), source };
         let mut pause = Duration::from_millis(1);
         let status = loop {
@@ -150,6 +152,9 @@ impl Tool {
         };
         let output =
             Output { stdout: stdout.join().unwrap_or_default(), stderr: stderr.join().unwrap_or_default() };
+        if let Some(times) = times().as_mut() {
+            times.push(Ran { program: self.program.clone(), start: began, end: Instant::now() });
+        }
         self.log(&status, &output);
         if status.success() {
             return Ok(output);
@@ -209,6 +214,32 @@ pub fn record<T>(work: impl FnOnce() -> T) -> (T, String) {
 /// Adds to what [`record`] gives back on this thread, for work that other threads recorded.
 pub(crate) fn note(log: &str) {
     LOG.with_borrow_mut(|all| all.iter_mut().for_each(|all| all.push_str(log)));
+}
+
+/// One run of a tool, for benchmarks.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// The program.
+    pub program: PathBuf,
+    /// Its start.
+    pub start: Instant,
+    /// Its end.
+    pub end: Instant,
+}
+
+static TIMES: Mutex<Option<Vec<Ran>>> = Mutex::new(None);
+
+fn times() -> MutexGuard<'static, Option<Vec<Ran>>> {
+    // A list of times is sound whatever its holder was doing when it panicked.
+    TIMES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `work` and gives back, with its result, when the tools ran that it started, on any thread. For
+/// benchmarks, one at a time: no result of a build depends on a clock.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Vec<Ran>) {
+    *times() = Some(Vec::new());
+    let result = work();
+    (result, times().take().unwrap_or_default())
 }
 
 /// How long a tool has to clean up after itself before it is killed.
