@@ -35,7 +35,7 @@ pub struct Era {
     pub names: Names,
     /// Which options of the kernel a guest can ask for.
     pub config: ConfigNames,
-    /// How the probe is compiled.
+    /// What the probe includes and how it names things.
     pub probe: ProbeOptions,
     /// Types of parameters, by their C name.
     pub types: BTreeMap<String, Type>,
@@ -105,8 +105,22 @@ pub struct XmlFiles {
     pub conditions: ConditionDialect,
     /// The file with the system calls, relative to the tree.
     pub system_calls: PathBuf,
+    /// The sections of that file, in the order of the numbers.
+    pub sections: Vec<Section>,
     /// The files with the invocations, relative to the tree, in the order of their labels.
     pub interfaces: Vec<PathBuf>,
+}
+
+/// A section of the file with the system calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Section {
+    /// The name of its element.
+    pub element: String,
+    /// Whether its calls are outside the official interface.
+    pub debug: bool,
+    /// The condition under which it counts at all.
+    pub when: Option<String>,
 }
 
 /// How conditions are written.
@@ -157,12 +171,10 @@ pub struct ConfigNames {
     pub numbers: Vec<String>,
 }
 
-/// How the probe is compiled.
+/// What the probe includes and how it names things.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ProbeOptions {
-    /// Preprocessor symbols, `NAME` or `NAME=VALUE`.
-    pub defines: Vec<String>,
     /// Headers, in the order of inclusion.
     pub headers: Vec<String>,
     /// What libsel4 puts before a system call's name.

@@ -18,7 +18,11 @@ pub mod xml;
 pub use era::Era;
 pub use interface::Interface;
 
-use crate::{Context, Digest, cache, files, kernel_config::KernelConfig};
+use crate::{
+    Context, Digest, cache, files,
+    kernel::{KernelBuild, KernelTree},
+    kernel_config::KernelConfig,
+};
 use condition::Options;
 use resolve::RawApi;
 use std::path::{Path, PathBuf};
@@ -34,19 +38,6 @@ pub struct Bindings {
     pub interface: PathBuf,
     /// The identity of the interface; see [`Interface::digest`].
     pub interface_digest: Digest,
-}
-
-/// The kernel that bindings are for.
-#[derive(Debug, Clone, Copy)]
-pub struct Kernel<'a> {
-    /// The source tree.
-    pub tree: &'a Path,
-    /// The tree's digest.
-    pub tree_digest: Digest,
-    /// Folders with libsel4's headers, the generated ones among them.
-    pub include_dirs: &'a [PathBuf],
-    /// The key of the step that generated headers.
-    pub build_key: Digest,
 }
 
 /// Bindings could not be generated.
@@ -118,13 +109,19 @@ crate::exit_code!(Error, |error| match &error {
     _ => crate::ExitCode::Failed,
 });
 
-/// Generates bindings for `kernel`, built as `config` says, and checks them with the C probe.
-pub fn generate(ctx: &Context<'_>, config: &KernelConfig, kernel: Kernel<'_>) -> Result<Bindings, Error> {
+/// Generates bindings for the kernel that `config` describes, and checks them with the C probe.
+pub fn generate(
+    ctx: &Context<'_>,
+    config: &KernelConfig,
+    tree: &KernelTree,
+    kernel: &KernelBuild,
+) -> Result<Bindings, Error> {
     let era = era_of(&ctx.project.kernel_configs().join("eras"), config)?;
-    let inputs = (&era, &config.options, &config.source.version, kernel.tree_digest, kernel.build_key);
+    let inputs = (&era, &config.options, &tree.version, tree.digest, kernel.key);
     let entry = ctx.cache.step("bindings", &inputs, |dir| {
-        let interface = interface(config, &era, kernel.tree)?;
-        let probed = probe::check(&interface, &era, kernel.include_dirs, dir, &ctx.cancel);
+        let interface = interface(config, &era, &tree.root)?;
+        let headers = probe::Headers { include_dirs: &kernel.include_dirs, defines: &kernel.defines };
+        let probed = probe::check(&interface, &era, headers, dir, &ctx.cancel);
         probed.map_err(|source| Error::Probe { era: config.era.clone(), source: Box::new(source) })?;
         files::write(&dir.join("bindings.rs"), rust::render(&interface, &era)?)?;
         files::write(&dir.join("interface.json"), json(&interface))?;
@@ -153,7 +150,9 @@ pub fn interface(config: &KernelConfig, era: &Era, tree: &Path) -> Result<Interf
 pub fn raw_api(era: &Era, tree: &Path) -> Result<RawApi, xml::Error> {
     let dialect = era.xml.conditions;
     let text = xml::text(tree, &era.xml.system_calls)?;
-    let system_calls = xml::Reader::new(&era.xml.system_calls, &text, dialect)?.system_calls()?;
+    let sections: Vec<_> = era.xml.sections.iter().map(|section| section.element.as_str()).collect();
+    let reader = xml::Reader::new(&era.xml.system_calls, &text, dialect)?;
+    let system_calls = reader.system_calls(&sections)?;
     let mut interfaces = Vec::new();
     for file in &era.xml.interfaces {
         let text = xml::text(tree, file)?;

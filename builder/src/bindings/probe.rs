@@ -34,6 +34,15 @@ const FLAG_MACRO: &str = "\
 #define SELKIE_FLAG(option) SELKIE_PASTE(option)
 ";
 
+/// libsel4's headers.
+#[derive(Debug, Clone, Copy)]
+pub struct Headers<'a> {
+    /// The folders that they are in, the generated ones and `autoconf.h` included.
+    pub include_dirs: &'a [PathBuf],
+    /// The macros that they expect a build system to define, as `NAME` or `NAME=VALUE`.
+    pub defines: &'a [String],
+}
+
 /// One number and where the headers have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -99,19 +108,19 @@ fn list(mismatches: &[Mismatch]) -> String {
     mismatches.iter().map(|mismatch| format!("  {mismatch}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Compiles the probe for `interface` in `dir` against the headers in `include_dirs`, and compares.
+/// Compiles the probe for `interface` in `dir` against `headers`, and compares.
 pub fn check(
     interface: &Interface,
     era: &Era,
-    include_dirs: &[PathBuf],
+    headers: Headers<'_>,
     dir: &Path,
     cancel: &Cancel,
 ) -> Result<(), Error> {
     let items = items(interface, era);
     let file = dir.join("probe.c");
     fs::write(&file, source(&items, era)).map_err(|source| Error::Io { path: file, source })?;
-    let defines = era.probe.defines.iter().map(|define| format!("-D{define}"));
-    let includes = include_dirs.iter().map(|dir| format!("-I{}", dir.display()));
+    let defines = headers.defines.iter().map(|define| format!("-D{define}"));
+    let includes = headers.include_dirs.iter().map(|dir| format!("-I{}", dir.display()));
     let tool = Tool::new("cc", dir)
         .args(["-std=gnu99", "-O2", "-w", "-ffreestanding", "-nostdinc", "-fno-pic", "-S"])
         .args(defines)

@@ -111,7 +111,7 @@ pub fn resolve(raw: &RawApi, era: &Era, options: Options<'_>, version: &str) -> 
         arch: era.arch,
         word_bits: era.word_bits,
         rules: era.rules.clone(),
-        system_calls: system_calls(raw, era, options),
+        system_calls: system_calls(raw, era, options)?,
         invocations: invocations.collect::<Result<_, _>>()?,
         types: era.types.iter().map(|(name, facts)| (name.clone(), param_type(facts))).collect(),
         contexts,
@@ -126,17 +126,24 @@ fn holds(condition: Option<&Condition>, options: Options<'_>) -> bool {
     condition.is_none_or(|condition| condition.holds(options))
 }
 
-/// A system call takes its number whether its condition holds or not.
-fn system_calls(raw: &RawApi, era: &Era, options: Options<'_>) -> Vec<SystemCall> {
-    let numbered = raw.system_calls.iter().zip(1..);
-    let existing = numbered.filter(|(call, _)| holds(call.condition.as_ref(), options));
-    let resolved = existing.map(|(call, number): (_, i64)| SystemCall {
-        name: call.name.clone(),
-        number: -number,
-        debug: call.debug,
-        shape: era.system_calls.get(&call.name).copied(),
-    });
-    resolved.collect()
+/// A system call takes its number whether its own condition holds or not; only whole sections are
+/// left out of the count.
+fn system_calls(raw: &RawApi, era: &Era, options: Options<'_>) -> Result<Vec<SystemCall>, Error> {
+    let mut calls = Vec::new();
+    let mut number = 0;
+    for section in &era.xml.sections {
+        if !exists(&section.element, section.when.as_deref(), options)? {
+            continue;
+        }
+        for call in raw.system_calls.iter().filter(|call| call.section == section.element) {
+            number -= 1;
+            if holds(call.condition.as_ref(), options) {
+                let (name, shape) = (call.name.clone(), era.system_calls.get(&call.name).copied());
+                calls.push(SystemCall { name, number, debug: section.debug, shape });
+            }
+        }
+    }
+    Ok(calls)
 }
 
 fn param_type(facts: &Type) -> ParamType {

@@ -1,13 +1,12 @@
 //! The Rust bindings: an [`Interface`] put into the words of `templates/bindings/bindings.rs.hbs`.
 
 use super::{
-    era::{Era, IoPortRule, IpcBufferRule, Names, Shape, TlsBaseRule, TypeKind},
-    interface::{Context, FieldType, Interface, Invocation, Param, ParamPlace, Struct},
+    era::{Bitfield, Era, IoPortRule, IpcBufferRule, Names, Shape, TlsBaseRule, TypeKind},
+    interface::{Context, Field, FieldType, Interface, Invocation, Param, ParamPlace, Struct},
     names::{capitals, identifier, snake, stripped},
 };
 use handlebars::{Handlebars, no_escape};
 use serde::Serialize;
-use std::fmt::Write as _;
 
 const TEMPLATE: &str = include_str!("../../../templates/bindings/bindings.rs.hbs");
 
@@ -67,6 +66,7 @@ struct CallText {
 struct ContextText {
     name: String,
     c: String,
+    count: usize,
     members: Vec<String>,
 }
 
@@ -77,17 +77,16 @@ struct StructText {
     doc: String,
     size: u64,
     fields: Vec<FieldText>,
+    reading: String,
 }
 
 #[derive(Serialize)]
 struct FieldText {
     name: String,
     doc: String,
-    offset: u64,
     rust: String,
-    nested: bool,
-    size: u64,
     count: Option<u64>,
+    reading: String,
 }
 
 #[derive(Serialize)]
@@ -103,9 +102,9 @@ struct BitfieldText {
 struct BitText {
     name: String,
     doc: String,
-    flag: bool,
-    shifted: String,
-    mask: String,
+    kind: &'static str,
+    placed: String,
+    read: String,
 }
 
 #[derive(Serialize)]
@@ -113,20 +112,12 @@ struct InvocationText {
     docs: Vec<String>,
     label: String,
     signature: String,
-    caps: Vec<Indexed>,
-    buffered: Vec<Indexed>,
+    before: Vec<String>,
     registers: String,
-    mutable: bool,
-    info: String,
-    copies: Vec<Indexed>,
+    caps: usize,
+    words: usize,
+    after: Vec<String>,
     value: Option<String>,
-}
-
-/// A numbered place and the expression that goes there, or the other way round.
-#[derive(Serialize)]
-struct Indexed {
-    index: String,
-    value: String,
 }
 
 impl<'a> Page<'a> {
@@ -238,6 +229,7 @@ fn contexts(interface: &Interface, names: &Names) -> Vec<ContextText> {
     let text = interface.contexts.iter().filter(used).map(|context| ContextText {
         name: stripped(&context.c, names).to_owned(),
         c: context.c.clone(),
+        count: context.members.len(),
         members: context.members.iter().map(|member| identifier(member, names)).collect(),
     });
     text.collect()
@@ -245,26 +237,53 @@ fn contexts(interface: &Interface, names: &Names) -> Vec<ContextText> {
 
 fn structure(structure: &Struct) -> StructText {
     let meaningful = structure.fields.iter().filter(|field| !field.name.starts_with("padding"));
-    let fields = meaningful.map(|field| FieldText {
-        name: field.name.clone(),
-        doc: field.doc.clone(),
-        offset: field.offset,
-        rust: match &field.field_type {
-            FieldType::Number(bits) if *bits == 64 => "Word".to_owned(),
-            FieldType::Number(bits) => format!("u{bits}"),
-            FieldType::Struct(name) => name.clone(),
-        },
-        nested: matches!(field.field_type, FieldType::Struct(_)),
-        size: field.size,
-        count: field.count,
-    });
+    let fields: Vec<_> = meaningful.collect();
+    let read: Vec<_> =
+        fields.iter().map(|field| format!("{}: {}", field.name, reading(field, "base"))).collect();
     StructText {
         name: structure.name.clone(),
         c: structure.c.clone(),
         doc: structure.doc.clone(),
         size: structure.size,
-        fields: fields.collect(),
+        reading: record("        unsafe {", &read),
+        fields: fields.into_iter().map(field).collect(),
     }
+}
+
+fn field(field: &Field) -> FieldText {
+    let (name, doc, count) = (field.name.clone(), field.doc.clone(), field.count);
+    FieldText { name, doc, rust: rust_type(field), count, reading: reading(field, "self.base") }
+}
+
+fn rust_type(field: &Field) -> String {
+    match &field.field_type {
+        FieldType::Number(64) => "Word".to_owned(),
+        FieldType::Number(bits) => format!("u{bits}"),
+        FieldType::Struct(name) => name.clone(),
+    }
+}
+
+/// The expression that reads a field, or element `index` of it, after `base`.
+fn reading(field: &Field, base: &str) -> String {
+    let offset = match field.count {
+        None => field.offset.to_string(),
+        Some(_) => format!("{} + index * {}", field.offset, field.size),
+    };
+    match &field.field_type {
+        FieldType::Number(_) => format!("read({base}, {offset})"),
+        FieldType::Struct(name) => format!("{name}::read({base}.add({offset}))"),
+    }
+}
+
+/// `head Self { items } }`, broken as rustfmt breaks it.
+fn record(head: &str, items: &[String]) -> String {
+    let line = format!("{head} Self {{ {} }} }}", items.join(", "));
+    if line.len() <= WIDTH {
+        return line;
+    }
+    let indent = &head[..head.len() - head.trim_start().len()];
+    let items: String = items.iter().map(|item| format!("{indent}        {item},\n")).collect();
+    format!("{head}\n{indent}    Self {{\n{items}{indent}    }}\n{indent}}}")
 }
 
 fn offsets(structure: &Struct) -> Vec<Line> {
@@ -281,59 +300,47 @@ fn offsets(structure: &Struct) -> Vec<Line> {
     std::iter::once(size).chain(fields).collect()
 }
 
-fn bitfield(bitfield: &super::era::Bitfield) -> BitfieldText {
-    let params = bitfield.fields.iter().map(|field| {
-        let rust = if field.bits == 1 { "bool" } else { "Word" };
-        format!("{}: {rust}", field.name)
-    });
-    let mut terms: Vec<_> = Vec::new();
+fn bitfield(bitfield: &Bitfield) -> BitfieldText {
+    let mut params = Vec::new();
+    let mut terms = Vec::new();
     if bitfield.fixed != 0 {
         terms.push(format!("{:#x}", bitfield.fixed));
     }
     let mut fields = Vec::new();
     for field in &bitfield.fields {
+        let (name, flag, shift) = (&field.name, field.bits == 1, field.shift);
         let mask = format!("{:#x}", u64::MAX >> (64 - field.bits));
-        let low = if field.bits == 1 {
-            format!("{} as Word", field.name)
-        } else {
-            format!("({} & {mask})", field.name)
+        params.push(format!("{name}: {}", if flag { "bool" } else { "Word" }));
+        terms.push(name.clone());
+        let placed = match (flag, shift) {
+            (true, 0) => format!("{name} as Word"),
+            (true, _) => format!("({name} as Word) << {shift}"),
+            (false, 0) => format!("{name} & {mask}"),
+            (false, _) => format!("({name} & {mask}) << {shift}"),
         };
-        terms.push(match field.shift {
-            0 => low,
-            shift if field.bits == 1 => format!("({low}) << {shift}"),
-            shift => format!("{low} << {shift}"),
-        });
-        let shifted =
-            if field.shift == 0 { "self.0".to_owned() } else { format!("self.0 >> {}", field.shift) };
-        let (name, doc) = (field.name.clone(), field.doc.clone());
-        fields.push(BitText { name, doc, flag: field.bits == 1, shifted, mask });
+        let low = if shift == 0 { "self.0".to_owned() } else { format!("(self.0 >> {shift})") };
+        let read = if flag { format!("{low} & 1 != 0") } else { format!("{low} & {mask}") };
+        let kind = if flag { "bool" } else { "Word" };
+        fields.push(BitText { name: name.clone(), doc: field.doc.clone(), kind, placed, read });
     }
-    let value = match terms.as_slice() {
-        [only] => only.strip_prefix('(').and_then(|term| term.strip_suffix(')')).unwrap_or(only).to_owned(),
-        _ => terms.join(" | "),
-    };
     BitfieldText {
         name: bitfield.name.clone(),
         doc: bitfield.doc.clone(),
-        constructor: signature("    pub const fn new", &params.collect::<Vec<_>>(), " -> Self {"),
-        value,
+        constructor: call("    pub const fn new", &params, " -> Self {"),
+        value: terms.join(" | "),
         fields,
     }
 }
 
 /// `head(params)tail`, broken as rustfmt breaks it.
-fn signature(head: &str, params: &[String], tail: &str) -> String {
+fn call(head: &str, params: &[String], tail: &str) -> String {
     let line = format!("{head}({}){tail}", params.join(", "));
     if line.len() <= WIDTH {
         return line;
     }
     let indent = &head[..head.len() - head.trim_start().len()];
-    let mut text = format!("{head}(\n");
-    for param in params {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{indent}    {param},");
-    }
-    text + indent + ")" + tail
+    let params: String = params.iter().map(|param| format!("{indent}    {param},\n")).collect();
+    format!("{head}(\n{params}{indent}){tail}")
 }
 
 /// Writes one invocation.
@@ -346,23 +353,18 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn text(&self) -> InvocationText {
         let call = self.invocation;
-        let registers = self.interface.rules.register_words;
-        let words = self.words();
-        let register = |index: usize| words.get(index).map_or_else(|| "0".to_owned(), Clone::clone);
-        let array = (0..registers).map(register).collect::<Vec<_>>().join(", ");
-        let label = capitals(&call.id, self.names);
         let params: Vec<_> = std::iter::once("service: CPtr".to_owned()).chain(self.params()).collect();
         let head = format!("pub unsafe fn {}", self.name());
+        let (before, registers) = self.before();
         InvocationText {
             docs: self.docs(),
-            signature: signature(&head, &params, &format!(" -> {} {{", self.result())),
-            caps: self.caps(),
-            buffered: indexed(words.iter().enumerate().skip(registers)),
-            registers: array,
-            mutable: !call.outputs.is_empty(),
-            info: format!("MessageInfo::new(label::{label}, 0, {}, {})", call.caps, call.words),
-            label,
-            copies: self.copies(),
+            label: capitals(&call.id, self.names),
+            signature: self::call(&head, &params, &format!(" -> {} {{", self.result())),
+            before,
+            registers,
+            caps: call.caps,
+            words: call.words,
+            after: self.after(),
             value: self.value(),
         }
     }
@@ -426,22 +428,47 @@ impl Writer<'_> {
         }
     }
 
-    /// The expression of each word of the message that goes out.
-    fn words(&self) -> Vec<String> {
+    /// The statements that fill capabilities and words into the IPC buffer, and the words that travel
+    /// in registers.
+    fn before(&self) -> (Vec<String>, String) {
+        let registers = self.interface.rules.register_words;
         let mut terms = vec![Vec::new(); self.invocation.words];
+        let mut statements = Vec::new();
         for param in &self.invocation.inputs {
             let name = self.param_name(param);
             match param.place {
-                ParamPlace::Cap(_) => {}
+                ParamPlace::Cap(index) => statements.push(format!("ipc_buffer::set_cap({index}, {name});")),
                 ParamPlace::Bits { word, shift, .. } => terms[word].push(self.encoded(param, shift)),
-                ParamPlace::Words { word, .. } => {
-                    for (index, member) in self.members(param).iter().enumerate() {
+                ParamPlace::Words { word, count } => {
+                    let in_registers = registers.saturating_sub(word).min(count);
+                    for (index, member) in self.members(param).iter().take(in_registers).enumerate() {
                         terms[word + index].push(format!("{name}.{member}"));
+                    }
+                    if in_registers < count {
+                        let first = word + in_registers;
+                        let rest = format!("&{name}.words()[{in_registers}..]");
+                        statements.push(format!("ipc_buffer::set_mrs({first}, {rest});"));
                     }
                 }
             }
         }
-        terms.iter().map(|terms| if terms.is_empty() { "0".to_owned() } else { terms.join(" | ") }).collect()
+        let mut words = vec!["0".to_owned(); registers];
+        for (index, terms) in terms.iter().enumerate() {
+            let value = match terms.as_slice() {
+                [] => continue,
+                [only] => only.clone(),
+                [first, rest @ ..] => {
+                    statements.push(format!("let mut word{index} = {first};"));
+                    statements.extend(rest.iter().map(|term| format!("word{index} |= {term};")));
+                    format!("word{index}")
+                }
+            };
+            match words.get_mut(index) {
+                Some(word) => *word = value,
+                None => statements.push(format!("ipc_buffer::set_mr({index}, {value});")),
+            }
+        }
+        (statements, words.join(", "))
     }
 
     fn encoded(&self, param: &Param, shift: u32) -> String {
@@ -451,26 +478,16 @@ impl Writer<'_> {
             Some((TypeKind::Bitfield, _)) => format!("{name}.0"),
             Some((TypeKind::Signed, _)) => format!("Word::from({name}.cast_unsigned())"),
             Some((TypeKind::Bool, _)) => format!("Word::from({name})"),
-            Some((TypeKind::Unsigned, bits)) if bits < self.interface.word_bits => {
-                format!("Word::from({name})")
-            }
+            Some((TypeKind::Unsigned, bits)) if bits < self.interface.word_bits => format!("Word::from({name})"),
             _ => name,
         };
-        if shift == 0 { word } else { format!("({word} << {shift})") }
+        if shift == 0 { word } else { format!("{word} << {shift}") }
     }
 
     fn members(&self, param: &Param) -> Vec<String> {
         let context = self.interface.contexts.iter().find(|context| context.c == param.c_type);
         let members = context.into_iter().flat_map(|context| &context.members);
         members.map(|member| identifier(member, self.names)).collect()
-    }
-
-    fn caps(&self) -> Vec<Indexed> {
-        let caps = self.invocation.inputs.iter().filter_map(|param| match param.place {
-            ParamPlace::Cap(index) => Some((index, self.param_name(param))),
-            _ => None,
-        });
-        caps.map(|(index, value)| Indexed { index: index.to_string(), value }).collect()
     }
 
     /// The type of what comes out beside the contexts.
@@ -506,17 +523,23 @@ impl Writer<'_> {
         self.invocation.outputs.iter().filter(|param| !self.is_context(param))
     }
 
-    /// Which member of a context is which word of the answer.
-    fn copies(&self) -> Vec<Indexed> {
-        let mut copies = Vec::new();
+    /// The statements that take contexts out of the answer.
+    fn after(&self) -> Vec<String> {
+        let registers = self.interface.rules.register_words;
+        let mut statements = Vec::new();
         for param in self.invocation.outputs.iter().filter(|param| self.is_context(param)) {
-            let ParamPlace::Words { word, .. } = param.place else { continue };
-            for (index, member) in self.members(param).iter().enumerate() {
-                let target = format!("{}.{member}", self.param_name(param));
-                copies.push(Indexed { index: target, value: self.source(word + index) });
+            let ParamPlace::Words { word, count } = param.place else { continue };
+            let name = self.param_name(param);
+            let in_registers = registers.saturating_sub(word).min(count);
+            for (index, member) in self.members(param).iter().take(in_registers).enumerate() {
+                statements.push(format!("{name}.{member} = mrs[{}];", word + index));
+            }
+            if in_registers < count {
+                let rest = format!("&mut {name}.words_mut()[{in_registers}..]");
+                statements.push(format!("ipc_buffer::get_mrs({}, {rest});", word + in_registers));
             }
         }
-        copies
+        statements
     }
 
     /// Where a word of the answer is found.
@@ -527,10 +550,6 @@ impl Writer<'_> {
             format!("ipc_buffer::mr({word})")
         }
     }
-}
-
-fn indexed<'a>(words: impl Iterator<Item = (usize, &'a String)>) -> Vec<Indexed> {
-    words.map(|(index, value)| Indexed { index: index.to_string(), value: value.clone() }).collect()
 }
 
 /// Breaks a text into lines of documentation; all but the first begin with `indent`.

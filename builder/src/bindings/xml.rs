@@ -35,8 +35,8 @@ pub struct RawSystemCall {
     pub name: String,
     /// The condition under which it exists; it takes a number in any case.
     pub condition: Option<Condition>,
-    /// Whether it is outside the official interface.
-    pub debug: bool,
+    /// The name of the element that it is in.
+    pub section: String,
 }
 
 /// The invocations of one file.
@@ -184,24 +184,22 @@ impl<'a> Reader<'a> {
         Ok(Self { file, dialect, document })
     }
 
-    /// The system calls, in the order of their numbers: first the official ones, then the others.
-    pub fn system_calls(&self) -> Result<Vec<RawSystemCall>, Error> {
+    /// The system calls, in order. Only the elements named in `sections` may hold any.
+    pub fn system_calls(&self, sections: &[&str]) -> Result<Vec<RawSystemCall>, Error> {
         let mut calls = Vec::new();
-        let root = self.root("syscalls", &[])?;
-        for section in elements(root) {
-            let debug = match section.tag_name().name() {
-                "api" => false,
-                "debug" => true,
-                _ => return Err(self.unknown(section)),
-            };
+        for section in elements(self.root("syscalls", &[])?) {
+            let name = section.tag_name().name();
+            if !sections.contains(&name) {
+                return Err(self.unknown(section));
+            }
             self.only(section, &[])?;
             for config in elements(section) {
                 self.expect(config, "config", &["condition"])?;
                 let condition = self.condition(config)?;
                 for call in elements(config) {
                     self.expect(call, "syscall", &["name"])?;
-                    let name = self.need(call, "name")?.to_owned();
-                    calls.push(RawSystemCall { name, condition: condition.clone(), debug });
+                    let (name, section) = (self.need(call, "name")?.to_owned(), name.to_owned());
+                    calls.push(RawSystemCall { name, condition: condition.clone(), section });
                 }
             }
         }

@@ -30,6 +30,30 @@ pub unsafe fn set_mr(index: usize, word: Word) {
     unsafe { write(offset::MSG + index * size_of::<Word>(), word) }
 }
 
+/// Reads words `first` and following of the message.
+///
+/// # Safety
+/// As for [`mr`], for each of the words.
+#[inline]
+pub unsafe fn get_mrs(first: usize, words: &mut [Word]) {
+    for (index, word) in words.iter_mut().enumerate() {
+        // SAFETY: the caller promises that the word is in the buffer.
+        *word = unsafe { mr(first + index) };
+    }
+}
+
+/// Sets words `first` and following of the message.
+///
+/// # Safety
+/// As for [`mr`], for each of the words.
+#[inline]
+pub unsafe fn set_mrs(first: usize, words: &[Word]) {
+    for (index, word) in words.iter().enumerate() {
+        // SAFETY: the caller promises that the word is in the buffer.
+        unsafe { set_mr(first + index, *word) };
+    }
+}
+
 /// The badge of the received capability `index`, when it was unwrapped.
 ///
 /// # Safety

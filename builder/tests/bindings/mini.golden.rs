@@ -1,0 +1,435 @@
+// Bindings for the user interface of seL4 0.1.0 on x86_64, made from the tree's XML and one
+// kernel config. Do not edit: a new build makes them anew.
+
+/// A machine word.
+pub type Word = u64;
+/// A capability pointer: an address in a CSpace.
+pub type CPtr = Word;
+
+/// The kernel's release and those of its options that concern user programs.
+pub mod config {
+    /// The seL4 release.
+    pub const KERNEL_VERSION: &str = "0.1.0";
+    /// `CONFIG_EXTRA`
+    pub const EXTRA: bool = true;
+    /// `CONFIG_LEAN`
+    pub const LEAN: bool = false;
+    /// `CONFIG_LIST_LENGTH`
+    pub const LIST_LENGTH: usize = 3;
+}
+
+/// Rules of this release's interface.
+pub mod rule {
+    /// Whether the GS base is the address of the running thread's IPC buffer.
+    pub const IPC_BUFFER_IN_GS_BASE: bool = true;
+    /// Whether a thread's TLS base is a member of [`UserContext`](super::UserContext).
+    pub const TLS_BASE_IN_USER_CONTEXT: bool = true;
+    /// Whether the initial IO-port capability is invoked directly, without issuing a range first.
+    pub const IO_PORT_DIRECT: bool = true;
+    /// Words of a message that travel in CPU registers.
+    pub const REGISTER_WORDS: usize = 4;
+    /// Where further boot information begins, in bytes after the start of the BootInfo.
+    pub const BOOT_INFO_EXTRA_OFFSET: usize = 4096;
+}
+
+/// Numbers of system calls.
+pub mod syscall {
+    #[allow(missing_docs)]
+    pub const CALL: i64 = -1;
+    #[allow(missing_docs)]
+    pub const SEND: i64 = -2;
+    #[allow(missing_docs)]
+    pub const DEBUG_PUT_CHAR: i64 = -4;
+}
+
+/// Labels of invocations.
+pub mod label {
+    use super::Word;
+
+    #[allow(missing_docs)]
+    pub const THREAD_CONFIGURE: Word = 1;
+    #[allow(missing_docs)]
+    pub const THREAD_WRITE: Word = 2;
+    #[allow(missing_docs)]
+    pub const THREAD_READ: Word = 3;
+    #[allow(missing_docs)]
+    pub const ARCH_PAGE_MAP: Word = 4;
+}
+
+/// Object types.
+pub mod object {
+    use super::Word;
+
+    /// `mini_UntypedObject`
+    pub const UNTYPED: Word = 0;
+    /// `mini_ThreadObject`: A thread.
+    pub const THREAD: Word = 1;
+    /// `mini_ExtraObject`
+    pub const EXTRA: Word = 2;
+    /// `mini_PageObject`
+    pub const PAGE: Word = 3;
+}
+
+/// Sizes.
+pub mod bits {
+    use super::Word;
+
+    /// `mini_PageBits`
+    pub const PAGE: Word = 12;
+}
+
+/// Initial slots.
+pub mod slot {
+    use super::Word;
+
+    /// `mini_CapNull`
+    pub const NULL: Word = 0;
+    /// `mini_CapThread`
+    pub const THREAD: Word = 1;
+}
+
+/// Errors.
+pub mod error {
+    use super::Word;
+
+    /// `mini_NoError`
+    pub const NO_ERROR: Word = 0;
+    /// `mini_RangeError`
+    pub const RANGE_ERROR: Word = 1;
+}
+
+/// Where things lie in an IPC buffer, in bytes after its start.
+pub mod ipc_buffer_offset {
+    /// Bytes of the buffer, and its alignment.
+    pub const SIZE: usize = 88;
+    /// The tag.
+    pub const TAG: usize = 0;
+    /// The words.
+    pub const MSG: usize = 8;
+    /// The capabilities.
+    pub const CAPS_OR_BADGES: usize = 72;
+}
+
+/// The tag of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct MessageInfo(pub Word);
+
+impl MessageInfo {
+    /// Puts the fields together; bits that do not fit are cut off.
+    #[inline]
+    pub const fn new(label: Word, unwrapped: Word, caps: Word, length: Word) -> Self {
+        let label = (label & 0xfffff) << 12;
+        let unwrapped = (unwrapped & 0x7) << 9;
+        let caps = (caps & 0x3) << 7;
+        let length = length & 0x7f;
+        Self(label | unwrapped | caps | length)
+    }
+
+    /// The label.
+    #[inline]
+    pub const fn label(self) -> Word {
+        (self.0 >> 12) & 0xfffff
+    }
+
+    /// Which were unwrapped.
+    #[inline]
+    pub const fn unwrapped(self) -> Word {
+        (self.0 >> 9) & 0x7
+    }
+
+    /// How many capabilities.
+    #[inline]
+    pub const fn caps(self) -> Word {
+        (self.0 >> 7) & 0x3
+    }
+
+    /// How many words.
+    #[inline]
+    pub const fn length(self) -> Word {
+        self.0 & 0x7f
+    }
+}
+
+/// Rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Rights(pub Word);
+
+impl Rights {
+    /// Puts the fields together; bits that do not fit are cut off.
+    #[inline]
+    pub const fn new(write: bool, read: bool) -> Self {
+        let write = (write as Word) << 1;
+        let read = read as Word;
+        Self(0x100 | write | read)
+    }
+
+    /// May write.
+    #[inline]
+    pub const fn write(self) -> bool {
+        (self.0 >> 1) & 1 != 0
+    }
+
+    /// May read.
+    #[inline]
+    pub const fn read(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
+
+/// `mini_Context`: registers of a thread, in the order of a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Context {
+    pub ip: Word,
+    pub sp: Word,
+    pub r8: Word,
+    pub tls_base: Word,
+}
+
+impl Context {
+    /// How many registers there are.
+    pub const WORDS: Word = 4;
+
+    /// The registers in the order of a message.
+    #[inline]
+    pub fn words(&self) -> &[Word; 4] {
+        // SAFETY: with `repr(C)` the members lie one after the other, and each is a word.
+        unsafe { &*core::ptr::from_ref(self).cast() }
+    }
+
+    /// The registers in the order of a message.
+    #[inline]
+    pub fn words_mut(&mut self) -> &mut [Word; 4] {
+        // SAFETY: as in `words`.
+        unsafe { &mut *core::ptr::from_mut(self).cast() }
+    }
+}
+
+/// Reads a value that may lie at any address.
+///
+/// # Safety
+/// There must be a `T` at `offset` bytes after `base`.
+#[inline]
+unsafe fn read<T: Copy>(base: *const u8, offset: usize) -> T {
+    // SAFETY: the caller promises it.
+    unsafe { base.add(offset).cast::<T>().read_unaligned() }
+}
+
+/// An item of the list. (`mini_Item`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    /// Where it starts.
+    pub start: Word,
+    /// What it is.
+    pub kind: u16,
+}
+
+impl Item {
+    /// Bytes that it takes in memory.
+    pub const SIZE: usize = 11;
+
+    /// Reads it from memory.
+    ///
+    /// # Safety
+    /// It must lie at `base`, with any alignment.
+    #[inline]
+    pub unsafe fn read(base: *const u8) -> Self {
+        // SAFETY: the caller promises that all fields lie after `base`.
+        unsafe { Self { start: read(base, 0), kind: read(base, 9) } }
+    }
+}
+
+/// What the first thread is told. (`mini_BootInfo`)
+#[derive(Debug, Clone, Copy)]
+pub struct BootInfo {
+    base: *const u8,
+}
+
+impl BootInfo {
+    /// Bytes that it takes in memory.
+    pub const SIZE: usize = 64;
+
+    /// The one that lies at `base`.
+    ///
+    /// # Safety
+    /// It must lie there, with any alignment, and stay unchanged for as long as the result is used.
+    #[inline]
+    pub const unsafe fn new(base: *const u8) -> Self {
+        Self { base }
+    }
+
+    /// Its address.
+    #[inline]
+    pub const fn base(self) -> *const u8 {
+        self.base
+    }
+
+    /// The node.
+    #[inline]
+    pub fn node(self) -> u8 {
+        // SAFETY: `new` promises that it lies after `base`.
+        unsafe { read(self.base, 0) }
+    }
+
+    /// Only some have it.
+    #[inline]
+    pub fn extra(self) -> Word {
+        // SAFETY: `new` promises that it lies after `base`.
+        unsafe { read(self.base, 8) }
+    }
+
+    /// Flags.
+    #[inline]
+    pub fn flags(self) -> u32 {
+        // SAFETY: `new` promises that it lies after `base`.
+        unsafe { read(self.base, 16) }
+    }
+
+    /// An item by itself.
+    #[inline]
+    pub fn first(self) -> Item {
+        // SAFETY: `new` promises that it lies after `base`.
+        unsafe { Item::read(self.base.add(20)) }
+    }
+
+    /// The list.
+    #[inline]
+    pub fn items(self, index: usize) -> Option<Item> {
+        if index >= 3 {
+            return None;
+        }
+        // SAFETY: `new` promises that the whole list lies after `base`.
+        Some(unsafe { Item::read(self.base.add(31 + index * 11)) })
+    }
+}
+
+/// The system call `Call`.
+///
+/// # Safety
+/// See the crate's documentation.
+#[inline]
+pub unsafe fn call(dest: CPtr, info: MessageInfo, mrs: &mut [Word; 4]) -> MessageInfo {
+    // SAFETY: the caller promises that the system call is sound.
+    MessageInfo(unsafe { stub::send_recv(dest, info.0, syscall::CALL, mrs) }.info)
+}
+
+/// The system call `Send`.
+///
+/// # Safety
+/// See the crate's documentation.
+#[inline]
+pub unsafe fn send(dest: CPtr, info: MessageInfo, mrs: &[Word; 4]) {
+    // SAFETY: the caller promises that the system call is sound.
+    unsafe { stub::send(dest, info.0, syscall::SEND, mrs) }
+}
+
+/// The system call `DebugPutChar`.
+///
+/// # Safety
+/// See the crate's documentation.
+#[inline]
+pub unsafe fn debug_put_char(word: Word) -> Word {
+    // SAFETY: the caller promises that the system call is sound.
+    unsafe { stub::word(word, 0, syscall::DEBUG_PUT_CHAR) }
+}
+
+/// `Yield`: this kernel has no such system call, so this does nothing.
+///
+/// # Safety
+/// Always safe to call.
+#[inline]
+pub unsafe fn yield_() {}
+
+/// Set a thread's parameters (`mini_Thread_Configure`).
+///
+/// * `service`: The thread. It must be stopped.
+/// * `resume`: Start it.
+/// * `priority`: Its priority.
+/// * `root`: Its CSpace.
+/// * `rights`: See Rights.
+///
+/// # Safety
+/// See the crate's documentation.
+#[inline]
+#[must_use = "the invocation may fail"]
+pub unsafe fn thread_configure(
+    service: CPtr,
+    resume: bool,
+    priority: u8,
+    number: i32,
+    root: CPtr,
+    type_: u16,
+    badge: Word,
+    rights: Rights,
+) -> Word {
+    // SAFETY: the caller promises that the invocation is sound.
+    unsafe {
+        ipc_buffer::set_cap(0, root);
+        let mut word0 = Word::from(resume);
+        word0 |= Word::from(priority) << 8;
+        word0 |= Word::from(number.cast_unsigned()) << 32;
+        let info = MessageInfo::new(label::THREAD_CONFIGURE, 0, 1, 4);
+        let mut mrs = [word0, Word::from(type_), badge, rights.0];
+        invoke(service, info, &mut mrs)
+    }
+}
+
+/// `mini_Thread_Write`.
+///
+/// * `service`: The thread.
+///
+/// # Safety
+/// See the crate's documentation.
+#[inline]
+#[must_use = "the invocation may fail"]
+pub unsafe fn thread_write(service: CPtr, count: u8, regs: &Context) -> Word {
+    // SAFETY: the caller promises that the invocation is sound.
+    unsafe {
+        ipc_buffer::set_mrs(4, &regs.words()[3..]);
+        let info = MessageInfo::new(label::THREAD_WRITE, 0, 0, 5);
+        let mut mrs = [Word::from(count), regs.ip, regs.sp, regs.r8];
+        invoke(service, info, &mut mrs)
+    }
+}
+
+/// `mini_Thread_Read`.
+///
+/// * `service`: The thread.
+///
+/// # Safety
+/// See the crate's documentation.
+#[inline]
+#[must_use = "the invocation may fail"]
+pub unsafe fn thread_read(service: CPtr, regs: &mut Context) -> (Word, bool, u8) {
+    // SAFETY: the caller promises that the invocation is sound.
+    unsafe {
+        let info = MessageInfo::new(label::THREAD_READ, 0, 0, 0);
+        let mut mrs = [0, 0, 0, 0];
+        let error = invoke(service, info, &mut mrs);
+        if error == error::NO_ERROR {
+            regs.ip = mrs[1];
+            regs.sp = mrs[2];
+            regs.r8 = mrs[3];
+            ipc_buffer::get_mrs(4, &mut regs.words_mut()[3..]);
+        }
+        (error, mrs[0] & 1 != 0, (mrs[0] >> 8) as u8)
+    }
+}
+
+/// `mini_Arch_Page_Map`.
+///
+/// # Safety
+/// See the crate's documentation.
+#[inline]
+#[must_use = "the invocation may fail"]
+pub unsafe fn page_map(service: CPtr, vaddr: Word) -> Word {
+    // SAFETY: the caller promises that the invocation is sound.
+    unsafe {
+        let info = MessageInfo::new(label::ARCH_PAGE_MAP, 0, 0, 1);
+        let mut mrs = [vaddr, 0, 0, 0];
+        invoke(service, info, &mut mrs)
+    }
+}
