@@ -39,6 +39,11 @@ impl Error {
         Self { code, inner: inner.into() }
     }
 
+    /// What is wrong in a file that the user wrote, piece by piece, when that is what this error is.
+    pub fn diagnostics(&self) -> Option<&[crate::diagnostic::Diagnostic]> {
+        self.inner.downcast_ref::<crate::diagnostic::Diagnostics>().map(|found| found.0.as_slice())
+    }
+
     /// What the process exits with when this error ends it.
     pub fn code(&self) -> ExitCode {
         self.code

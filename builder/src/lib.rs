@@ -9,7 +9,9 @@ pub mod bindings;
 pub mod cache;
 pub mod clean;
 pub mod context;
+pub mod diagnostic;
 pub mod digest;
+mod document;
 pub mod doctor;
 pub mod elf;
 #[cfg(test)]

@@ -1,113 +1,170 @@
 //! From a recipe's name or path to a checked [`Recipe`].
 
 use super::{
-    InputPath, Period, QemuTarget, RawRecipe, Recipe, RootTaskSource, Size, Smoke,
-    units::{KIB, MIB, parse_period, parse_size},
+    InputPath, QemuTarget, RawRecipe, Recipe, RootTaskSource, Smoke,
+    check::{Quantities, check, resolve},
 };
-use crate::{Digest, Error, ExitCode, Project, Result};
+use crate::{
+    Digest, Project, Result,
+    diagnostic::{Diagnostic, Diagnostics},
+    document::{
+        Document, Source, clean, names,
+        schema::Schema,
+        shown,
+        suggest::{closest, list},
+    },
+};
 use std::{
-    fs,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
+
+/// What people write for a recipe's keys.
+const HABITS: [(&str, &str); 22] = [
+    ("arguments", "args"),
+    ("author", "license"),
+    ("code", "status"),
+    ("commandline", "args"),
+    ("deadline", "timeout"),
+    ("elf", "prebuilt"),
+    ("environment", "env"),
+    ("exit-code", "status"),
+    ("exit-status", "status"),
+    ("flags", "extra-args"),
+    ("kernel-config", "config"),
+    ("licence", "license"),
+    ("mem", "memory"),
+    ("output", "expect"),
+    ("path", "crate"),
+    ("qemu-args", "extra-args"),
+    ("ram", "memory"),
+    ("sources", "c-sources"),
+    ("spdx", "license"),
+    ("stdin", "input"),
+    ("target", "targets"),
+    ("time-out", "timeout"),
+];
+
+/// The schema of a recipe.
+pub(crate) fn schema() -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(|| Schema::of::<RawRecipe>(&HABITS))
+}
 
 impl Recipe {
     /// Reads and checks the recipe that `arg` names: a file of `recipes/` without `.toml`, or the path
     /// of a TOML file anywhere. Paths in a recipe are relative to its folder.
+    ///
+    /// The error, of exit code 2, tells all that is wrong: see [`crate::Error::diagnostics`].
     pub fn load(project: &Project, arg: &str) -> Result<Self> {
-        let path = if arg.contains('/') || arg.ends_with(".toml") {
-            PathBuf::from(arg)
-        } else {
-            project.recipes().join(format!("{arg}.toml"))
-        };
-        let usage = |text: String| Error::new(ExitCode::Usage, text);
-        let path = clean(&std::path::absolute(&path).map_err(|e| usage(format!("{}: {e}", path.display())))?);
-        let text = fs::read_to_string(&path).map_err(|e| usage(format!("{}: {e}", path.display())))?;
-        let raw: RawRecipe = toml::from_str(&text).map_err(|e| usage(format!("{}: {e}", path.display())))?;
-        Ok(resolve(&path, Digest::of(&text), raw))
+        let path = locate(project, arg)?;
+        let source = Source::read(&path, &shown(project, &path), || missing(project, &path, arg))?;
+        Ok(parse(project, &path, &source)?)
     }
 
-    /// Every recipe of `recipes/`, sorted by name. One that is wrong is an error in its place.
+    /// The names of all recipes of `recipes/`, sorted.
+    pub fn names(project: &Project) -> Result<Vec<String>> {
+        Ok(names(&project.recipes())?)
+    }
+
+    /// All recipes of `recipes/` with their names, sorted. One that is wrong is an error in its place.
     pub fn all(project: &Project) -> Result<Vec<(String, Result<Self>)>> {
-        let mut names = Vec::new();
-        let entries = fs::read_dir(project.recipes()).into_iter().flatten().flatten();
-        names.extend(entries.filter_map(|entry| {
-            entry.file_name().to_str().and_then(|name| name.strip_suffix(".toml")).map(str::to_owned)
-        }));
-        names.sort();
-        Ok(names.into_iter().map(|name| (name.clone(), Self::load(project, &name))).collect())
+        let load = |name: String| {
+            let path = project.recipes().join(format!("{name}.toml"));
+            let recipe = Self::load(project, &path.to_string_lossy());
+            (name, recipe)
+        };
+        Ok(Self::names(project)?.into_iter().map(load).collect())
     }
 }
 
-/// Fills in defaults.
-fn resolve(path: &Path, digest: Digest, raw: RawRecipe) -> Recipe {
+/// The recipe in `source`, which was read from `path`.
+pub(super) fn parse(project: &Project, path: &Path, source: &Source) -> Result<Recipe, Diagnostics> {
+    let doc = Document::parse(source)?;
+    let raw: RawRecipe = doc.decode(schema())?;
+    let quantities = check(project, path, &doc, &raw)?;
+    Ok(fill(path, Digest::of(&source.text), raw, quantities))
+}
+
+/// The file that `arg` names.
+fn locate(project: &Project, arg: &str) -> Result<PathBuf, Diagnostics> {
+    if arg.is_empty() {
+        let help = "`cargo xtask list` shows the recipes";
+        return Err(Diagnostic::of_file("RECIPE", "the recipe's name is empty").help(help).into());
+    }
+    if !is_path(arg) {
+        return Ok(project.recipes().join(format!("{arg}.toml")));
+    }
+    let absolute = std::path::absolute(arg).map_err(|error| {
+        Diagnostic::of_file(arg, format!("the path cannot be made absolute: {error}"))
+            .help("write a full path")
+    })?;
+    Ok(clean(&absolute))
+}
+
+/// Whether `arg` is a path, not a name.
+fn is_path(arg: &str) -> bool {
+    arg.contains('/') || arg.ends_with(".toml") || arg.starts_with('.')
+}
+
+/// There is no recipe `arg`, which would be at `path`.
+fn missing(project: &Project, path: &Path, arg: &str) -> Diagnostic {
+    let by_name = !is_path(arg);
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let input = |written: &String| InputPath { written: written.clone(), path: clean(&folder.join(written)) };
-    let task = raw.root_task;
-    let source = if let Some(crate_dir) = &task.crate_dir {
-        RootTaskSource::Crate(input(crate_dir))
-    } else if let Some(prebuilt) = &task.prebuilt {
-        RootTaskSource::Prebuilt(input(prebuilt))
-    } else {
-        RootTaskSource::C(task.c_sources.iter().flatten().map(input).collect())
+    let there = names(folder).unwrap_or_else(|_| Vec::new());
+    let there: Vec<_> = there.iter().map(String::as_str).collect();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = shown(project, folder);
+    let show = |name: &str| if by_name { name.to_owned() } else { format!("{folder}/{name}.toml") };
+    let help = match closest(&stem, there.iter().copied()) {
+        Some(near) => format!("did you mean `{}`?", show(near)),
+        None if there.is_empty() => {
+            format!("`{folder}` has no recipes; docs/recipes.md has one to start from")
+        }
+        None => format!("recipes in `{folder}`: {}", list(&there)),
     };
+    let what =
+        if by_name { format!("there is no recipe `{arg}`") } else { "there is no such file".to_owned() };
+    Diagnostic::of_file(shown(project, path), what).help(help)
+}
+
+/// Fills in the defaults.
+fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> Recipe {
+    let input = |written: String| InputPath { path: resolve(path, &written), written };
+    let task = raw.root_task;
+    let source = match (task.crate_dir, task.prebuilt) {
+        (Some(folder), _) => RootTaskSource::Crate(input(folder)),
+        (None, Some(file)) => RootTaskSource::Prebuilt(input(file)),
+        (None, None) => {
+            RootTaskSource::C(task.c_sources.unwrap_or_default().into_iter().map(input).collect())
+        }
+    };
+    let qemu = raw.targets.qemu;
     Recipe {
         path: path.to_owned(),
         digest,
         function: raw.function,
         source,
         features: task.features,
-        libos: task.libos,
-        stack: bytes(task.stack.as_ref(), 64 * KIB),
-        heap: bytes(task.heap.as_ref(), 256 * KIB),
+        libos: task.libos.unwrap_or_default(),
+        stack: quantities.stack,
+        heap: quantities.heap,
         kernel: raw.kernel.config,
         devices: raw.devices,
         run: raw.run,
         qemu: QemuTarget {
-            memory: bytes(raw.targets.qemu.memory.as_ref(), 64 * MIB),
-            machine: raw.targets.qemu.machine,
-            cpu: raw.targets.qemu.cpu,
-            extra_args: raw.targets.qemu.extra_args,
+            memory: quantities.memory,
+            machine: qemu.machine,
+            cpu: qemu.cpu,
+            extra_args: qemu.extra_args,
         },
         smoke: raw.smoke.map(|smoke| Smoke {
             expect: smoke.expect,
             forbid: smoke.forbid,
             status: smoke.status,
-            timeout: period(smoke.timeout.as_ref(), 30),
+            timeout: Duration::from_millis(quantities.timeout),
             input: smoke.input,
         }),
     }
-}
-
-/// The bytes of a size that was checked.
-fn bytes(size: Option<&Size>, default: u64) -> u64 {
-    match size {
-        None => default,
-        Some(Size::Bytes(bytes)) => *bytes,
-        Some(Size::Text(text)) => parse_size(text).unwrap_or(default),
-    }
-}
-
-/// The length of a period that was checked; `default` is in seconds.
-fn period(period: Option<&Period>, default: u64) -> Duration {
-    match period {
-        None => Duration::from_secs(default),
-        Some(Period::Seconds(seconds)) => Duration::from_secs(*seconds),
-        Some(Period::Text(text)) => Duration::from_millis(parse_period(text).unwrap_or(default * 1000)),
-    }
-}
-
-/// `path` without `.` and `..`, by its text alone.
-fn clean(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                clean.pop();
-            }
-            part => clean.push(part),
-        }
-    }
-    clean
 }

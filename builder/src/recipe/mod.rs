@@ -1,9 +1,14 @@
 //! Recipes: one TOML file that describes one function's images.
 
+mod check;
+mod expand;
 mod load;
 mod raw;
+#[cfg(test)]
+mod tests;
 mod units;
 
+pub(crate) use load::schema;
 pub use raw::*;
 pub use units::{GIB, KIB, MIB, show_period, show_size};
 
@@ -30,9 +35,10 @@ pub struct Recipe {
     pub features: Vec<String>,
     /// What gives the function an OS.
     pub libos: LibOs,
-    /// Stack of the root task's first thread, in bytes; a multiple of 4096.
+    /// Stack of the root task's first thread, in bytes; a multiple of 4096; 0 for a prebuilt root task,
+    /// which decides for itself.
     pub stack: u64,
-    /// Heap, in bytes; a multiple of 4096; mapped at start-up from untypeds.
+    /// Heap, in bytes; a multiple of 4096; mapped at start-up from untypeds; 0 likewise.
     pub heap: u64,
     /// The kernel config's name.
     pub kernel: String,

@@ -55,11 +55,10 @@ pub struct RawRootTask {
     /// An ELF file that was linked elsewhere. It is checked, never changed.
     pub prebuilt: Option<String>,
     /// Cargo features of the crate.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
-    /// What gives the function an OS.
-    #[serde(default)]
-    pub libos: LibOs,
+    /// What gives the function an OS. Default: `"none"`.
+    pub libos: Option<LibOs>,
     /// Stack of the first thread, for instance `"64 KiB"`. Default: 64 KiB.
     pub stack: Option<Size>,
     /// Heap, for instance `"1 MiB"`. Default: 256 KiB.
@@ -195,6 +194,7 @@ pub struct RawSmoke {
     pub forbid: Vec<RawPattern>,
     /// The exit status that the function must end with, 0 to 111.
     #[serde(default)]
+    #[schemars(range(max = 111))]
     pub status: u8,
     /// From the start of the target to its end, for instance `"20 s"`. Default: 30 s.
     pub timeout: Option<Period>,
@@ -204,7 +204,8 @@ pub struct RawSmoke {
 
 /// A text to look for on the console.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
+#[schemars(title = "a text or `{ regex = \"…\" }`")]
 pub enum RawPattern {
     /// This text.
     Literal(String),
@@ -218,6 +219,7 @@ pub enum RawPattern {
 /// A size: a number of bytes, or a text with a unit (`B`, `KiB`, `MiB`, `GiB`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(title = "a size such as `\"64 MiB\"`")]
 pub enum Size {
     /// Bytes.
     Bytes(u64),
@@ -228,6 +230,7 @@ pub enum Size {
 /// A period: a number of seconds, or a text with a unit (`ms`, `s`, `min`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(title = "a period such as `\"20 s\"`")]
 pub enum Period {
     /// Seconds.
     Seconds(u64),

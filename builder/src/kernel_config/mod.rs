@@ -1,15 +1,21 @@
 //! Kernel configs: one TOML file that describes one seL4 kernel build.
 
-use crate::{Digest, Error, ExitCode, Project, Result};
+mod check;
+mod load;
+
+pub(crate) use load::schema;
+
+use crate::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-/// One file of `kernel-configs/`, after `inherits` was followed.
+/// One file of `kernel-configs/`, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RawKernelConfig {
-    /// Another kernel config whose keys hold where this one says nothing.
+    /// Name of another kernel config, whose keys hold where this one says nothing. Options are merged one by
+    /// one; overlays are added to the inherited ones.
     pub inherits: Option<String>,
     /// One sentence for `explain` and the manifest.
     #[serde(default)]
@@ -68,6 +74,7 @@ pub enum Platform {
 /// The value of a kernel option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(title = "`true`, `false`, a whole number or a text")]
 pub enum OptionValue {
     /// Defined as 1, or not defined.
     Flag(bool),
@@ -118,43 +125,6 @@ pub struct KernelConfig {
 }
 
 impl KernelConfig {
-    /// Reads `kernel-configs/NAME.toml`, follows `inherits` and checks the result.
-    pub fn load(project: &Project, name: &str) -> Result<Self> {
-        let mut chain = Vec::new();
-        let mut next = Some(name.to_owned());
-        while let Some(name) = next {
-            let path = project.kernel_configs().join(format!("{name}.toml"));
-            let usage = |text: String| Error::new(ExitCode::Usage, format!("{}: {text}", path.display()));
-            let text = fs::read_to_string(&path).map_err(|e| usage(e.to_string()))?;
-            let raw: RawKernelConfig = toml::from_str(&text).map_err(|e| usage(e.to_string()))?;
-            next = raw.inherits.clone();
-            chain.push((path, raw));
-        }
-        let missing = |key: &str| Error::new(ExitCode::Usage, format!("{name}: `{key}` is missing"));
-        let first =
-            |get: &dyn Fn(&RawKernelConfig) -> Option<String>| chain.iter().find_map(|(_, raw)| get(raw));
-        let mut options = BTreeMap::new();
-        let mut overlays = Vec::new();
-        for (_, raw) in chain.iter().rev() {
-            options.extend(raw.options.clone());
-            overlays.extend(raw.overlay.clone());
-        }
-        options.retain(|_, value| *value != OptionValue::Flag(false));
-        Ok(Self {
-            name: name.to_owned(),
-            path: chain[0].0.clone(),
-            description: chain[0].1.description.clone(),
-            arch: chain.iter().find_map(|(_, raw)| raw.arch).ok_or_else(|| missing("arch"))?,
-            platform: chain.iter().find_map(|(_, raw)| raw.platform).ok_or_else(|| missing("platform"))?,
-            era: first(&|raw| raw.era.clone()).ok_or_else(|| missing("era"))?,
-            qemu_cpu: first(&|raw| raw.qemu_cpu.clone()).ok_or_else(|| missing("qemu-cpu"))?,
-            cpu_features: chain.iter().find_map(|(_, raw)| raw.cpu_features.clone()).unwrap_or_default(),
-            source: chain.iter().find_map(|(_, raw)| raw.source.clone()).ok_or_else(|| missing("source"))?,
-            options,
-            overlays,
-        })
-    }
-
     /// Whether a flag is on. `name` has no `CONFIG_`.
     pub fn has(&self, name: &str) -> bool {
         matches!(self.options.get(name), Some(OptionValue::Flag(true)))

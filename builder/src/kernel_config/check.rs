@@ -1,0 +1,164 @@
+//! What a kernel config that has the right shape can still get wrong by itself, without its kernel's tree.
+
+use super::{OptionValue, RawKernelConfig, RawSource};
+use crate::{
+    Project,
+    diagnostic::Diagnostics,
+    document::{Document, Findings, at, clean, names, shown, suggest::did_you_mean},
+};
+use std::path::{Component, Path};
+
+/// Checks `raw`, which was read as `doc`.
+pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig) -> Result<(), Diagnostics> {
+    let mut findings = Findings::new(doc);
+    if raw.description.chars().any(char::is_control) {
+        let help = "write one line of plain text";
+        findings.value(at!["description"], "the description has a control character in it", help);
+    }
+    if let Some(era) = &raw.era {
+        check_era(project, era, &mut findings);
+    }
+    if let Some(cpu) = &raw.qemu_cpu
+        && (cpu.is_empty()
+            || cpu.starts_with('-')
+            || cpu.contains(|c: char| c.is_whitespace() || c.is_control()))
+    {
+        let message = format!("`{}` is not a CPU model", cpu.escape_debug());
+        let help = "write one of those that `qemu-system-x86_64 -cpu help` lists, for instance `\"qemu64\"`";
+        findings.value(at!["qemu-cpu"], message, help);
+    }
+    check_features(raw.cpu_features.as_deref().unwrap_or_default(), &mut findings);
+    if let Some(source) = &raw.source {
+        check_source(project, source, &mut findings);
+    }
+    for (name, value) in &raw.options {
+        check_option(name, value, &mut findings);
+    }
+    check_overlays(project, raw, &mut findings);
+    findings.finish()
+}
+
+fn check_era(project: &Project, era: &str, findings: &mut Findings<'_>) {
+    let there = names(&project.kernel_configs().join("eras")).unwrap_or_else(|_| Vec::new());
+    if !there.iter().any(|name| name == era) {
+        let there: Vec<_> = there.iter().map(String::as_str).collect();
+        let message = format!("there is no era `{era}` in `kernel-configs/eras/`");
+        findings.value(at!["era"], message, did_you_mean(era, "eras", &there));
+    }
+}
+
+fn check_features(features: &[String], findings: &mut Findings<'_>) {
+    for (i, feature) in features.iter().enumerate() {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if feature.is_empty() || !feature.chars().all(allowed) {
+            let message = format!("`{feature}` is not a CPU feature");
+            let help = "write it as `/proc/cpuinfo` does, in small letters, for instance `\"fsgsbase\"`";
+            findings.value(at!["cpu-features", i], message, help);
+        } else if features[..i].contains(feature) {
+            findings.value(at!["cpu-features", i], format!("`{feature}` is there twice"), "keep one of them");
+        }
+    }
+}
+
+fn check_source(project: &Project, source: &RawSource, findings: &mut Findings<'_>) {
+    let name = &source.crate_name;
+    let pin = project.kernel_configs().join("sources").join(name).join("Cargo.toml");
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if !plain {
+        let help = "write the crate's name in the registry, for instance `\"sel4-sys\"`";
+        findings.value(at!["source", "crate"], format!("`{name}` is not a crate's name"), help);
+    } else if !pin.is_file() {
+        let help = "add it: a manifest that names the crate with an exact version, and its lock file";
+        let message = format!("the crate `{name}` is not pinned: there is no `{}`", shown(project, &pin));
+        findings.value(at!["source", "crate"], message, help);
+    }
+    if !is_inner(&source.subdir) {
+        let help =
+            "write the tree's folder in the crate, for instance `\"seL4\"`; `\".\"` is the crate itself";
+        findings.value(
+            at!["source", "subdir"],
+            format!("`{}` is not a folder inside the crate", source.subdir),
+            help,
+        );
+    }
+    if let Err(error) = semver::Version::parse(&source.version) {
+        let help = "write the seL4 release as three numbers, for instance `\"5.0.0\"`";
+        findings.value(
+            at!["source", "version"],
+            format!("`{}` is not a version: {error}", source.version),
+            help,
+        );
+    }
+}
+
+fn check_option(name: &str, value: &OptionValue, findings: &mut Findings<'_>) {
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if let Some(bare) = name.strip_prefix("CONFIG_") {
+        findings.key(
+            at!["options", name],
+            format!("`{name}` is written without `CONFIG_`"),
+            format!("write `{bare}`"),
+        );
+    } else if !plain {
+        let help = "write the symbol as the tree's Kconfig files do, for instance `DEBUG_BUILD`";
+        findings.key(
+            at!["options", name],
+            format!("`{}` is not a name of an option", name.escape_debug()),
+            help,
+        );
+    }
+    let OptionValue::Text(text) = value else { return };
+    let help = match text.to_lowercase().as_str() {
+        "y" | "yes" | "true" | "on" => "write `true`, without quotes".to_owned(),
+        "n" | "no" | "false" | "off" => "write `false`, without quotes".to_owned(),
+        number if number.parse::<i64>().is_ok() => format!("write `{number}`, without quotes"),
+        _ if text.is_empty() || text.contains(|c: char| c.is_control() || c == '"' || c == '\\') => {
+            "write a plain text without quotes and backslashes in it".to_owned()
+        }
+        _ => return,
+    };
+    findings.value(
+        at!["options", name],
+        format!("`{}` is not a text option's value", text.escape_debug()),
+        help,
+    );
+}
+
+fn check_overlays(project: &Project, raw: &RawKernelConfig, findings: &mut Findings<'_>) {
+    for (i, overlay) in raw.overlay.iter().enumerate() {
+        if !is_inner(&overlay.header) {
+            let help = "write it as the sources include it, for instance `\"mode/kernel/stack.h\"`";
+            findings.value(
+                at!["overlay", i, "header"],
+                format!("`{}` is not a header's name", overlay.header),
+                help,
+            );
+        } else if raw.overlay[..i].iter().any(|other| other.header == overlay.header) {
+            let message = format!("`{}` is overlaid twice", overlay.header);
+            findings.value(at!["overlay", i, "header"], message, "keep one of the two");
+        }
+        let path = clean(&project.kernel_configs().join(&overlay.file));
+        if !is_inner(&overlay.file) {
+            let help = "write a path relative to `kernel-configs/`, without `..`";
+            findings.value(
+                at!["overlay", i, "file"],
+                format!("`{}` is not inside `kernel-configs/`", overlay.file),
+                help,
+            );
+        } else if !path.is_file() {
+            let message = format!("there is no file `{}`", shown(project, &path));
+            findings.value(at!["overlay", i, "file"], message, "paths are relative to `kernel-configs/`");
+        }
+        if overlay.reason.trim().is_empty() {
+            let help = "say what is wrong in the tree and what the overlay does about it";
+            findings.value(at!["overlay", i, "reason"], "the overlay has no reason", help);
+        }
+    }
+}
+
+/// Whether `path` stays inside the folder that it is relative to.
+fn is_inner(path: &str) -> bool {
+    let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    !path.is_empty() && !path.contains('\0') && Path::new(path).components().all(plain)
+}

@@ -1,0 +1,176 @@
+//! From a kernel config's name to a checked [`KernelConfig`].
+
+use super::{KernelConfig, OptionValue, RawKernelConfig, check};
+use crate::{
+    Project, Result,
+    diagnostic::{Diagnostic, Diagnostics},
+    document::{Document, Findings, Source, at, names, schema::Schema, shown, suggest::did_you_mean},
+};
+use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
+
+/// What people write for a kernel config's keys.
+const HABITS: [(&str, &str); 6] = [
+    ("config", "options"),
+    ("cpu", "qemu-cpu"),
+    ("hash", "digest"),
+    ("option", "options"),
+    ("overlays", "overlay"),
+    ("sha256", "digest"),
+];
+
+/// The schema of a kernel config.
+pub(crate) fn schema() -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(|| Schema::of::<RawKernelConfig>(&HABITS))
+}
+
+/// One file of the chain that `inherits` makes.
+struct Link {
+    name: String,
+    path: PathBuf,
+    source: Source,
+    raw: RawKernelConfig,
+}
+
+impl KernelConfig {
+    /// Reads `kernel-configs/NAME.toml`, follows `inherits`, and checks each file and the whole.
+    ///
+    /// The error, of exit code 2, tells all that is wrong: see [`crate::Error::diagnostics`].
+    pub fn load(project: &Project, name: &str) -> Result<Self> {
+        let mut chain = vec![link(project, name)?];
+        while let Some(parent) = next(project, &chain)? {
+            chain.push(link(project, &parent)?);
+        }
+        Ok(merge(chain)?)
+    }
+
+    /// The names of all kernel configs, sorted.
+    pub fn names(project: &Project) -> Result<Vec<String>> {
+        Ok(names(&project.kernel_configs())?)
+    }
+}
+
+/// Reads and checks one file.
+fn link(project: &Project, name: &str) -> Result<Link, Diagnostics> {
+    let path = project.kernel_configs().join(format!("{name}.toml"));
+    let source = Source::read(&path, &shown(project, &path), || {
+        let there = names(&project.kernel_configs()).unwrap_or_else(|_| Vec::new());
+        let there: Vec<_> = there.iter().map(String::as_str).collect();
+        let help = did_you_mean(name, "kernel configs", &there);
+        Diagnostic::of_file(shown(project, &path), format!("there is no kernel config `{name}`")).help(help)
+    })?;
+    let doc = Document::parse(&source)?;
+    let raw: RawKernelConfig = doc.decode(schema())?;
+    check::check(project, &doc, &raw)?;
+    Ok(Link { name: name.to_owned(), path, source, raw })
+}
+
+/// The kernel config that the last of `chain` inherits from.
+fn next(project: &Project, chain: &[Link]) -> Result<Option<String>, Diagnostics> {
+    let Some(Link { source, raw: RawKernelConfig { inherits: Some(parent), .. }, .. }) = chain.last() else {
+        return Ok(None);
+    };
+    let there = names(&project.kernel_configs())?;
+    let seen = chain.iter().position(|link| link.name == *parent);
+    let known = there.contains(parent);
+    if seen.is_none() && known {
+        return Ok(Some(parent.clone()));
+    }
+    let doc = Document::parse(source)?;
+    let mut findings = Findings::new(&doc);
+    match seen {
+        Some(first) => {
+            let circle = chain[first..].iter().map(|link| link.name.as_str()).chain([parent.as_str()]);
+            let circle = circle.collect::<Vec<_>>().join(" → ");
+            let help = "take `inherits` out of one of them";
+            findings.value(at!["inherits"], format!("`{parent}` inherits from itself: {circle}"), help);
+        }
+        None => {
+            let there: Vec<_> = there.iter().map(String::as_str).collect();
+            let help = did_you_mean(parent, "kernel configs", &there);
+            findings.value(
+                at!["inherits"],
+                format!("there is no kernel config `{parent}` to inherit from"),
+                help,
+            );
+        }
+    }
+    findings.finish()?;
+    Ok(None)
+}
+
+/// One kernel config of a chain, the heir first.
+fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
+    let first = |get: fn(&RawKernelConfig) -> Option<String>| chain.iter().find_map(|link| get(&link.raw));
+    let arch = chain.iter().find_map(|link| link.raw.arch);
+    let platform = chain.iter().find_map(|link| link.raw.platform);
+    let era = first(|raw| raw.era.clone());
+    let qemu_cpu = first(|raw| raw.qemu_cpu.clone());
+    let cpu_features = chain.iter().find_map(|link| link.raw.cpu_features.clone());
+    let source = chain.iter().find_map(|link| link.raw.source.clone());
+    check_overlays(&chain)?;
+    let mut options = BTreeMap::new();
+    let mut overlays = Vec::new();
+    for link in chain.iter().rev() {
+        options.extend(link.raw.options.clone());
+        overlays.extend(link.raw.overlay.iter().cloned());
+    }
+    options.retain(|_, value| *value != OptionValue::Flag(false));
+    let keys = [
+        ("arch", arch.is_none()),
+        ("platform", platform.is_none()),
+        ("era", era.is_none()),
+        ("qemu-cpu", qemu_cpu.is_none()),
+        ("cpu-features", cpu_features.is_none()),
+        ("source", source.is_none()),
+    ];
+    let (Some(arch), Some(platform), Some(era), Some(qemu_cpu), Some(cpu_features), Some(source)) =
+        (arch, platform, era, qemu_cpu, cpu_features, source)
+    else {
+        let missing = keys.into_iter().filter(|(_, missing)| *missing);
+        return Err(Diagnostics(missing.map(|(key, _)| missing_key(&chain, key)).collect()));
+    };
+    let heir = &chain[0];
+    Ok(KernelConfig {
+        name: heir.name.clone(),
+        path: heir.path.clone(),
+        description: heir.raw.description.clone(),
+        arch,
+        platform,
+        era,
+        qemu_cpu,
+        cpu_features,
+        source,
+        options,
+        overlays,
+    })
+}
+
+/// No file of `chain` says `key`.
+fn missing_key(chain: &[Link], key: &str) -> Diagnostic {
+    let ancestors: Vec<_> = chain.iter().skip(1).map(|link| format!("`{}`", link.name)).collect();
+    let inherited = match ancestors.is_empty() {
+        true => String::new(),
+        false => format!(", and not inherited from {} either", ancestors.join(", ")),
+    };
+    let message = format!("`{key}` is missing{inherited}");
+    chain[0].source.diagnostic(0..0, message).help(format!("add it, {}", schema().explain(key)))
+}
+
+/// No two files of `chain` may overlay the same header.
+fn check_overlays(chain: &[Link]) -> Result<(), Diagnostics> {
+    for (i, heir) in chain.iter().enumerate() {
+        for (n, overlay) in heir.raw.overlay.iter().enumerate() {
+            let taken = |link: &&Link| link.raw.overlay.iter().any(|other| other.header == overlay.header);
+            if let Some(ancestor) = chain[i + 1..].iter().find(taken) {
+                let doc = Document::parse(&heir.source)?;
+                let mut findings = Findings::new(&doc);
+                let message = format!("`{}` is already overlaid by `{}`", overlay.header, ancestor.name);
+                let help = "take one of the two out, or do not inherit";
+                findings.value(at!["overlay", n, "header"], message, help);
+                findings.finish()?;
+            }
+        }
+    }
+    Ok(())
+}

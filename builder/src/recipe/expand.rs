@@ -1,0 +1,73 @@
+//! The expanded recipe: every default written out, as it goes into the image.
+
+use super::{
+    Period, QemuTarget, RawKernel, RawQemu, RawRecipe, RawRootTask, RawSmoke, RawTargets, Recipe,
+    RootTaskSource, Size, Smoke,
+    units::{show_period, show_size},
+};
+
+impl Recipe {
+    /// The recipe as TOML with every default written out. Paths are as the recipe has them, relative to
+    /// its folder. Read again from there it gives the same recipe.
+    ///
+    /// # Panics
+    /// Never: every value of a recipe has a form in TOML.
+    pub fn expanded(&self) -> String {
+        let toml = toml::to_string(&self.raw()).expect("a recipe serialises");
+        format!("# The recipe of `{}` with every default written out.\n{toml}", self.function.name)
+    }
+
+    fn raw(&self) -> RawRecipe {
+        RawRecipe {
+            function: self.function.clone(),
+            root_task: self.raw_root_task(),
+            kernel: RawKernel { config: self.kernel.clone() },
+            devices: self.devices.clone(),
+            run: self.run.clone(),
+            targets: RawTargets { qemu: raw_qemu(&self.qemu) },
+            smoke: self.smoke.as_ref().map(raw_smoke),
+        }
+    }
+
+    fn raw_root_task(&self) -> RawRootTask {
+        let (mut crate_dir, mut c_sources, mut prebuilt) = (None, None, None);
+        match &self.source {
+            RootTaskSource::Crate(folder) => crate_dir = Some(folder.written.clone()),
+            RootTaskSource::C(files) => {
+                c_sources = Some(files.iter().map(|file| file.written.clone()).collect())
+            }
+            RootTaskSource::Prebuilt(file) => prebuilt = Some(file.written.clone()),
+        }
+        let built = prebuilt.is_none();
+        RawRootTask {
+            crate_dir,
+            c_sources,
+            prebuilt,
+            features: self.features.clone(),
+            libos: built.then_some(self.libos),
+            stack: built.then(|| Size::Text(show_size(self.stack))),
+            heap: built.then(|| Size::Text(show_size(self.heap))),
+        }
+    }
+}
+
+fn raw_qemu(qemu: &QemuTarget) -> RawQemu {
+    RawQemu {
+        memory: Some(Size::Text(show_size(qemu.memory))),
+        machine: qemu.machine,
+        cpu: qemu.cpu.clone(),
+        extra_args: qemu.extra_args.clone(),
+    }
+}
+
+fn raw_smoke(smoke: &Smoke) -> RawSmoke {
+    // A time-out is at most an hour, so its milliseconds fit.
+    let millis = u64::try_from(smoke.timeout.as_millis()).unwrap_or(u64::MAX);
+    RawSmoke {
+        expect: smoke.expect.clone(),
+        forbid: smoke.forbid.clone(),
+        status: smoke.status,
+        timeout: Some(Period::Text(show_period(millis))),
+        input: smoke.input.clone(),
+    }
+}
