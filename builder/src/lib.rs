@@ -31,6 +31,7 @@ pub mod project;
 pub mod list;
 pub mod qemu;
 pub mod recipe;
+pub mod reference;
 pub mod root_task;
 pub mod run_config;
 pub mod smoke;

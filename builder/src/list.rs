@@ -2,7 +2,6 @@
 
 use crate::{Project, Result, Target, kernel_config::KernelConfig, recipe::Recipe};
 use serde::Serialize;
-use std::fs;
 
 /// Everything that can be named on the command line, sorted.
 #[derive(Debug, Serialize)]
@@ -65,7 +64,7 @@ pub struct KernelLine {
 pub fn list(project: &Project) -> Result<Listing> {
     let recipes =
         Recipe::all(project)?.into_iter().map(|(name, recipe)| Listed { name, content: line(recipe) });
-    let kernels = kernel_names(project).into_iter().map(|name| {
+    let kernels = KernelConfig::names(project)?.into_iter().map(|name| {
         let content = match KernelConfig::load(project, &name) {
             Ok(config) => {
                 Content::Good(KernelLine { version: config.source.version, description: config.description })
@@ -88,14 +87,4 @@ fn line(recipe: Result<Recipe>) -> Content<RecipeLine> {
         }),
         Err(error) => Content::Bad { error: error.to_string() },
     }
-}
-
-/// The files of `kernel-configs/`, without `.toml`, sorted.
-fn kernel_names(project: &Project) -> Vec<String> {
-    let entries = fs::read_dir(project.kernel_configs()).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
-        .collect();
-    names.sort();
-    names
 }

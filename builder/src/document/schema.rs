@@ -53,21 +53,22 @@ impl Schema {
     /// Every table, the top one first, then in the order of their headers.
     pub(crate) fn tables(&self) -> Vec<Table<'_>> {
         let mut tables = Vec::new();
-        self.collect(&self.root, String::new(), &mut tables);
+        self.collect(&self.root, text(&self.root, "description"), String::new(), &mut tables);
         tables
     }
 
-    fn collect<'s>(&'s self, node: &'s Value, path: String, into: &mut Vec<Table<'s>>) {
-        let table = self.table(node, header(&path));
+    fn collect<'s>(&'s self, node: &'s Value, about: &'s str, path: String, into: &mut Vec<Table<'s>>) {
+        let table = Table { about, ..self.table(node, header(&path)) };
         let keys = table.keys.clone();
         into.push(table);
         for (key, value) in keys {
             let inner = join(&path, key);
+            let about = text(value, "description");
             let value = self.resolve(value);
             if value["properties"].is_object() {
-                self.collect(value, inner, into);
+                self.collect(value, about, inner, into);
             } else if self.resolve(&value["items"])["properties"].is_object() {
-                self.collect(self.resolve(&value["items"]), format!("[{inner}]"), into);
+                self.collect(self.resolve(&value["items"]), about, format!("[{inner}]"), into);
             }
         }
     }
@@ -125,6 +126,12 @@ impl Schema {
                 "a table" => "a list of tables".into(),
                 item => format!("a list, each value {item}"),
             },
+            _ if node["additionalProperties"].is_object() => {
+                match self.describe(&node["additionalProperties"]).as_str() {
+                    "a text" => "a table of texts".into(),
+                    value => format!("a table, each value {value}"),
+                }
+            }
             _ => "a table".into(),
         }
     }
@@ -368,8 +375,10 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// `text` to follow a colon: its first letter small unless the word is a name, without its last dot.
+/// `text` to follow a colon: its first letter small unless the word is a name, without its last dot and
+/// the default.
 fn uncapitalised(text: &str) -> String {
+    let text = text.split_once(" Default: ").map_or(text, |(meaning, _)| meaning);
     let text = text.trim_end_matches('.').replace('\n', " ");
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {

@@ -2,6 +2,8 @@
 
 mod check;
 mod load;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use load::schema;
 
@@ -20,15 +22,17 @@ pub struct RawKernelConfig {
     /// One sentence for `explain` and the manifest.
     #[serde(default)]
     pub description: String,
-    /// The architecture, seL4's name for it.
+    /// The architecture, seL4's name for it. Default: what is inherited.
     pub arch: Option<Arch>,
-    /// The platform, seL4's name for it.
+    /// The platform, seL4's name for it. Default: what is inherited.
     pub platform: Option<Platform>,
     /// Name of the file in `kernel-configs/eras/` that says how this kernel's interface is laid out.
+    /// Default: what is inherited.
     pub era: Option<String>,
-    /// CPU model for QEMU; it has every feature that the options need.
+    /// CPU model for QEMU; it has every feature that the options need. Default: what is
+    /// inherited.
     pub qemu_cpu: Option<String>,
-    /// CPU features that the options need, as `/proc/cpuinfo` names them.
+    /// CPU features that the options need, as `/proc/cpuinfo` names them. Default: what is inherited.
     pub cpu_features: Option<Vec<String>>,
     /// Where the kernel's source comes from.
     pub source: Option<RawSource>,

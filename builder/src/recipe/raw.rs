@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct RawRecipe {
     /// Who the function is.
     pub function: RawFunction,
-    /// What the root task is made of.
+    /// What the root task is made of: exactly one of `crate`, `c-sources` and `prebuilt`.
     pub root_task: RawRootTask,
     /// Which seL4 kernel it runs on.
     #[serde(default)]
@@ -18,7 +18,7 @@ pub struct RawRecipe {
     /// Devices that the function owns.
     #[serde(default)]
     pub devices: RawDevices,
-    /// What the function is started with. It lies in the image, the same bytes for every target.
+    /// What the function is started with, on every target. It lies in the image, the same bytes for every target.
     #[serde(default)]
     pub run: RawRun,
     /// How each target runs it.
@@ -43,7 +43,7 @@ pub struct RawFunction {
     pub license: Option<String>,
 }
 
-/// `[root-task]`: what the root task is made of. Exactly one of `crate`, `c-sources` and `prebuilt`.
+/// `[root-task]`: what the root task is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RawRootTask {

@@ -234,3 +234,10 @@ fn recipes_with_lines_moved_or_doubled_do_not_panic() {
         }
     }
 }
+
+#[test]
+fn the_recipes_of_this_checkout_are_sound() {
+    for (name, recipe) in Recipe::all(&Project::here()).unwrap() {
+        recipe.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
