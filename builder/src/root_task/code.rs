@@ -13,7 +13,7 @@ pub(super) const SITE_SIZE: u64 = 8;
 pub(super) const SITE_SYSCALL: u64 = 3;
 
 /// The section with the addresses of all system-call sites.
-pub(super) const SITES: &str = ".sel4_sites";
+pub const SITES: &str = ".sel4_sites";
 
 /// A stretch of instructions that begins at a symbol, or between symbols.
 struct Stretch<'a> {

@@ -16,6 +16,8 @@ mod sources;
 mod strip;
 mod toolchain;
 
+pub use code::SITES;
+pub(crate) use code::{crate_of, demangle};
 pub use sources::{Sources, digest as sources_digest, sources};
 pub use strip::strip;
 pub use toolchain::Toolchain;

@@ -1,0 +1,414 @@
+//! Reading an image back: what it says about itself, and whether it is what it says.
+//!
+//! Nothing that is read is trusted: files have a size limit, names of members cannot lead out of the
+//! image's folder, and texts are escaped before they reach a terminal.
+
+use crate::{
+    Digest,
+    elf::{self, Elf},
+    files,
+    image::{self, Role, Verified},
+    note,
+    root_task::SITES,
+    run_config,
+};
+use object::elf::{EM_386, EM_X86_64};
+use serde::Serialize;
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Read,
+    path::{Component, Path, PathBuf},
+};
+
+/// The Multiboot 1 magic number, in the first 8 KiB of a kernel (Multiboot specification 0.6.96, 3.1).
+const MULTIBOOT: [u8; 4] = 0x1bad_b002_u32.to_le_bytes();
+const MULTIBOOT_SEARCH: usize = 8192;
+/// A manifest is never longer than this.
+const MAX_MANIFEST: u64 = 4 << 20;
+
+/// What a file or image folder is and says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// What was inspected.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// The image's manifest.
+    pub image: Option<image::Manifest>,
+    /// The image's files against its manifest.
+    pub members: Vec<Member>,
+    /// The root task.
+    pub root_task: Option<ElfReport>,
+    /// The kernel.
+    pub kernel: Option<ElfReport>,
+    /// Whether the kernel is a verified configuration, built from verified source.
+    pub verified: Verified,
+    /// What does not fit together; empty for a sound image.
+    pub problems: Vec<String>,
+}
+
+/// What was inspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A folder with an image.
+    Image,
+    /// A root task.
+    RootTask,
+    /// A kernel that a Multiboot loader takes.
+    Kernel,
+    /// Another ELF file.
+    Elf,
+}
+
+/// A file of an image against what the manifest says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// Bytes, as found; none when the file cannot be read.
+    pub size: Option<u64>,
+    /// The digest of what was found.
+    pub sha256: Option<Digest>,
+    /// Whether size and digest are those of the manifest.
+    pub matches: bool,
+}
+
+/// An ELF file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ElfReport {
+    /// Bytes.
+    pub size: u64,
+    /// The digest of the file.
+    pub sha256: Digest,
+    /// 32 or 64.
+    pub bits: u8,
+    /// The machine's name, or its number.
+    pub machine: String,
+    /// Where it is entered.
+    pub entry: u64,
+    /// Whether it has symbols.
+    pub symbols: bool,
+    /// The program headers.
+    pub segments: Vec<Segment>,
+    /// What a root task says about itself.
+    pub manifest: Option<note::Manifest>,
+    /// The records of a root task's run configuration.
+    pub run: Option<Vec<(String, String)>>,
+    /// The number of listed system-call sites.
+    pub system_call_sites: Option<u64>,
+}
+
+/// A program header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Segment {
+    /// Its type.
+    pub kind: String,
+    /// `R`, `W`, `X`.
+    pub permissions: String,
+    /// Address.
+    pub address: u64,
+    /// Bytes in the file.
+    pub file_size: u64,
+    /// Bytes in memory.
+    pub memory_size: u64,
+}
+
+/// Something cannot be inspected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file failed.
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    /// The image's manifest failed.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// Neither a file nor an image.
+    #[error(
+        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, a root task or a kernel"
+    )]
+    Neither(PathBuf),
+    /// Too large.
+    #[error("{path}: this file has more than {limit} bytes, which nothing of an image has")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// No ELF file.
+    #[error(
+        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, a root task or a kernel"
+    )]
+    Elf {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: elf::Error,
+    },
+}
+
+crate::exit_code!(Error, Failed);
+
+/// Inspects an image's folder, a `manifest.json`, a root task or a kernel.
+pub fn inspect(path: &Path) -> Result<Report, Error> {
+    let metadata = fs::metadata(path).map_err(files::Error::at("read", path))?;
+    if metadata.is_dir() {
+        if !path.join(image::name::MANIFEST).exists() {
+            return Err(Error::Neither(path.to_owned()));
+        }
+        return inspect_image(path);
+    }
+    if path.file_name().is_some_and(|name| name == image::name::MANIFEST) {
+        return inspect_image(path.parent().unwrap_or(Path::new(".")));
+    }
+    let data = read(path, elf::MAX_FILE)?;
+    let mut problems = Vec::new();
+    let broken = |source| Error::Elf { path: path.to_owned(), source };
+    let (kind, report) = inspect_elf(&data, &mut problems).map_err(broken)?;
+    let (root_task, kernel) = match kind {
+        Kind::Kernel => (None, Some(report)),
+        _ => (Some(report), None),
+    };
+    Ok(Report {
+        path: path.to_owned(),
+        kind,
+        image: None,
+        members: Vec::new(),
+        root_task,
+        kernel,
+        verified: Verified::None,
+        problems,
+    })
+}
+
+fn inspect_image(dir: &Path) -> Result<Report, Error> {
+    let text = read(&dir.join(image::name::MANIFEST), MAX_MANIFEST)?;
+    let manifest: image::Manifest = serde_json::from_slice(&text)
+        .map_err(|source| image::Error::Manifest { path: dir.join(image::name::MANIFEST), source })?;
+    let mut report = Report {
+        path: dir.to_owned(),
+        kind: Kind::Image,
+        members: Vec::new(),
+        root_task: None,
+        kernel: None,
+        verified: manifest.kernel.verified,
+        problems: Vec::new(),
+        image: None,
+    };
+    for member in &manifest.members {
+        let name = member.name.escape_debug().to_string();
+        let content = if is_plain(&member.name) {
+            read(&dir.join(&member.name), elf::MAX_FILE).map_err(|error| error.to_string())
+        } else {
+            Err(format!("`{name}` is not a plain file name"))
+        };
+        let content = content.map_err(|error| report.problems.push(error)).ok();
+        let (size, sha256) =
+            (content.as_ref().map(|bytes| bytes.len() as u64), content.as_ref().map(Digest::of));
+        let matches = size == Some(member.size) && sha256 == Some(member.sha256);
+        if content.is_some() && !matches {
+            report
+                .problems
+                .push(format!("{name} is not what the manifest says: it was changed after the build"));
+        }
+        if let (Some(bytes), Role::Kernel | Role::RootTask) = (&content, member.role) {
+            match inspect_elf(bytes, &mut report.problems) {
+                Err(error) => report.problems.push(format!("{name}: {error}")),
+                Ok((_, elf)) if member.role == Role::Kernel => report.kernel = Some(elf),
+                Ok((_, elf)) => report.root_task = Some(elf),
+            }
+        }
+        report.members.push(Member { name: member.name.clone(), role: member.role, size, sha256, matches });
+    }
+    report.problems.extend(disagreements(&manifest, report.root_task.as_ref()));
+    report.image = Some(manifest);
+    Ok(report)
+}
+
+/// Where the image's manifest and the root task's own note contradict each other.
+fn disagreements(image: &image::Manifest, root_task: Option<&ElfReport>) -> Vec<String> {
+    let Some(note) = root_task.and_then(|elf| elf.manifest.as_ref()) else { return Vec::new() };
+    let pairs = [
+        ("the name", &image.name, &note.function.name),
+        ("the version", &image.version, &note.function.version),
+        ("the kernel config", &image.kernel.config, &note.kernel.config),
+        ("the seL4 release", &image.kernel.version, &note.kernel.version),
+        ("the kernel's interface", &image.kernel.interface.to_string(), &note.kernel.interface.to_string()),
+    ];
+    let differ = pairs.into_iter().filter(|(_, image, note)| image != note);
+    differ
+        .map(|(what, image, note)| {
+            let (image, note) = (image.escape_debug(), note.escape_debug());
+            format!("{what} is `{image}` in the manifest but `{note}` in the root task")
+        })
+        .collect()
+}
+
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) && !name.contains('\0')
+}
+
+/// Reads a regular file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let metadata = fs::metadata(path).map_err(files::Error::at("read", path))?;
+    // Before it is opened: a pipe would make us wait for ever.
+    if !metadata.is_file() {
+        return Err(Error::Neither(path.to_owned()));
+    }
+    let file = fs::File::open(path).map_err(files::Error::at("read", path))?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(files::Error::at("read", path))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+fn inspect_elf(data: &[u8], problems: &mut Vec<String>) -> Result<(Kind, ElfReport), elf::Error> {
+    let elf = Elf::parse(data)?;
+    let manifest = note::Manifest::of_elf(&elf).unwrap_or_else(|error| {
+        problems.push(error.to_string());
+        None
+    });
+    let content = |name| elf.section(name).and_then(|section| elf.section_data(section));
+    let head = &data[..data.len().min(MULTIBOOT_SEARCH)];
+    let kind = if elf.section(note::SECTION).is_some() {
+        Kind::RootTask
+    } else if head.as_chunks::<4>().0.contains(&MULTIBOOT) {
+        Kind::Kernel
+    } else {
+        Kind::Elf
+    };
+    let report = ElfReport {
+        size: data.len() as u64,
+        sha256: Digest::of(data),
+        bits: if elf.is_64 { 64 } else { 32 },
+        machine: match elf.machine {
+            EM_X86_64 => "x86-64".into(),
+            EM_386 => "x86".into(),
+            other => other.0.to_string(),
+        },
+        entry: elf.entry,
+        symbols: !elf.symbols.is_empty(),
+        segments: elf.segments.iter().map(segment).collect(),
+        manifest,
+        run: content(run_config::SECTION).and_then(run_config::decode),
+        system_call_sites: content(SITES).map(|bytes| bytes.len() as u64 / 8),
+    };
+    Ok((kind, report))
+}
+
+fn segment(segment: &elf::Segment) -> Segment {
+    Segment {
+        kind: segment.kind_name(),
+        permissions: segment.permissions(),
+        address: segment.address,
+        file_size: segment.file_size,
+        memory_size: segment.memory_size,
+    }
+}
+
+impl Report {
+    /// The report for a reader, with a line's end after each line.
+    pub fn render_text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.render(&mut text);
+        text
+    }
+
+    fn render(&self, out: &mut String) -> std::fmt::Result {
+        let kind = match self.kind {
+            Kind::Image => "image",
+            Kind::RootTask => "root task",
+            Kind::Kernel => "kernel",
+            Kind::Elf => "ELF file",
+        };
+        writeln!(out, "{}: {kind}", self.path.display())?;
+        if let Some(image) = &self.image {
+            render_image(out, image)?;
+        }
+        writeln!(out, "verified:  none")?;
+        for member in &self.members {
+            let state = if member.matches { "as in the manifest" } else { "NOT as in the manifest" };
+            let size = member.size.map_or("?".into(), |size| size.to_string());
+            let sha256 = member.sha256.map_or("?".into(), |digest| digest.to_string());
+            writeln!(out, "  {:<14} {size:>9}  {sha256}  {state}", member.name.escape_debug().to_string())?;
+        }
+        for (name, elf) in [("kernel", &self.kernel), ("root task", &self.root_task)] {
+            if let Some(elf) = elf {
+                render_elf(out, name, elf)?;
+            }
+        }
+        for problem in &self.problems {
+            writeln!(out, "problem: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+fn render_image(out: &mut String, image: &image::Manifest) -> std::fmt::Result {
+    let plain = |text: &str| text.escape_debug().to_string();
+    writeln!(out, "function:  {} {}", plain(&image.name), plain(&image.version))?;
+    writeln!(out, "target:    {}", image.target)?;
+    writeln!(out, "kernel:    seL4 {} ({})", plain(&image.kernel.version), plain(&image.kernel.config))?;
+    let options: Vec<_> = image
+        .kernel
+        .options
+        .iter()
+        .map(|(name, value)| {
+            use crate::kernel_config::OptionValue;
+            match value {
+                OptionValue::Flag(_) => plain(name),
+                OptionValue::Number(number) => format!("{}={number}", plain(name)),
+                OptionValue::Text(text) => format!("{}={}", plain(name), plain(text)),
+            }
+        })
+        .collect();
+    writeln!(out, "options:   {}", options.join(" "))?;
+    for (header, reason) in &image.kernel.overlays {
+        writeln!(out, "overlay:   {}: {}", plain(header), plain(reason))?;
+    }
+    writeln!(out, "interface: {}", image.kernel.interface)
+}
+
+fn render_elf(out: &mut String, name: &str, elf: &ElfReport) -> std::fmt::Result {
+    let ElfReport { size, sha256, bits, machine, entry, .. } = elf;
+    let stripped = if elf.symbols { "with symbols" } else { "stripped" };
+    writeln!(
+        out,
+        "{name}: {bits}-bit {machine}, {size} bytes, {stripped}, entered at {entry:#x}, sha256 {sha256}"
+    )?;
+    for segment in &elf.segments {
+        let Segment { kind, permissions, address, file_size, memory_size } = segment;
+        writeln!(
+            out,
+            "  {kind:<14} {permissions} {address:#014x}  file {file_size:>8}  memory {memory_size:>8}"
+        )?;
+    }
+    if let Some(sites) = elf.system_call_sites {
+        writeln!(out, "  {sites} system-call sites")?;
+    }
+    if let Some(manifest) = &elf.manifest {
+        let json = serde_json::to_string_pretty(manifest).unwrap_or_default();
+        writeln!(out, "  manifest:")?;
+        json.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+    }
+    for (key, value) in elf.run.iter().flatten() {
+        writeln!(out, "  run: {}={}", key.escape_debug(), value.escape_debug())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

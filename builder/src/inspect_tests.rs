@@ -1,0 +1,179 @@
+//! Reports on good files, and none that panics on bad ones.
+
+use super::*;
+use crate::{Target, elf_sample::Sample};
+
+fn image(dir: &Path) -> image::Manifest {
+    let sample = Sample::good().bytes();
+    fs::write(dir.join("root-task"), &sample).unwrap();
+    let digest = Digest::of("");
+    let manifest = image::Manifest {
+        format: 1,
+        name: "hello".into(),
+        version: "0.1.0".into(),
+        target: Target::Qemu,
+        epoch: 0,
+        key: digest,
+        kernel: image::Kernel {
+            config: "x86_64-release".into(),
+            version: "5.0.0".into(),
+            source: digest,
+            options: Default::default(),
+            overlays: Default::default(),
+            verified: Verified::None,
+            interface: Digest::of("i"),
+        },
+        root_task: image::RootTask { sha256: Digest::of(&sample), nonce: "0".repeat(16) },
+        recipe: serde_json::Value::Null,
+        tools: Default::default(),
+        members: vec![image::Member {
+            name: "root-task".into(),
+            role: Role::RootTask,
+            size: sample.len() as u64,
+            sha256: Digest::of(&sample),
+        }],
+    };
+    write(dir, &manifest);
+    manifest
+}
+
+fn write(dir: &Path, manifest: &image::Manifest) {
+    fs::write(dir.join("manifest.json"), manifest.text()).unwrap();
+}
+
+#[test]
+fn a_root_task_tells_who_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    for data in [Sample::good().bytes(), crate::root_task::strip(&Sample::good().bytes()).unwrap()] {
+        fs::write(&path, &data).unwrap();
+        let report = inspect(&path).unwrap();
+        assert_eq!((report.kind, report.problems.as_slice()), (Kind::RootTask, &[][..]));
+        let elf = report.root_task.as_ref().unwrap();
+        assert_eq!(elf.manifest.as_ref().unwrap(), &note::tests::sample());
+        assert_eq!((elf.size, elf.sha256), (data.len() as u64, Digest::of(&data)));
+        assert_eq!((elf.system_call_sites, elf.segments.len()), (Some(1), 6));
+        let text = report.render_text();
+        assert!(
+            text.contains("\"name\": \"hello\"") && text.contains("run: nonce=0123456789abcdef"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_image_is_compared_with_its_manifest() {
+    let dir = tempfile::tempdir().unwrap();
+    image(dir.path());
+    for path in [dir.path().to_owned(), dir.path().join("manifest.json")] {
+        let report = inspect(&path).unwrap();
+        assert_eq!(report.kind, Kind::Image);
+        assert!(report.problems.is_empty() && report.members[0].matches, "{:?}", report.problems);
+        assert!(report.render_text().contains("as in the manifest"));
+    }
+    let mut data = Sample::good().bytes();
+    data.push(0);
+    fs::write(dir.path().join("root-task"), data).unwrap();
+    let report = inspect(dir.path()).unwrap();
+    assert!(!report.members[0].matches);
+    assert_eq!(report.problems, ["root-task is not what the manifest says: it was changed after the build"]);
+    fs::remove_file(dir.path().join("root-task")).unwrap();
+    let report = inspect(dir.path()).unwrap();
+    assert!(
+        !report.members[0].matches && report.problems[0].contains("cannot read"),
+        "{:?}",
+        report.problems
+    );
+}
+
+#[test]
+fn a_manifest_that_contradicts_the_root_task_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = image(dir.path());
+    manifest.kernel.config = "other\u{1b}[31m".into();
+    write(dir.path(), &manifest);
+    let report = inspect(dir.path()).unwrap();
+    assert_eq!(report.problems.len(), 1);
+    assert!(report.problems[0].contains("the kernel config is `other\\u{1b}[31m`"), "{:?}", report.problems);
+    assert!(!report.render_text().contains('\u{1b}'));
+}
+
+#[test]
+fn members_cannot_lead_out_of_the_folder_or_to_a_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = image(dir.path());
+    for name in ["../root-task", "/etc/hostname", "..", ".", "", "a/b"] {
+        manifest.members[0].name = name.into();
+        write(dir.path(), &manifest);
+        let report = inspect(dir.path()).unwrap();
+        assert!(report.problems[0].contains("is not a plain file name"), "{name}: {:?}", report.problems);
+    }
+    std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero")).unwrap();
+    manifest.members[0].name = "zero".into();
+    write(dir.path(), &manifest);
+    assert!(inspect(dir.path()).unwrap().problems[0].contains("neither a regular file"));
+    assert!(matches!(inspect(Path::new("/dev/null")), Err(Error::Neither(_))));
+}
+
+#[test]
+fn a_kernel_is_recognised() {
+    let mut sample = Sample::good();
+    sample.sections.retain(|section| section.name != ".note.selkie");
+    sample.symbols.clear();
+    let mut data = sample.bytes();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("k");
+    fs::write(&path, &data).unwrap();
+    assert_eq!(inspect(&path).unwrap().kind, Kind::Elf);
+    data[0x1080..0x1084].copy_from_slice(&MULTIBOOT);
+    fs::write(&path, &data).unwrap();
+    let report = inspect(&path).unwrap();
+    assert!(report.kind == Kind::Kernel && report.kernel.is_some());
+}
+
+/// Every truncation and many flipped bytes of a real small file: an error or a report, never a panic.
+#[test]
+fn damaged_files_never_make_it_panic() {
+    let data = Sample::good().bytes();
+    let look = |bytes: &[u8]| {
+        let mut problems = Vec::new();
+        if let Ok((kind, elf)) = inspect_elf(bytes, &mut problems) {
+            let report = Report {
+                path: PathBuf::new(),
+                kind,
+                image: None,
+                members: vec![],
+                root_task: Some(elf),
+                kernel: None,
+                verified: Verified::None,
+                problems,
+            };
+            let _ = report.render_text();
+        }
+        if let Ok(elf) = Elf::parse(bytes) {
+            let limits = crate::root_task::check::Limits { memory: 1 << 24, slots: 4096 };
+            let _ = crate::root_task::check::check(&elf, &limits, &Default::default());
+            let _ = crate::size::of_elf(&elf, 5);
+        }
+    };
+    for end in 0..data.len() {
+        if end < 600 || end % 17 == 0 || end > data.len() - 1500 {
+            look(&data[..end]);
+        }
+    }
+    // The headers at both ends and the note byte by byte, with values that overflow sums.
+    let tables = (0..0x190).chain(data.len() - 1400..data.len()).chain(0x2000..0x2020);
+    for at in tables {
+        for value in [0, 1, 0x7f, 0x80, 0xff, data[at] ^ 1] {
+            let mut bad = data.clone();
+            bad[at] = value;
+            look(&bad);
+        }
+    }
+    // Whole words of all ones, two at a time.
+    for at in (0x10..0x180).step_by(8) {
+        let mut bad = data.clone();
+        bad[at..at + 16].fill(0xff);
+        look(&bad);
+    }
+}

@@ -1,0 +1,184 @@
+//! Where the bytes of an image go: by file, section, crate and symbol.
+
+use crate::{
+    Digest, Project,
+    elf::{self, Elf},
+    image,
+    inspect::{self, Error},
+    root_task::{self, crate_of, demangle},
+};
+use object::elf::{STT_FUNC, STT_OBJECT};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// Where the bytes of an image or ELF file go. All lists are sorted by size, the largest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// What was measured.
+    pub path: PathBuf,
+    /// Bytes of all files together.
+    pub total: u64,
+    /// The image's files.
+    pub members: Vec<Part>,
+    /// The root task, or the ELF file.
+    pub elf: Option<Breakdown>,
+    /// Why the root task is not broken down by crate and symbol, when it is not.
+    pub remark: Option<String>,
+}
+
+/// Where the bytes of an ELF file go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Breakdown {
+    /// Sections that are loaded, in memory.
+    pub sections: Vec<Part>,
+    /// Crates, by the symbols that begin with their names.
+    pub crates: Vec<Part>,
+    /// The largest functions and variables.
+    pub symbols: Vec<Part>,
+}
+
+/// Something and its size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Part {
+    /// What.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Measures an image's folder or an ELF file, and shows the `top` largest symbols.
+///
+/// An image's root task has no symbols: those of the file that it was stripped from are used, as long
+/// as the step cache has it.
+pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error> {
+    if !path.is_dir() {
+        let data = inspect::read(path, elf::MAX_FILE)?;
+        let elf = Elf::parse(&data).map_err(|source| Error::Elf { path: path.to_owned(), source })?;
+        let remark = elf.symbols.is_empty().then(|| "this file has no symbols".to_owned());
+        let elf = Some(of_elf(&elf, top));
+        return Ok(Report {
+            path: path.to_owned(),
+            total: data.len() as u64,
+            members: Vec::new(),
+            elf,
+            remark,
+        });
+    }
+    let manifest = image::Manifest::read(path)?;
+    let mut members: Vec<_> =
+        manifest.members.iter().map(|one| Part { name: one.name.clone(), size: one.size }).collect();
+    sort(&mut members);
+    let unstripped = unstripped(project, manifest.root_task.sha256);
+    let data = match &unstripped {
+        Some(path) => inspect::read(path, elf::MAX_FILE)?,
+        None => inspect::read(&path.join(image::name::ROOT_TASK), elf::MAX_FILE)?,
+    };
+    let elf = Elf::parse(&data).map_err(|source| Error::Elf { path: path.to_owned(), source })?;
+    let remark =
+        "its symbols are not in the cache any more\n  help: `cargo xtask build-image` brings them back";
+    Ok(Report {
+        path: path.to_owned(),
+        total: members.iter().map(|member| member.size).sum(),
+        members,
+        elf: Some(of_elf(&elf, top)),
+        remark: elf.symbols.is_empty().then(|| remark.to_owned()),
+    })
+}
+
+/// The file that the root task with this digest was stripped from.
+fn unstripped(project: &Project, stripped: Digest) -> Option<PathBuf> {
+    let steps = project.cache().join("steps").join(root_task::STEP);
+    let walk = walkdir::WalkDir::new(steps).min_depth(1).max_depth(1).sort_by_file_name().into_iter();
+    let mut folders = walk.flatten().map(walkdir::DirEntry::into_path);
+    let folder =
+        folders.find(|dir| Digest::of_file(&dir.join("root-task")).is_ok_and(|one| one == stripped))?;
+    Some(folder.join("root-task.elf"))
+}
+
+/// Where the bytes of an ELF file go.
+pub(crate) fn of_elf(elf: &Elf<'_>, top: usize) -> Breakdown {
+    let sections = elf.sections.iter().filter(|section| section.is_allocated() && section.size > 0);
+    let mut sections: Vec<_> =
+        sections.map(|section| Part { name: section.name.to_owned(), size: section.size }).collect();
+    let mut crates: BTreeMap<String, u64> = BTreeMap::new();
+    let mut by_address = BTreeMap::new();
+    for symbol in elf.symbols.iter().filter(|one| matches!(one.kind, STT_FUNC | STT_OBJECT) && one.size > 0) {
+        // Several names of one place count once.
+        by_address.entry((symbol.address, symbol.size)).or_insert(symbol.name);
+    }
+    let mut symbols = Vec::new();
+    for ((_, size), name) in by_address {
+        let name = demangle(name);
+        let krate = crate_of(&name).unwrap_or_else(|| "(C and assembly)".to_owned());
+        let sum = crates.entry(krate).or_default();
+        *sum = sum.saturating_add(size);
+        symbols.push(Part { name, size });
+    }
+    let mut crates: Vec<_> = crates.into_iter().map(|(name, size)| Part { name, size }).collect();
+    sort(&mut sections);
+    sort(&mut crates);
+    sort(&mut symbols);
+    symbols.truncate(top);
+    Breakdown { sections, crates, symbols }
+}
+
+fn sort(parts: &mut [Part]) {
+    parts.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
+}
+
+impl Report {
+    /// The report for a reader, with a line's end after each line.
+    pub fn render_text(&self) -> String {
+        let mut text = String::new();
+        let breakdown =
+            |part: fn(&Breakdown) -> &Vec<Part>| self.elf.as_ref().map(part).cloned().unwrap_or_default();
+        let tables = [
+            ("files", self.members.clone()),
+            ("sections of the root task in memory", breakdown(|elf| &elf.sections)),
+            ("crates", breakdown(|elf| &elf.crates)),
+            ("largest symbols", breakdown(|elf| &elf.symbols)),
+        ];
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}: {} bytes", self.path.display(), self.total);
+        for (title, parts) in tables.iter().filter(|(_, parts)| !parts.is_empty()) {
+            let _ = writeln!(text, "{title}:");
+            for Part { name, size } in parts {
+                let _ = writeln!(text, "  {size:>9}  {}", name.escape_debug());
+            }
+        }
+        if let Some(remark) = &self.remark {
+            let _ = writeln!(text, "note: {remark}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf_sample::Sample;
+
+    #[test]
+    fn symbols_count_for_their_crates() {
+        let dir = tempfile::tempdir().unwrap();
+        let (project, path) = (Project { root: "/".into(), out: dir.path().into() }, dir.path().join("x"));
+        std::fs::write(&path, Sample::good().bytes()).unwrap();
+        let report = size(&project, &path, 2).unwrap();
+        let elf = report.elf.as_ref().unwrap();
+        let names = |parts: &[Part]| {
+            parts.iter().map(|part| format!("{} {}", part.size, part.name)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&elf.crates), ["15 (C and assembly)", "9 runtime", "6 function"]);
+        assert_eq!(names(&elf.symbols), ["9 runtime::stub", "8 counter"]);
+        assert_eq!(elf.sections.len(), 5);
+        assert!(report.remark.is_none());
+        assert!(report.render_text().contains("9  runtime::stub\n"), "{}", report.render_text());
+    }
+}
