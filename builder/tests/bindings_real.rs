@@ -1,0 +1,209 @@
+//! Bindings for the real kernels. Builds them first, in seconds, and needs a C compiler and Python.
+#![allow(missing_docs)]
+
+use builder::{
+    Context, Project,
+    bindings::{
+        self, Bindings, Era, Interface,
+        era::TypeKind,
+        interface::{Invocation, Param, ParamPlace},
+        probe,
+    },
+    context::{Cancel, Silent},
+    kernel::{self, KernelBuild, KernelTree},
+    kernel_config::KernelConfig,
+};
+use std::{fs, path::Path, process::Command};
+use tempfile::TempDir;
+
+/// A kernel config, its tree and its kernel. Python's modules are fetched only in the first run.
+struct Real {
+    project: Project,
+    config: KernelConfig,
+    tree: KernelTree,
+    kernel: KernelBuild,
+}
+
+impl Real {
+    fn new(config: &str) -> Self {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernel");
+        let project = Project { out, ..Project::here() };
+        let ctx = Context::new(&project, &Silent);
+        let config = KernelConfig::load(&project, config).unwrap();
+        let tree = kernel::locate(&ctx, &config).unwrap();
+        let kernel = kernel::build(&ctx, &config, &tree).unwrap();
+        Self { config, tree, kernel, project }
+    }
+
+    fn generate(&self) -> (Bindings, Interface) {
+        let ctx = Context::new(&self.project, &Silent);
+        let bindings = bindings::generate(&ctx, &self.config, &self.tree, &self.kernel).unwrap();
+        let interface = serde_json::from_slice(&fs::read(&bindings.interface).unwrap()).unwrap();
+        (bindings, interface)
+    }
+}
+
+fn number(interface: &Interface, group: &str, name: &str) -> u64 {
+    let group = interface.constants(group).unwrap();
+    group.entries.iter().find(|entry| entry.name == name).unwrap().value
+}
+
+#[test]
+fn release_and_debug_kernels_have_one_interface() {
+    let (release, interface) = Real::new("x86_64-release").generate();
+    let (debug, debug_interface) = Real::new("x86_64-debug").generate();
+    assert_eq!(release.interface_digest, debug.interface_digest);
+    assert_eq!(release.interface_digest, interface.digest());
+    assert_ne!(interface, debug_interface);
+    assert_eq!(interface.system_call("DebugPutChar"), None);
+    assert_eq!(debug_interface.system_call("DebugPutChar"), Some(-9));
+    let calls = ["Call", "ReplyRecv", "Send", "NBSend", "Recv", "Reply", "Yield", "NBRecv"];
+    for (name, number) in calls.into_iter().zip(1..) {
+        assert_eq!(interface.system_call(name), Some(-number), "{name}");
+    }
+    let labels: Vec<_> = interface.invocations.iter().map(|call| call.label).collect();
+    assert_eq!(labels, (1..=51).collect::<Vec<_>>());
+    assert_eq!(number(&interface, "slot", "IO_PORT"), 7);
+    assert_eq!(number(&interface, "slot", "COUNT"), 12);
+    assert_eq!((number(&interface, "object", "PDPT"), number(&interface, "object", "PAGE_4K")), (5, 7));
+}
+
+#[test]
+fn boot_info_is_laid_out_as_the_kernel_writes_it() {
+    let (_, interface) = Real::new("x86_64-release").generate();
+    let boot_info = interface.structure("BootInfo").unwrap();
+    for (name, offset) in [
+        ("init_thread_cnode_size_bits", 136),
+        ("init_thread_domain", 137),
+        ("arch_info", 145),
+        ("untyped", 153),
+        ("untyped_list", 169),
+    ] {
+        let field = boot_info.fields.iter().find(|field| field.name == name).unwrap();
+        assert_eq!(field.offset, offset, "{name}");
+    }
+    assert_eq!(interface.structure("UntypedDesc").unwrap().size, 12);
+    assert_eq!(interface.structure("IpcBuffer").unwrap().size, 1024);
+}
+
+#[test]
+fn a_wrong_era_is_refused_with_what_the_headers_say() {
+    let real = Real::new("x86_64-release");
+    let eras = real.project.kernel_configs().join("eras");
+    let text = fs::read_to_string(eras.join("kconfig-5.toml")).unwrap();
+    // The mistake of the crate's own Rust bindings.
+    let wrong =
+        text.replace(r#"c = "initThreadDomain", type = "word""#, r#"c = "initThreadDomain", type = "u32""#);
+    assert_ne!(wrong, text);
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("kconfig-5.toml"), wrong).unwrap();
+    let era = Era::load(dir.path(), "kconfig-5").unwrap();
+    let interface = bindings::interface(&real.config, &era, &real.tree.root).unwrap();
+    let headers = probe::Headers { include_dirs: &real.kernel.include_dirs, defines: &real.kernel.defines };
+    let error = probe::check(&interface, &era, headers, dir.path(), &Cancel::default()).unwrap_err();
+    let text = error.to_string();
+    for expected in [
+        "size of seL4_BootInfo.initThreadDomain is 4 here and 8 in the tree's headers",
+        "offset of seL4_BootInfo.archInfo is 141 here and 145 in the tree's headers",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+/// The tree's own stub generator writes C functions; each must marshal as the model says.
+#[test]
+fn parameters_travel_as_the_trees_own_stubs_send_them() {
+    let real = Real::new("x86_64-release");
+    let (_, interface) = real.generate();
+    let libsel4 = real.tree.root.join("libsel4");
+    let era = Era::load(&real.project.kernel_configs().join("eras"), &real.config.era).unwrap();
+    let output = Command::new("python3")
+        .args(["-B", "-W", "ignore"])
+        .arg(libsel4.join("tools/syscall_stub_gen.py"))
+        .args(["-a", "x86_64", "-w", "64"])
+        .args(era.xml.interfaces.iter().map(|file| real.tree.root.join(file)))
+        .output()
+        .unwrap();
+    let stubs = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for call in &interface.invocations {
+        let head = format!("\n{}_{}(", call.interface, call.method);
+        let start = stubs.find(&head).unwrap_or_else(|| panic!("{head}"));
+        let stub = &stubs[start..][..stubs[start..].find("\n}").unwrap()];
+        let lines: Vec<_> = stub.lines().map(str::trim).collect();
+        for expected in c_statements(&interface, call) {
+            assert!(lines.contains(&expected.as_str()), "{expected}\n{stub}");
+        }
+    }
+}
+
+/// The statements that the stub generator writes for an invocation.
+fn c_statements(interface: &Interface, call: &Invocation) -> Vec<String> {
+    let tag = format!(
+        "seL4_MessageInfo_t tag = seL4_MessageInfo_new({}, 0, {}, {});",
+        call.id, call.caps, call.words
+    );
+    let mut statements = vec![tag];
+    let mut words = vec![Vec::new(); call.words];
+    for param in &call.inputs {
+        let name = &param.name;
+        match param.place {
+            ParamPlace::Cap(index) => statements.push(format!("seL4_SetCap({index}, {name});")),
+            ParamPlace::Bits { word, shift, bits } => {
+                words[word].push(c_input(interface, param, shift, bits))
+            }
+            ParamPlace::Words { word, .. } => {
+                for (index, member) in members(interface, param).iter().enumerate() {
+                    words[word + index].push(format!("{name}->{member}"));
+                }
+            }
+        }
+    }
+    for (index, terms) in words.iter().enumerate() {
+        let value = terms.join(" | ");
+        statements.push(if index < 4 {
+            format!("mr{index} = {value};")
+        } else {
+            format!("seL4_SetMR({index}, {value});")
+        });
+    }
+    let source = |word: usize| if word < 4 { format!("mr{word}") } else { format!("seL4_GetMR({word})") };
+    for param in &call.outputs {
+        let name = &param.name;
+        match param.place {
+            ParamPlace::Cap(_) => panic!("{name} comes out as a capability"),
+            ParamPlace::Bits { word, bits: 64, .. } => {
+                statements.push(format!("result.{name} = {};", source(word)))
+            }
+            ParamPlace::Bits { word, shift: 0, bits } => {
+                statements.push(format!("result.{name} = ({} & {:#x});", source(word), (1_u64 << bits) - 1));
+            }
+            ParamPlace::Bits { word, shift, bits } => {
+                let mask = (1_u64 << bits) - 1;
+                statements.push(format!("result.{name} = ({} >> {shift}) & {mask:#x};", source(word)));
+            }
+            ParamPlace::Words { word, .. } => {
+                for (index, member) in members(interface, param).iter().enumerate() {
+                    statements.push(format!("{name}->{member} = {};", source(word + index)));
+                }
+            }
+        }
+    }
+    statements
+}
+
+fn c_input(interface: &Interface, param: &Param, shift: u32, bits: u32) -> String {
+    // The era takes CapData for a plain word; in C it is a structure of one.
+    let structure =
+        interface.types[&param.c_type].kind == TypeKind::Bitfield || param.c_type == "seL4_CapData_t";
+    let name = if structure { format!("{}.words[0]", param.name) } else { param.name.clone() };
+    match (bits, shift) {
+        (64, _) => name,
+        (_, 0) => format!("({name} & {:#x}ull)", (1_u64 << bits) - 1),
+        _ => format!("(({name} & {:#x}ull) << {shift})", (1_u64 << bits) - 1),
+    }
+}
+
+fn members<'a>(interface: &'a Interface, param: &Param) -> &'a [String] {
+    &interface.contexts.iter().find(|context| context.c == param.c_type).unwrap().members
+}
