@@ -1,0 +1,14 @@
+//! The parts of the runtime that touch no kernel: bookkeeping of slots, memory and addresses, and
+//! decoding of the run configuration. They run, and are tested, on the host as they are.
+
+#![cfg_attr(not(test), no_std)]
+
+mod pool;
+mod ranges;
+mod run_config;
+mod slots;
+
+pub use pool::{BlockId, Full, Node, Pool, Split, TakeError, Usage};
+pub use ranges::Ranges;
+pub use run_config::{AtExit, BadConfig, RunConfig, SerialPort};
+pub use slots::Slots;

@@ -1,0 +1,217 @@
+//! The run configuration: what a function is started with.
+//!
+//! It lies in the section `.selkie.run`, the same bytes for all targets: the magic text, then records
+//! `key=value`, each ended by a NUL, then an empty record. A record of one target only has the target's
+//! name as a prefix (`qemu.arg=…`). An override that comes with a run has the same format.
+
+use core::str;
+
+const MAGIC: &[u8] = b"SELKIERUN1\0";
+
+/// The bytes are not a run configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadConfig;
+
+/// What happens after the exit line where there is no host to return to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AtExit {
+    /// Switch the machine off, else halt.
+    #[default]
+    PowerOff,
+    /// Reset the machine.
+    Reboot,
+    /// Stop and keep the last screen.
+    Halt,
+}
+
+/// The serial port of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SerialPort {
+    /// IO ports from 0x3f8 on, interrupt 4.
+    #[default]
+    Com1,
+    /// IO ports from 0x2f8 on, interrupt 3.
+    Com2,
+}
+
+/// One set of records, checked once.
+#[derive(Debug, Clone, Copy)]
+struct Records<'a>(&'a str);
+
+impl<'a> Records<'a> {
+    const NONE: Self = Self("");
+
+    fn decode(bytes: &'a [u8]) -> Result<Self, BadConfig> {
+        let records = bytes.strip_prefix(MAGIC).ok_or(BadConfig)?;
+        let mut end = 0;
+        loop {
+            let length = records[end..].iter().position(|byte| *byte == 0).ok_or(BadConfig)?;
+            if length == 0 {
+                return str::from_utf8(&records[..end]).map(Self).map_err(|_| BadConfig);
+            }
+            if !records[end..end + length].contains(&b'=') {
+                return Err(BadConfig);
+            }
+            end += length + 1;
+        }
+    }
+
+    /// Keys and values in their order.
+    fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.split_terminator('\0').filter_map(|record| record.split_once('='))
+    }
+
+    /// The values under `key`, or under `TARGET.key` when `target` is given, in their order.
+    fn values(self, target: Option<&'a str>, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.iter().filter(move |(name, _)| is_key(name, target, key)).map(|(_, value)| value)
+    }
+}
+
+fn is_key(name: &str, target: Option<&str>, key: &str) -> bool {
+    match target {
+        None => name == key,
+        Some(target) => {
+            name.strip_prefix(target).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| rest == key)
+        }
+    }
+}
+
+/// What a function is started with on one target.
+#[derive(Debug, Clone, Copy)]
+pub struct RunConfig<'a> {
+    target: &'a str,
+    own: Records<'a>,
+    over: Records<'a>,
+}
+
+impl<'a> RunConfig<'a> {
+    /// The configuration of a function that has none.
+    pub const NONE: Self = Self { target: "", own: Records::NONE, over: Records::NONE };
+
+    /// Reads the section's bytes for `target` (`qemu`, `process` or `bare-metal`).
+    pub fn new(target: &'a str, section: &'a [u8]) -> Result<Self, BadConfig> {
+        Ok(Self { target, own: Records::decode(section)?, over: Records::NONE })
+    }
+
+    /// Adds what came with this run: its arguments and nonce replace those of the section, its
+    /// environment is added and wins.
+    pub fn with_override(self, bytes: &'a [u8]) -> Result<Self, BadConfig> {
+        Ok(Self { over: Records::decode(bytes)?, ..self })
+    }
+
+    /// The arguments: those of the override, else the target's own, else the common ones.
+    pub fn args(self) -> impl Iterator<Item = &'a str> {
+        let has = |records: Records<'a>, target| records.values(target, "arg").next().is_some();
+        let (records, target) = match () {
+            () if has(self.over, None) => (self.over, None),
+            () if has(self.own, Some(self.target)) => (self.own, Some(self.target)),
+            () => (self.own, None),
+        };
+        records.values(target, "arg")
+    }
+
+    /// All variables of the environment. When a name occurs more than once, the first one counts.
+    pub fn env(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let over = self.over.values(None, "env");
+        let target = self.own.values(Some(self.target), "env");
+        let common = self.own.values(None, "env");
+        over.chain(target).chain(common).filter_map(|value| value.split_once('='))
+    }
+
+    /// One variable of the environment.
+    pub fn var(self, name: &str) -> Option<&'a str> {
+        self.env().find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    /// The text that marks this run's exit line; empty when there is none.
+    pub fn nonce(self) -> &'a str {
+        self.single("nonce").unwrap_or_default()
+    }
+
+    /// What happens after the exit line where there is no host to return to.
+    pub fn at_exit(self) -> AtExit {
+        match self.single("at-exit") {
+            Some("reboot") => AtExit::Reboot,
+            Some("halt") => AtExit::Halt,
+            _ => AtExit::PowerOff,
+        }
+    }
+
+    /// The serial port of the console.
+    pub fn serial(self) -> SerialPort {
+        match self.single("serial") {
+            Some("com2") => SerialPort::Com2,
+            _ => SerialPort::Com1,
+        }
+    }
+
+    fn single(self, key: &'a str) -> Option<&'a str> {
+        self.over
+            .values(None, key)
+            .next()
+            .or_else(|| self.own.values(Some(self.target), key).next())
+            .or_else(|| self.own.values(None, key).next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECTION: &[u8] = b"SELKIERUN1\0arg=a\0arg=b=c\0env=LOG=info\0env=N=1\0qemu.env=N=2\0\
+        process.arg=p\0at-exit=halt\0serial=com2\0nonce=0011223344556677\0\0";
+
+    fn on(target: &'static str) -> RunConfig<'static> {
+        RunConfig::new(target, SECTION).unwrap()
+    }
+
+    fn args(config: RunConfig<'static>) -> Vec<&'static str> {
+        config.args().collect()
+    }
+
+    #[test]
+    fn a_target_replaces_arguments_and_adds_environment() {
+        assert_eq!(args(on("qemu")), ["a", "b=c"]);
+        assert_eq!(args(on("process")), ["p"]);
+        assert_eq!(on("qemu").var("N"), Some("2"));
+        assert_eq!(on("process").var("N"), Some("1"));
+        assert_eq!(on("qemu").var("LOG"), Some("info"));
+        assert_eq!(on("qemu").var("LO"), None);
+    }
+
+    #[test]
+    fn an_override_wins() {
+        let over = b"SELKIERUN1\0arg=x\0env=N=3\0env=SECRET=s=1\0nonce=ff\0\0";
+        let config = on("process").with_override(over).unwrap();
+        assert_eq!(args(config), ["x"]);
+        assert_eq!((config.var("N"), config.var("SECRET"), config.var("LOG")), (Some("3"), Some("s=1"), Some("info")));
+        assert_eq!(config.nonce(), "ff");
+        let empty = on("process").with_override(b"SELKIERUN1\0\0").unwrap();
+        assert_eq!((args(empty), empty.nonce()), (vec!["p"], "0011223344556677"));
+    }
+
+    #[test]
+    fn reads_the_single_values() {
+        assert_eq!((on("qemu").at_exit(), on("qemu").serial()), (AtExit::Halt, SerialPort::Com2));
+        assert_eq!((RunConfig::NONE.at_exit(), RunConfig::NONE.serial()), (AtExit::PowerOff, SerialPort::Com1));
+        assert_eq!((RunConfig::NONE.nonce(), RunConfig::NONE.args().count()), ("", 0));
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_run_configuration() {
+        for bytes in [
+            &b""[..],
+            b"SELKIERUN1",
+            b"SELKIERUN1\0",
+            b"SELKIERUN1\0arg=a",
+            b"SELKIERUN1\0arg=a\0",
+            b"SELKIERUN2\0\0",
+            b"SELKIERUN1\0arg\0\0",
+            b"SELKIERUN1\0arg=\xff\0\0",
+        ] {
+            assert!(RunConfig::new("qemu", bytes).is_err(), "{bytes:?}");
+        }
+        assert!(RunConfig::new("qemu", b"SELKIERUN1\0\0anything").is_ok());
+        assert!(RunConfig::new("qemu", b"SELKIERUN1\0arg=\0\0").is_ok());
+    }
+}
