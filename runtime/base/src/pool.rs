@@ -200,7 +200,8 @@ impl Pool {
 
     /// How much memory there is.
     pub fn usage(&self) -> Usage {
-        let largest = (0..CLASSES).rev().find(|class| self.free[*class] != NONE).map_or(0, |class| 1 << class);
+        let largest =
+            (0..CLASSES).rev().find(|class| self.free[*class] != NONE).map_or(0, |class| 1 << class);
         Usage { largest, ..self.usage }
     }
 

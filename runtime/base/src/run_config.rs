@@ -184,7 +184,10 @@ mod tests {
         let over = b"SELKIERUN1\0arg=x\0env=N=3\0env=SECRET=s=1\0nonce=ff\0\0";
         let config = on("process").with_override(over).unwrap();
         assert_eq!(args(config), ["x"]);
-        assert_eq!((config.var("N"), config.var("SECRET"), config.var("LOG")), (Some("3"), Some("s=1"), Some("info")));
+        assert_eq!(
+            (config.var("N"), config.var("SECRET"), config.var("LOG")),
+            (Some("3"), Some("s=1"), Some("info"))
+        );
         assert_eq!(config.nonce(), "ff");
         let empty = on("process").with_override(b"SELKIERUN1\0\0").unwrap();
         assert_eq!((args(empty), empty.nonce()), (vec!["p"], "0011223344556677"));
@@ -193,7 +196,10 @@ mod tests {
     #[test]
     fn reads_the_single_values() {
         assert_eq!((on("qemu").at_exit(), on("qemu").serial()), (AtExit::Halt, SerialPort::Com2));
-        assert_eq!((RunConfig::NONE.at_exit(), RunConfig::NONE.serial()), (AtExit::PowerOff, SerialPort::Com1));
+        assert_eq!(
+            (RunConfig::NONE.at_exit(), RunConfig::NONE.serial()),
+            (AtExit::PowerOff, SerialPort::Com1)
+        );
         assert_eq!((RunConfig::NONE.nonce(), RunConfig::NONE.args().count()), ("", 0));
     }
 

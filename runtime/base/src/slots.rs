@@ -57,7 +57,9 @@ impl<const WORDS: usize> Slots<WORDS> {
     /// Gives `count` slots from `slot` on back. Slots that were not taken are left alone.
     pub fn give(&mut self, slot: u32, count: u32) {
         for slot in slot..slot.saturating_add(count) {
-            let Some(index) = slot.checked_sub(self.first).filter(|index| *index < self.count) else { continue };
+            let Some(index) = slot.checked_sub(self.first).filter(|index| *index < self.count) else {
+                continue;
+            };
             let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
             if self.taken[word] & bit != 0 {
                 self.taken[word] &= !bit;

@@ -1,0 +1,84 @@
+//! Capabilities by their kind, and what each can be asked to do.
+//!
+//! A value of one of these types is the address of a capability, not its owner: it can be copied, and
+//! nothing happens when it is dropped. Whether the slot holds what the type says is for the kernel to
+//! check, with each invocation. A function's own capabilities lie in one CNode, so that an address is
+//! the number of a slot.
+
+mod cnode;
+mod ipc;
+mod irq;
+mod paging;
+mod port;
+mod tcb;
+mod untyped;
+
+pub use cnode::{CNode, Place, Rights, Slot};
+pub use ipc::{Endpoint, Notification, Received, Reply};
+pub use irq::{IrqControl, IrqHandler, Polarity, Trigger};
+pub(crate) use paging::map_page;
+pub use paging::{
+    AsidControl, AsidPool, Attributes, Domain, LargePage, Page, PageDirectory, PageTable, Pdpt, Pml4,
+    Structure,
+};
+pub use port::IoPort;
+pub use tcb::{CopyRegisters, Registers, Space, Tcb};
+pub use untyped::{ObjectType, Untyped};
+
+use crate::error::{Error, Result};
+use selkie_sys::Word;
+
+/// A kind of capability.
+pub trait Capability: Copy {
+    /// The capability of this kind in `slot`.
+    fn at(slot: Slot) -> Self;
+    /// The slot that the capability is in.
+    fn slot(self) -> Slot;
+    /// The slot as a place that CNode operations work on.
+    fn place(self) -> Place {
+        self.slot().place()
+    }
+}
+
+/// A kind of capability whose objects all have the same size.
+pub trait Object: Capability {
+    /// The object's type.
+    const TYPE: ObjectType;
+}
+
+/// Declares a kind of capability.
+macro_rules! capability {
+    ($(#[$doc:meta])* $name:ident $(= $object:expr)?) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(transparent)]
+        pub struct $name($crate::cap::Slot);
+
+        impl $crate::cap::Capability for $name {
+            fn at(slot: $crate::cap::Slot) -> Self {
+                Self(slot)
+            }
+            fn slot(self) -> $crate::cap::Slot {
+                self.0
+            }
+        }
+
+        $(impl $crate::cap::Object for $name {
+            const TYPE: $crate::cap::ObjectType = $object;
+        })?
+    };
+}
+use capability;
+
+/// Turns the kernel's answer into a result. The details of an error are in the message registers.
+#[inline]
+fn check(error: Word) -> Result<()> {
+    if error == 0 { Ok(()) } else { Err(refused(error)) }
+}
+
+#[cold]
+#[inline(never)]
+fn refused(error: Word) -> Error {
+    // SAFETY: a function's threads all have an IPC buffer, and `index` is one of the first few words.
+    Error::decode(error, |index| unsafe { selkie_sys::ipc_buffer::mr(index) })
+}

@@ -1,0 +1,138 @@
+//! The console: what [`print!`](crate::print) and [`println!`](crate::println) write to.
+//!
+//! It is a serial port where one answers. Elsewhere a debug kernel prints, and on a release kernel what is
+//! written is lost: a function does not fail because nobody listens.
+
+use crate::{
+    cap::IoPort,
+    config,
+    serial::Serial,
+    sync::{Mutex, MutexGuard},
+};
+use core::fmt::{self, Write};
+
+static CONSOLE: Mutex<Console> = Mutex::new(Console { state: State::Closed });
+
+/// The console, locked for one thread.
+#[derive(Debug)]
+pub struct Console {
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Closed,
+    Open(Serial),
+    /// Nobody answers for a serial port.
+    Absent,
+}
+
+/// Locks the console: what is written until the guard is dropped comes out in one piece.
+pub fn lock() -> MutexGuard<'static, Console> {
+    CONSOLE.lock()
+}
+
+/// Takes the console even from a thread that holds it, for the last words before the end.
+pub(crate) fn force() -> MutexGuard<'static, Console> {
+    for _ in 0..1000 {
+        if let Some(console) = CONSOLE.try_lock() {
+            return console;
+        }
+        crate::thread::yield_now();
+    }
+    // SAFETY: whoever holds it does not run any more, or at worst mixes its output with this one: a
+    // `Console` is plain data, one register write at a time.
+    unsafe { CONSOLE.force_unlock() };
+    CONSOLE.lock()
+}
+
+impl Console {
+    /// Writes bytes; each line feed gets a carriage return before it.
+    pub fn write(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match line.strip_suffix(b"\n") {
+                Some(text) => {
+                    self.write_raw(text);
+                    self.write_raw(b"\r\n");
+                }
+                None => self.write_raw(line),
+            }
+        }
+    }
+
+    /// Writes bytes as they are.
+    pub fn write_raw(&mut self, bytes: &[u8]) {
+        match self.serial() {
+            Some(serial) => {
+                if serial.send(bytes).is_err() {
+                    self.state = State::Absent;
+                }
+            }
+            None => bytes.iter().for_each(|byte| {
+                // SAFETY: it prints one character on a debug kernel and does nothing on others.
+                unsafe { selkie_sys::debug_put_char((*byte).into()) };
+            }),
+        }
+    }
+
+    /// Waits until everything has left the port.
+    pub fn flush(&mut self) {
+        if let Some(serial) = self.serial() {
+            // There is no one to tell.
+            let _ = serial.flush();
+        }
+    }
+
+    /// A byte that has arrived, if there is one.
+    pub fn receive(&mut self) -> Option<u8> {
+        self.serial()?.receive().ok().flatten()
+    }
+
+    /// The serial port, opened when it is first used.
+    pub(crate) fn serial(&mut self) -> Option<Serial> {
+        if let State::Closed = self.state {
+            let port = config::get().serial();
+            self.state = Serial::open(IoPort::OWN, port).map_or(State::Absent, State::Open);
+        }
+        match self.state {
+            State::Open(serial) => Some(serial),
+            State::Closed | State::Absent => None,
+        }
+    }
+}
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.write(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Writes formatted text to the console. What `print!` expands to.
+#[doc(hidden)]
+pub fn print(arguments: fmt::Arguments<'_>) {
+    // Only a `Display` that fails by itself makes an error; there is no one to tell.
+    let _ = lock().write_fmt(arguments);
+}
+
+/// Writes a formatted line to the console. What `println!` expands to.
+#[doc(hidden)]
+pub fn print_line(arguments: fmt::Arguments<'_>) {
+    let mut console = lock();
+    // As for `print`.
+    let _ = console.write_fmt(arguments);
+    console.write(b"\n");
+}
+
+/// Writes formatted text to the console, as `std::print!` does.
+#[macro_export]
+macro_rules! print {
+    ($($arguments:tt)*) => { $crate::console::print(::core::format_args!($($arguments)*)) };
+}
+
+/// Writes a formatted line to the console, as `std::println!` does.
+#[macro_export]
+macro_rules! println {
+    () => { $crate::console::print_line(::core::format_args!("")) };
+    ($($arguments:tt)*) => { $crate::console::print_line(::core::format_args!($($arguments)*)) };
+}

@@ -1,0 +1,264 @@
+//! Kernel objects and the memory and slots that they are made of.
+
+use crate::{
+    boot_info::BootInfo,
+    cap::{Capability, Object, ObjectType, Page, Slot, Untyped},
+    error::{Error, Result},
+    vspace,
+};
+use core::{fmt, marker::PhantomData};
+use selkie_base::{BlockId, Node, Pool, Slots, Split, TakeError, Usage};
+use selkie_sys::config;
+
+/// Slots that can be handed out: of a larger CNode, the rest stays unused.
+const SLOTS: usize = 1 << 16;
+/// Blocks that the first table has room for: those that BootInfo names, and what start-up splits them into.
+const FIRST_TABLE: usize = config::MAX_NUM_BOOTINFO_UNTYPED_CAPS + 154;
+/// The table is replaced by a larger one before it has fewer vacancies than one split of the largest
+/// untyped needs, twice.
+const RESERVE: u32 = 2 * 64;
+
+/// One or more objects of one kind, in neighbouring slots, made of one block of memory.
+///
+/// Dropping it forgets the objects; [`Memory::destroy`] gives their memory and slots back.
+#[derive(Debug)]
+#[must_use = "the objects can only be given back through this value"]
+pub struct Objects<C> {
+    first: Slot,
+    count: u32,
+    block: BlockId,
+    kind: PhantomData<C>,
+}
+
+impl<C: Capability> Objects<C> {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count as usize
+    }
+
+    /// The capability of the first object.
+    pub fn cap(&self) -> C {
+        C::at(self.first)
+    }
+
+    /// The capabilities.
+    pub fn caps(&self) -> impl ExactSizeIterator<Item = C> + use<C> {
+        let first = self.first;
+        (0..self.count()).map(move |index| C::at(first.offset(index)))
+    }
+}
+
+/// The function's slots and untyped memory. Objects are made of it and given back to it.
+///
+/// ```no_run
+/// # fn example(sys: &mut selkie::System) -> selkie::Result<()> {
+/// use selkie::cap::Notification;
+/// let object = sys.memory.create::<Notification>()?;
+/// object.cap().signal();
+/// sys.memory.destroy(object)?;
+/// println!("{}", sys.memory);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Memory {
+    slots: &'static mut Slots<{ SLOTS / 64 }>,
+    pool: Pool,
+    growing: bool,
+}
+
+impl Memory {
+    /// Takes what BootInfo names: once, at start-up.
+    pub(crate) fn new(boot_info: &BootInfo) -> Self {
+        static mut TABLE: [Node; FIRST_TABLE] = [Node::VACANT; FIRST_TABLE];
+        static mut ALL_SLOTS: Slots<{ SLOTS / 64 }> = Slots::empty();
+        // SAFETY: `System::new` calls this once, before any other thread runs.
+        let (slots, table) = unsafe { (&mut *(&raw mut ALL_SLOTS), &mut *(&raw mut TABLE)) };
+        let empty = boot_info.empty_slots();
+        slots.reset(empty.start as u32, empty.end as u32);
+        let mut pool = Pool::new(table);
+        for untyped in boot_info.untypeds() {
+            // The table has room for all that BootInfo can name.
+            let _ = pool.add(untyped.slot.0 as u32, untyped.bits, untyped.paddr, untyped.device);
+        }
+        Self { slots, pool, growing: false }
+    }
+
+    /// Takes an empty slot.
+    pub fn slot(&mut self) -> Result<Slot> {
+        self.slots(1)
+    }
+
+    /// Takes `count` neighbouring empty slots and returns the first.
+    pub fn slots(&mut self, count: usize) -> Result<Slot> {
+        let count = u32::try_from(count).map_err(|_| Error::NoSlots)?;
+        self.slots.take(count).map(|slot| Slot(slot.into())).ok_or(Error::NoSlots)
+    }
+
+    /// Gives `count` slots back, which must be empty.
+    pub fn release_slots(&mut self, first: Slot, count: usize) {
+        self.slots.give(first.0 as u32, count as u32);
+    }
+
+    /// Makes an object.
+    pub fn create<C: Object>(&mut self) -> Result<Objects<C>> {
+        self.create_many(1)
+    }
+
+    /// Makes `count` objects of one kind in neighbouring slots.
+    pub fn create_many<C: Object>(&mut self, count: usize) -> Result<Objects<C>> {
+        self.make(C::TYPE, count)
+    }
+
+    /// Makes a CNode with `2^bits` slots.
+    pub fn create_cnode(&mut self, bits: u8) -> Result<Objects<crate::cap::CNode>> {
+        self.make(ObjectType::CNode { bits }, 1)
+    }
+
+    /// Makes an untyped of `2^bits` bytes that is the caller's to retype.
+    pub fn create_untyped(&mut self, bits: u8) -> Result<Objects<Untyped>> {
+        self.make(ObjectType::Untyped { bits }, 1)
+    }
+
+    /// Makes the page of device memory at the physical address `paddr`, a multiple of 4096.
+    pub fn create_device_page(&mut self, paddr: u64) -> Result<Objects<Page>> {
+        self.reserve()?;
+        let mut kernel = Kernel(self.slots);
+        let block = self.pool.take_at(paddr, Page::TYPE.bits(), &mut kernel).map_err(taken)?;
+        self.fill(block, Page::TYPE, 1)
+    }
+
+    /// Deletes objects with every capability that was derived from them, and gives memory and slots back.
+    /// Pages among them are unmapped.
+    pub fn destroy<C: Capability>(&mut self, objects: Objects<C>) -> Result<()> {
+        Slot(self.pool.slot(objects.block).into()).place().revoke()?;
+        self.slots.give(objects.first.0 as u32, objects.count);
+        self.pool.give(objects.block);
+        Ok(())
+    }
+
+    /// The physical address of the first object.
+    pub fn paddr<C: Capability>(&self, objects: &Objects<C>) -> u64 {
+        self.pool.paddr(objects.block)
+    }
+
+    /// How much memory there is.
+    pub fn usage(&self) -> Usage {
+        self.pool.usage()
+    }
+
+    /// How many slots are taken and how many are free. Those that BootInfo names count as neither.
+    pub fn slot_usage(&self) -> (u32, u32) {
+        (self.slots.used(), self.slots.free())
+    }
+
+    fn make<C: Capability>(&mut self, object: ObjectType, count: usize) -> Result<Objects<C>> {
+        self.reserve()?;
+        let count = u32::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::NoMemory)?;
+        let bits = u32::from(object.bits()) + count.next_power_of_two().trailing_zeros();
+        if bits >= 64 {
+            return Err(Error::NoMemory);
+        }
+        let block = self.pool.take(bits as u8, &mut Kernel(self.slots)).map_err(taken)?;
+        self.fill(block, object, count)
+    }
+
+    /// Makes `count` objects of a block. Nothing is left behind when that fails.
+    fn fill<C: Capability>(&mut self, block: BlockId, object: ObjectType, count: u32) -> Result<Objects<C>> {
+        let Some(first) = self.slots.take(count) else {
+            self.pool.give(block);
+            return Err(Error::NoSlots);
+        };
+        let objects = Objects { first: Slot(first.into()), count, block, kind: PhantomData };
+        let untyped = Untyped::at(Slot(self.pool.slot(block).into()));
+        let limit = config::RETYPE_FAN_OUT_LIMIT as u32;
+        let mut made = 0;
+        while made < count {
+            let now = (count - made).min(limit);
+            let at = objects.first.offset(made as usize);
+            if let Err(error) = untyped.retype(object, own_node(), at.0, now as usize) {
+                self.destroy(objects)?;
+                return Err(error);
+            }
+            made += now;
+        }
+        Ok(objects)
+    }
+
+    /// Replaces the table of blocks by one twice as large when it is nearly full.
+    fn reserve(&mut self) -> Result<()> {
+        if self.growing || self.pool.vacancies() >= RESERVE {
+            return Ok(());
+        }
+        self.growing = true;
+        let result = self.grow();
+        self.growing = false;
+        result
+    }
+
+    fn grow(&mut self) -> Result<()> {
+        let bytes = 2 * self.pool.capacity() * size_of::<Node>();
+        let pages = self.create_many::<Page>(bytes.div_ceil(4096))?;
+        let address = vspace::reserve(bytes, vspace::PAGE)?;
+        vspace::map_pages(self, pages.caps(), address)?;
+        let nodes = pages.count() * 4096 / size_of::<Node>();
+        // SAFETY: the pages are fresh, zeroed, mapped for ever and known to nobody else; a page's start
+        // is aligned for anything, and every node is written before it becomes a reference.
+        let table = unsafe {
+            let first = address as *mut Node;
+            (0..nodes).for_each(|index| first.add(index).write(Node::VACANT));
+            core::slice::from_raw_parts_mut(first, nodes)
+        };
+        self.pool.relocate(table);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (usage, (used, free)) = (self.usage(), self.slot_usage());
+        write!(
+            f,
+            "memory: {} KiB, {} KiB free (largest block {} KiB), {} blocks in use; devices: {} KiB, {} KiB \
+             free; slots: {used} used, {free} free",
+            usage.total >> 10,
+            usage.free >> 10,
+            usage.largest >> 10,
+            usage.blocks,
+            usage.device_total >> 10,
+            usage.device_free >> 10,
+        )
+    }
+}
+
+/// The function's own CNode as the destination of a retype: a depth of 0 means the root itself.
+fn own_node() -> crate::cap::Place {
+    crate::cap::CNode::OWN.place(0, 0)
+}
+
+fn taken(error: TakeError<Error>) -> Error {
+    match error {
+        TakeError::NoMemory | TakeError::Full => Error::NoMemory,
+        TakeError::Kernel(error) => error,
+    }
+}
+
+/// Halves untypeds.
+struct Kernel<'a>(&'a mut Slots<{ SLOTS / 64 }>);
+
+impl Split for Kernel<'_> {
+    type Error = Error;
+
+    fn split(&mut self, slot: u32, bits: u8) -> Result<u32> {
+        let halves = self.0.take(2).ok_or(Error::NoSlots)?;
+        let object = ObjectType::Untyped { bits: bits - 1 };
+        let made = Untyped::at(Slot(slot.into())).retype(object, own_node(), halves.into(), 2);
+        made.inspect_err(|_| self.0.give(halves, 2)).map(|()| halves)
+    }
+
+    fn join(&mut self, slot: u32) -> Result<()> {
+        Slot(slot.into()).place().delete()?;
+        Slot((slot + 1).into()).place().delete()?;
+        self.0.give(slot, 2);
+        Ok(())
+    }
+}

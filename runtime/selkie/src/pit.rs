@@ -1,0 +1,89 @@
+//! The programmable interval timer (Intel 8254): a source of interrupts, and a measure for the clock.
+
+use crate::{
+    cap::IoPort,
+    clock::Instant,
+    error::{Error, Result},
+    interrupt::Interrupt,
+    system::System,
+};
+
+/// Counts of the timer in a second.
+pub const FREQUENCY: u32 = 1_193_182;
+/// The timer's ISA interrupt. The IO-APIC has it at pin 2 (ACPI: the usual interrupt source override).
+const IRQ_PIN: u8 = 2;
+
+const CHANNEL_0: u16 = 0x40;
+const CHANNEL_2: u16 = 0x42;
+const COMMAND: u16 = 0x43;
+/// Bit 0: channel 2 counts; bit 1: to the loudspeaker; bit 5: channel 2 has come to its end.
+const GATE: u16 = 0x61;
+
+/// Channel 0 of the timer, with its interrupt.
+#[derive(Debug)]
+pub struct Timer {
+    ports: IoPort,
+    /// The interrupt: wait for it, then acknowledge it.
+    pub interrupt: Interrupt,
+}
+
+impl Timer {
+    /// Takes the timer and its interrupt. Nothing counts yet.
+    pub fn new(sys: &mut System) -> Result<Self> {
+        let interrupt = Interrupt::isa(sys, IRQ_PIN)?;
+        Ok(Self { ports: IoPort::OWN, interrupt })
+    }
+
+    /// Interrupts every `counts` counts (2 to 65,536; [`FREQUENCY`] of them are a second).
+    pub fn periodic(&self, counts: u32) -> Result<()> {
+        self.program(0x34, counts)
+    }
+
+    /// Interrupts once, after `counts` counts (1 to 65,536).
+    pub fn one_shot(&self, counts: u32) -> Result<()> {
+        self.program(0x30, counts)
+    }
+
+    /// Stops: an already begun interrupt may still come.
+    pub fn stop(&self) -> Result<()> {
+        // A one-shot that is never given its count.
+        self.ports.out8(COMMAND, 0x30)
+    }
+
+    fn program(&self, command: u8, counts: u32) -> Result<()> {
+        if !(1..=65_536).contains(&counts) {
+            return Err(Error::Range { min: 1, max: 65_536 });
+        }
+        // 65,536 is written as 0.
+        let [low, high, ..] = counts.to_le_bytes();
+        self.ports.out8(COMMAND, command)?;
+        self.ports.out8(CHANNEL_0, low)?;
+        self.ports.out8(CHANNEL_0, high)
+    }
+}
+
+/// The frequency of the time-stamp counter in Hz, measured with channel 2 for 10 ms.
+pub(crate) fn measure(ports: IoPort) -> Result<u64> {
+    const COUNTS: u32 = FREQUENCY / 100;
+    let [low, high, ..] = COUNTS.to_le_bytes();
+    let gate = ports.in8(GATE)? & !0x03;
+    ports.out8(GATE, gate)?;
+    ports.out8(COMMAND, 0xb0)?; // Channel 2, low then high byte, interrupt on terminal count.
+    ports.out8(CHANNEL_2, low)?;
+    ports.out8(CHANNEL_2, high)?;
+    ports.out8(GATE, gate | 1)?;
+    let start = Instant::now();
+    // A processor of 10 GHz needs 10^8 counts for 10 ms: beyond that nothing counts.
+    let end = loop {
+        let done = ports.in8(GATE)? & 0x20 != 0;
+        let now = Instant::now();
+        if done {
+            break now;
+        }
+        if now.ticks() - start.ticks() > 1_000_000_000 {
+            return Err(Error::NoDevice);
+        }
+    };
+    ports.out8(GATE, gate)?;
+    Ok((end.ticks() - start.ticks()) * u64::from(FREQUENCY) / u64::from(COUNTS))
+}

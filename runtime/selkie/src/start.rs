@@ -1,0 +1,65 @@
+//! Where a function begins.
+
+use crate::{
+    boot_info::BootInfo, cap::IoPort, clock, config, console, exit, fw_cfg::FwCfg, logger, system::System,
+};
+use core::{arch::naked_asm, fmt::Write, panic::PanicInfo};
+
+unsafe extern "Rust" {
+    /// What [`entry!`](crate::entry) defines.
+    safe fn __selkie_main(sys: &mut System) -> u8;
+}
+
+unsafe extern "C" {
+    static _end: u8;
+}
+
+/// Makes `main` the function's entry point. It takes `&mut System` and returns what
+/// [`Termination`](crate::Termination) says: nothing, a status, or a `Result`.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        #[unsafe(no_mangle)]
+        fn __selkie_main(sys: &mut $crate::System) -> u8 {
+            $crate::Termination::report($main(sys))
+        }
+    };
+}
+
+/// The kernel enters here, with the address of BootInfo in rdi and no stack.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+unsafe extern "C" fn _start() -> ! {
+    naked_asm!("lea rsp, [rip + __selkie_stack_top]", "xor ebp, ebp", "call {start}", "ud2", start = sym start)
+}
+
+extern "C" fn start(boot_info: *const u8) -> ! {
+    let target = if FwCfg::find(IoPort::OWN).is_some() { "qemu" } else { "bare-metal" };
+    config::read_section(target);
+    // SAFETY: it is what the function was entered with.
+    let boot_info = unsafe { BootInfo::new(boot_info) };
+    clock::init(&boot_info);
+    match System::new(boot_info, (&raw const _end).addr()) {
+        Ok(mut sys) => run(&mut sys),
+        Err(error) => {
+            crate::println!("cannot start the function: {error}");
+            exit::exit(exit::FAULTED)
+        }
+    }
+}
+
+fn run(sys: &mut System) -> ! {
+    logger::init();
+    exit::exit(__selkie_main(sys))
+}
+
+#[panic_handler]
+fn panicked(info: &PanicInfo<'_>) -> ! {
+    let mut console = console::force();
+    // Writing to the console does not fail, unless a `Display` in the message does.
+    let _ = writeln!(console, "\n{info}");
+    drop(console);
+    // What a failed allocation ends in cannot be replaced in stable Rust, but known by where it panics.
+    let allocation = info.location().is_some_and(|at| at.file().ends_with("alloc/src/alloc.rs"));
+    exit::exit(if allocation { exit::OUT_OF_MEMORY } else { exit::PANICKED })
+}

@@ -1,0 +1,116 @@
+//! What a function gets to work with.
+
+use crate::{
+    boot_info::BootInfo,
+    cap::{Capability, Endpoint, IoPort, Notification, Rights, Slot, Tcb},
+    config,
+    error::{Error, Result},
+    fault,
+    fw_cfg::FwCfg,
+    heap,
+    memory::Memory,
+    thread::Thread,
+    vspace::{self, Mapping},
+};
+use core::{mem::MaybeUninit, slice};
+use selkie_sys::Word;
+
+/// What a function gets to work with: passed to its `main`.
+#[derive(Debug)]
+pub struct System {
+    /// Slots, untyped memory and the objects made of it.
+    pub memory: Memory,
+    boot_info: BootInfo,
+    threads: Word,
+    max_priority: u8,
+    fault_handler: Option<Endpoint>,
+}
+
+impl System {
+    /// Sets everything up: once, in the first thread.
+    pub(crate) fn new(boot_info: BootInfo, image_end: usize) -> Result<Self> {
+        vspace::init(image_end);
+        let max_priority = max_priority();
+        let memory = Memory::new(&boot_info);
+        let mut sys = Self { memory, boot_info, threads: 0, max_priority, fault_handler: None };
+        sys.enter_first_thread()?;
+        read_override(&mut sys.memory)?;
+        heap::init(&mut sys.memory)?;
+        fault::start_handler(&mut sys)?;
+        Ok(sys)
+    }
+
+    /// Makes the calling thread known to the runtime as the first one.
+    fn enter_first_thread(&mut self) -> Result<()> {
+        static mut FIRST: MaybeUninit<Thread> = MaybeUninit::uninit();
+        let thread = Thread::first(self.memory.create::<Notification>()?.cap());
+        // SAFETY: nothing else uses the place, and this runs once.
+        unsafe { (*&raw mut FIRST).write(thread).enter() };
+        Ok(())
+    }
+
+    /// What the function was started with.
+    pub fn boot_info(&self) -> BootInfo {
+        self.boot_info
+    }
+
+    /// The release of the seL4 interface that the function is built for.
+    pub fn kernel_version(&self) -> &'static str {
+        selkie_sys::config::KERNEL_VERSION
+    }
+
+    /// Ordinary memory that the function was started with, in bytes, its own image not counted.
+    pub fn memory_size(&self) -> u64 {
+        self.memory.usage().total
+    }
+
+    /// The highest priority that the function may give to threads.
+    pub fn max_priority(&self) -> u8 {
+        self.max_priority
+    }
+
+    /// Maps `size` bytes of memory, filled with zeros.
+    pub fn map(&mut self, size: usize) -> Result<Mapping> {
+        Mapping::new(&mut self.memory, size)
+    }
+
+    pub(crate) fn next_thread_number(&mut self) -> Word {
+        self.threads += 1;
+        self.threads
+    }
+
+    pub(crate) fn set_fault_handler(&mut self, endpoint: Endpoint) {
+        self.fault_handler = Some(endpoint);
+    }
+
+    /// Makes a capability that faults of thread `number` are sent through; the null slot when nobody
+    /// handles faults.
+    pub(crate) fn new_fault_endpoint(&mut self, number: Word) -> Result<Slot> {
+        let Some(endpoint) = self.fault_handler else { return Ok(Slot::NULL) };
+        let slot = self.memory.slot()?;
+        let minted = slot.place().mint(endpoint.place(), Rights::ALL, number);
+        minted.inspect_err(|_| self.memory.release_slots(slot, 1)).map(|()| slot)
+    }
+}
+
+/// The highest priority that this thread may give: the kernel names it when asked for a higher one. The
+/// thread gets it too, because the kernel cannot be asked which one it had.
+fn max_priority() -> u8 {
+    match Tcb::first().set_priority(u8::MAX) {
+        Ok(()) => u8::MAX,
+        Err(Error::Range { max, .. }) => u8::try_from(max).unwrap_or(u8::MAX),
+        Err(_) => 0,
+    }
+}
+
+/// Reads the run configuration's override, where there is one.
+fn read_override(memory: &mut Memory) -> Result<()> {
+    let Some(device) = FwCfg::find(IoPort::OWN) else { return Ok(()) };
+    let Some(file) = device.open("opt/selkie/run") else { return Ok(()) };
+    let mapping = Mapping::new(memory, file.size().max(1))?;
+    // SAFETY: the memory is fresh, stays mapped for ever, and is known to nobody else.
+    let bytes = unsafe { slice::from_raw_parts_mut(mapping.address() as *mut u8, file.size()) };
+    device.read_file(file, bytes)?;
+    config::add_override(bytes);
+    Ok(())
+}

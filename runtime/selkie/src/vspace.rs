@@ -1,0 +1,243 @@
+//! The function's address space: ranges of addresses, and pages mapped to them.
+//!
+//! Paging structures are made when a page needs them and are kept.
+
+use crate::{
+    cap::{Attributes, LargePage, Object, Page, PageDirectory, PageTable, Pdpt, Pml4, Rights, Structure},
+    error::{Error, LookupFailure, Result},
+    memory::{Memory, Objects},
+    sync::Mutex,
+};
+use selkie_base::Ranges;
+use selkie_sys::mapping;
+
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
+/// Bytes of a large page.
+pub const LARGE: usize = 1 << 21;
+/// Where the runtime maps memory: above the function's image, and below 4 GiB as long as there is room,
+/// because seL4 5.0.0 reports only 32 bits of a fault's address.
+const FIRST: usize = 0x1000_0000;
+const END: usize = 0x7000_0000_0000;
+
+/// Free addresses of the function's own address space.
+static ADDRESSES: Mutex<Ranges<64>> = Mutex::new(Ranges::empty());
+
+/// Makes the addresses above the image available: once, at start-up.
+pub(crate) fn init(image_end: usize) {
+    ADDRESSES.lock().give(FIRST.max(image_end.next_multiple_of(LARGE)), END);
+}
+
+/// Takes `size` bytes of addresses, at a multiple of `align` (a power of two). Nothing is mapped there.
+pub fn reserve(size: usize, align: usize) -> Result<usize> {
+    let size = size.max(1).checked_next_multiple_of(PAGE).ok_or(Error::NoAddresses)?;
+    ADDRESSES.lock().take(size, align.max(PAGE)).ok_or(Error::NoAddresses)
+}
+
+/// Gives addresses back. Nothing is mapped there any more.
+pub fn release(address: usize, size: usize) {
+    if let Some(end) = address.checked_add(size.next_multiple_of(PAGE)) {
+        ADDRESSES.lock().give(address, end);
+    }
+}
+
+/// A kind of page.
+pub trait AnyPage: Object {
+    /// Bytes of a page of this kind.
+    const SIZE: usize;
+}
+
+impl AnyPage for Page {
+    const SIZE: usize = PAGE;
+}
+
+impl AnyPage for LargePage {
+    const SIZE: usize = LARGE;
+}
+
+/// Maps `page` at `address` of the address space `root` and makes the paging structures that are missing.
+pub fn map_page<P: AnyPage>(
+    memory: &mut Memory,
+    root: Pml4,
+    page: P,
+    address: usize,
+    rights: Rights,
+    attributes: Attributes,
+) -> Result<()> {
+    loop {
+        let Err(error) = crate::cap::map_page(page.slot(), root, address, rights, attributes) else {
+            return Ok(());
+        };
+        add_structure(memory, root, address, error)?;
+    }
+}
+
+/// Makes and maps the paging structure that `error` says is missing above `address`.
+fn add_structure(memory: &mut Memory, root: Pml4, address: usize, error: Error) -> Result<()> {
+    let Error::FailedLookup { failure: LookupFailure::MissingCapability { bits_left }, .. } = error else {
+        return Err(error);
+    };
+    match bits_left {
+        mapping::LOOKUP_NO_PT => add::<PageTable>(memory, root, address),
+        mapping::LOOKUP_NO_PD => add::<PageDirectory>(memory, root, address),
+        mapping::LOOKUP_NO_PDPT => add::<Pdpt>(memory, root, address),
+        _ => Err(error),
+    }
+}
+
+fn add<S: Structure>(memory: &mut Memory, root: Pml4, address: usize) -> Result<()> {
+    let structure = memory.create::<S>()?;
+    loop {
+        let Err(error) = structure.cap().map(root, address) else { return Ok(()) };
+        if let Err(error) = add_structure(memory, root, address, error) {
+            memory.destroy(structure)?;
+            return Err(error);
+        }
+    }
+}
+
+/// Maps pages one after the other, from `address` on, readable and writable.
+pub(crate) fn map_pages<P: AnyPage>(
+    memory: &mut Memory,
+    pages: impl Iterator<Item = P>,
+    address: usize,
+) -> Result<()> {
+    for (index, page) in pages.enumerate() {
+        let at = address + index * P::SIZE;
+        map_page(memory, Pml4::OWN, page, at, Rights::READ_WRITE, Attributes::WriteBack)?;
+    }
+    Ok(())
+}
+
+/// Blocks that the memory of one [`Mapping`] can be made of.
+const BLOCKS: usize = 24;
+
+/// Ordinary memory, mapped readable and writable and filled with zeros.
+///
+/// Dropping it leaves the memory mapped for ever; [`Mapping::unmap`] gives it back.
+#[derive(Debug)]
+#[must_use = "the memory can only be given back through this value"]
+pub struct Mapping {
+    address: usize,
+    size: usize,
+    /// Bytes below it that nothing is mapped to.
+    guard: usize,
+    blocks: [Option<Block>; BLOCKS],
+}
+
+#[derive(Debug)]
+enum Block {
+    Small(Objects<Page>),
+    Large(Objects<LargePage>),
+}
+
+impl Mapping {
+    /// Maps `size` bytes, rounded up to whole pages. Large pages are used where they fit.
+    pub fn new(memory: &mut Memory, size: usize) -> Result<Self> {
+        let align = if size >= LARGE { LARGE } else { PAGE };
+        let size = size.checked_next_multiple_of(PAGE).ok_or(Error::NoAddresses)?;
+        Self::at(memory, reserve(size, align)?, size, 0)
+    }
+
+    /// The same with a page below it that nothing is mapped to. Large pages are not used.
+    pub fn with_guard(memory: &mut Memory, size: usize) -> Result<Self> {
+        let size = size.checked_next_multiple_of(PAGE).ok_or(Error::NoAddresses)?;
+        let whole = size.checked_add(PAGE).ok_or(Error::NoAddresses)?;
+        Self::at(memory, reserve(whole, PAGE)? + PAGE, size, PAGE)
+    }
+
+    fn at(memory: &mut Memory, address: usize, size: usize, guard: usize) -> Result<Self> {
+        let mut mapping = Self { address, size, guard, blocks: [const { None }; BLOCKS] };
+        match mapping.fill(memory) {
+            Ok(()) => Ok(mapping),
+            Err(error) => {
+                mapping.unmap(memory)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it begins.
+    pub fn address(&self) -> usize {
+        self.address
+    }
+
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The page of 4 KiB that is mapped at `offset`, if it is one.
+    pub fn page(&self, offset: usize) -> Option<Page> {
+        let mut start = 0;
+        for block in self.blocks.iter().flatten() {
+            let size = block.size();
+            if offset < start + size {
+                let Block::Small(pages) = block else { return None };
+                return pages.caps().nth((offset - start) / PAGE);
+            }
+            start += size;
+        }
+        None
+    }
+
+    /// Unmaps the memory and gives it back. Whoever still refers to it gets a fault.
+    pub fn unmap(self, memory: &mut Memory) -> Result<()> {
+        for block in self.blocks.into_iter().flatten() {
+            match block {
+                Block::Small(pages) => memory.destroy(pages)?,
+                Block::Large(pages) => memory.destroy(pages)?,
+            }
+        }
+        release(self.address - self.guard, self.guard + self.size);
+        Ok(())
+    }
+
+    /// Halves the size of the next block until there is memory for it.
+    fn fill(&mut self, memory: &mut Memory) -> Result<()> {
+        let (mut done, mut most) = (0, usize::MAX);
+        for place in 0..BLOCKS {
+            let left = self.size - done;
+            if left == 0 {
+                return Ok(());
+            }
+            let mut size = (1 << left.ilog2()).min(most);
+            if self.guard != 0 {
+                size = size.min(LARGE / 2);
+            }
+            let block = loop {
+                match Block::new(memory, size) {
+                    Err(Error::NoMemory) if size > PAGE => size /= 2,
+                    other => break other?,
+                }
+            };
+            let block = self.blocks[place].insert(block);
+            block.map(memory, self.address + done)?;
+            (done, most) = (done + size, size);
+        }
+        if done == self.size { Ok(()) } else { Err(Error::NoMemory) }
+    }
+}
+
+impl Block {
+    fn new(memory: &mut Memory, size: usize) -> Result<Self> {
+        match size / LARGE {
+            0 => memory.create_many(size / PAGE).map(Self::Small),
+            count => memory.create_many(count).map(Self::Large),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Small(pages) => pages.count() * PAGE,
+            Self::Large(pages) => pages.count() * LARGE,
+        }
+    }
+
+    fn map(&self, memory: &mut Memory, address: usize) -> Result<()> {
+        match self {
+            Self::Small(pages) => map_pages(memory, pages.caps(), address),
+            Self::Large(pages) => map_pages(memory, pages.caps(), address),
+        }
+    }
+}
