@@ -51,6 +51,7 @@ fn number(interface: &Interface, group: &str, name: &str) -> u64 {
 #[test]
 fn release_and_debug_kernels_have_one_interface() {
     let (release, interface) = Real::new("x86_64-release").generate();
+    assert!(!Real::new("x86_64-release").generate().0.fresh, "a second time nothing is done");
     let (debug, debug_interface) = Real::new("x86_64-debug").generate();
     assert_eq!(release.interface_digest, debug.interface_digest);
     assert_eq!(release.interface_digest, interface.digest());

@@ -38,6 +38,12 @@ pub struct Bindings {
     pub interface: PathBuf,
     /// The identity of the interface; see [`Interface::digest`].
     pub interface_digest: Digest,
+    /// The digest of all that it depends on.
+    pub key: Digest,
+    /// Whether it was generated just now.
+    pub fresh: bool,
+    /// How the probe was compiled.
+    pub log: PathBuf,
 }
 
 /// Bindings could not be generated.
@@ -136,6 +142,9 @@ pub fn generate(
         interface: entry.dir.join("interface.json"),
         interface_digest: digest.map_err(|source| Error::Digest { path, source })?,
         dir: entry.dir,
+        key: entry.key,
+        fresh: entry.fresh,
+        log: entry.log,
     })
 }
 
