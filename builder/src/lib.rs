@@ -36,6 +36,7 @@ pub mod reference;
 pub mod root_task;
 pub mod run_config;
 pub mod size;
+pub mod run;
 pub mod smoke;
 pub mod suites;
 pub mod target;

@@ -128,6 +128,13 @@ pub struct Probe<'a> {
 /// How long a guest may take under KVM before it counts as hung. It needs about 0.3 s.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
+impl<'a> Probe<'a> {
+    /// A probe with the usual time-out.
+    pub fn new(qemu: &'a Binary, boot: &'a Boot, sign: Option<regex::bytes::Regex>) -> Self {
+        Self { qemu, boot, sign, limit: PROBE_LIMIT }
+    }
+}
+
 /// Everything that a remembered answer depends on.
 #[derive(Serialize)]
 struct Situation<'a> {
@@ -224,8 +231,8 @@ fn tcg(reason: String) -> Accelerator {
 }
 
 fn failure(end: GuestEnd, stderr: &str) -> String {
-    let said = stderr.lines().find(|line| !line.contains(": warning: ") && !line.trim().is_empty());
-    let said = said.map_or(String::new(), |line| format!(": {}", line.trim()));
+    let said = super::own_words(stderr);
+    let said = said.lines().next().map_or(String::new(), |line| format!(": {}", line.trim()));
     match end {
         GuestEnd::Signal(signal) => format!("QEMU died by {}{said}", super::exit::signal_name(signal)),
         GuestEnd::Reset => format!("the guest reset{said}"),

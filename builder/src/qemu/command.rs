@@ -1,6 +1,6 @@
 //! QEMU's command line: one function, for `run.sh`, `run`, `smoke` and the KVM probe alike.
 
-use super::{Accel, Binary, Launch};
+use super::{Accel, Binary, Error, Launch};
 use crate::{
     exec::quote,
     kernel_config::KernelConfig,
@@ -119,6 +119,16 @@ impl Boot {
     /// The image's root task.
     pub fn root_task(&self) -> PathBuf {
         self.dir.join(ROOT_TASK)
+    }
+
+    /// Whether the image is there.
+    ///
+    /// # Errors
+    /// [`Error::Image`] names the file that is not.
+    pub fn check(&self) -> Result<(), Error> {
+        [self.kernel(), self.root_task()].into_iter().try_for_each(|path| {
+            std::fs::metadata(&path).map(drop).map_err(|source| Error::Image { path, source })
+        })
     }
 
     /// A start of `qemu` with its console on standard input and output. `run_file` is what the guest

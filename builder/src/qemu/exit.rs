@@ -57,6 +57,12 @@ pub(crate) fn signal_name(signal: i32) -> String {
     format!("{name} (signal {signal})")
 }
 
+/// What QEMU said that is not a warning, at most a few lines.
+pub(crate) fn own_words(stderr: &str) -> String {
+    let lines = stderr.lines().filter(|line| !line.contains(": warning: ") && !line.trim().is_empty());
+    lines.take(4).collect::<Vec<_>>().join("\n  | ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

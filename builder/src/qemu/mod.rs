@@ -11,7 +11,7 @@ pub use accel::{Accel, AccelRequest, Accelerator, Host, PROBE_LIMIT, Probe, Unkn
 pub use binary::{Binary, PROGRAM};
 pub use command::{Boot, Console, Vm, run_script};
 pub use exit::GuestEnd;
-pub(crate) use exit::signal_name;
+pub(crate) use exit::{own_words, signal_name};
 pub(crate) use process::{Ended, Flow, How, Launch, Peer, drive};
 pub(crate) use run_file::run_file;
 

@@ -20,10 +20,12 @@ pub use verdict::{Cause, Verdict};
 use crate::{
     Context, Result, Target,
     kernel_config::KernelConfig,
-    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Host, PROBE_LIMIT, Probe},
-    recipe::{Recipe, Smoke},
+    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Host, Probe},
+    recipe::{RawPattern, Recipe, Smoke},
+    run_config::Override,
 };
 use pattern::Pattern;
+use regex::bytes::Regex;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -91,13 +93,11 @@ struct Test<'a> {
 
 impl Test<'_> {
     fn run(&self, ctx: &Context<'_>, host: &Host) -> Result<RunReport> {
-        for path in [self.boot.kernel(), self.boot.root_task()] {
-            std::fs::metadata(&path).map_err(|source| qemu::Error::Image { path, source })?;
-        }
+        self.boot.check()?;
         let qemu = Binary::find(self.options.qemu.as_deref())?;
         let expected = self.expectation()?;
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
-        let probe = Probe { qemu: &qemu, boot: self.boot, sign, limit: PROBE_LIMIT };
+        let probe = Probe::new(&qemu, self.boot, sign);
         let accelerator = qemu::choose(ctx, self.options.accel, host, &probe)?;
         self.boot_once(ctx, &qemu, &expected, accelerator)
     }
@@ -121,8 +121,10 @@ impl Test<'_> {
     ) -> Result<RunReport> {
         let log = self.boot.dir.join(LOG);
         let file = std::fs::File::create(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
-        let mut watcher = Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first());
-        let run_file = qemu::run_file(&override_with(&expected.nonce)).map_err(Error::Nonce)?;
+        let mut watcher =
+            Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first());
+        let nonce = Override { nonce: Some(expected.nonce.clone()), ..Override::default() };
+        let run_file = qemu::run_file(&nonce.encode()?).map_err(Error::Nonce)?;
         let launch = self.boot.launch(qemu, accelerator.accel, Some(run_file));
         let ended = qemu::drive(launch, Some(expected.timeout), &ctx.cancel, &mut watcher)?;
         if let Some(source) = watcher.log_error {
@@ -155,8 +157,14 @@ impl Test<'_> {
     }
 }
 
-fn override_with(nonce: &str) -> Vec<u8> {
-    format!("SELKIERUN1\0nonce={nonce}\0\0").into_bytes()
+/// By what an image shows that it runs: the first text that its smoke test expects. Where it has none,
+/// any line will do on a kernel that prints nothing itself.
+pub(crate) fn sign_of_life(smoke: Option<&Smoke>, kernel_prints: bool) -> Result<Option<Regex>, BadPattern> {
+    match smoke.and_then(|smoke| smoke.expect.first()) {
+        Some(text) => Ok(Some(Pattern::new(text)?.regex)),
+        None if kernel_prints => Ok(None),
+        None => Ok(Some(Pattern::new(&RawPattern::Regex { regex: r"\S.*$".into() })?.regex)),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{
     frame::{self, Frame},
     pattern::Pattern,
 };
-use crate::qemu::{GuestEnd, How, signal_name};
+use crate::qemu::{GuestEnd, How, own_words, signal_name};
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
@@ -349,12 +349,6 @@ impl<'a> Scene<'a> {
         let line = if self.frame.is_some() { "the exit line, too" } else { "no exit line" };
         format!("{texts}; {line}")
     }
-}
-
-/// What QEMU said that is not a warning, at most a few lines.
-fn own_words(stderr: &str) -> String {
-    let lines = stderr.lines().filter(|line| !line.contains(": warning: ") && !line.trim().is_empty());
-    lines.take(4).collect::<Vec<_>>().join("\n  | ")
 }
 
 /// The line of `text` around `position`, printable and not too long.

@@ -1,0 +1,152 @@
+//! `run`: an image with a person, or a pipe, at its console.
+
+mod overrides;
+mod terminal;
+
+pub use overrides::{Overrides, OverridesError};
+
+use crate::{
+    Context, Result,
+    kernel_config::KernelConfig,
+    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Ended, GuestEnd, Host, How},
+    recipe::Recipe,
+    smoke,
+};
+use serde::Serialize;
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use terminal::{Left, Terminal};
+
+/// How an image is run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// KVM or TCG.
+    pub accel: AccelRequest,
+    /// The QEMU to use, a path or a name on PATH; `qemu-system-x86_64` when there is none.
+    pub qemu: Option<PathBuf>,
+    /// What the function is started with instead of what lies in the image.
+    pub overrides: Overrides,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunOutcome {
+    /// The function's exit status, 0 to 111; none when the user left before.
+    pub status: Option<u8>,
+    /// KVM or TCG, and why.
+    pub accelerator: Accelerator,
+    /// From QEMU's start to its end.
+    #[serde(skip)]
+    pub duration: Duration,
+}
+
+/// A run that did not end with a status.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The guest ended, but not by the exit port.
+    #[error(
+        "the machine was reset (a triple fault does that, or a reboot) or switched off, without an exit status"
+    )]
+    Reset,
+    /// The guest wrote what the runtime never writes.
+    #[error("something in the guest wrote {0} to the exit port itself; no exit status looks like that")]
+    ForeignExit(u8),
+    /// QEMU failed.
+    #[error("QEMU ended with exit code {code}{said}")]
+    Qemu {
+        /// Its exit code.
+        code: i32,
+        /// What it said, after a colon.
+        said: String,
+    },
+    /// QEMU was killed.
+    #[error("QEMU was killed by {0}")]
+    Killed(String),
+    /// KVM cannot run the guest.
+    #[error("KVM cannot run the guest: {0}\n  help: `--accel tcg` does without KVM")]
+    Kvm(String),
+    /// The terminal or the pipes failed.
+    #[error("the terminal failed: {0}")]
+    Terminal(io::Error),
+    /// The override cannot be handed to QEMU.
+    #[error("the run configuration cannot be handed to QEMU: {0}")]
+    Override(io::Error),
+}
+
+crate::exit_code!(Error, Failed);
+
+/// Boots the `qemu` image of `recipe` that lies in `dir`, with standard input and output as its console.
+///
+/// At a terminal every key goes to the guest, Ctrl-C too; Ctrl-A x leaves. What is piped in goes to the
+/// guest as it is, once the guest has printed something: before, nobody there would read it.
+///
+/// # Errors
+/// When QEMU is missing (exit code 3), the guest ends without a status, or the user stops it by a signal.
+pub fn run(ctx: &Context<'_>, recipe: &Recipe, dir: &Path, options: &RunOptions) -> Result<RunOutcome> {
+    let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+    let boot = Boot::new(recipe, &kernel, dir);
+    boot.check()?;
+    let qemu = Binary::find(options.qemu.as_deref())?;
+    let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
+    let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &qemu::Probe::new(&qemu, &boot, sign))?;
+    ctx.progress.note(&accelerator.to_string());
+    let stdin = io::stdin();
+    let stdout = io::stdout();
+    boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, (stdin.as_fd(), stdout.as_fd()))
+}
+
+/// The same, with everything chosen and any console.
+fn boot_at(
+    ctx: &Context<'_>,
+    boot: &Boot,
+    qemu: &Binary,
+    accelerator: Accelerator,
+    overrides: &Overrides,
+    (stdin, stdout): (BorrowedFd<'_>, BorrowedFd<'_>),
+) -> Result<RunOutcome> {
+    let run_file = match overrides.encode(|name| std::env::var_os(name))? {
+        Some(bytes) => Some(qemu::run_file(&bytes).map_err(Error::Override)?),
+        None => None,
+    };
+    let launch = boot.launch(qemu, accelerator.accel, run_file);
+    let mut terminal = Terminal::new(stdin, stdout).map_err(Error::Terminal)?;
+    if terminal.has_keys() {
+        ctx.progress.note("Ctrl-A x leaves, Ctrl-A h helps");
+    }
+    let ended = {
+        let _raw = terminal.raw().map_err(Error::Terminal)?;
+        qemu::drive(launch, None, &ctx.cancel, &mut terminal)?
+    };
+    let status = match terminal.left() {
+        Some(Left::ByKeys | Left::NobodyReads) => None,
+        Some(Left::Failed(error)) => return Err(Error::Terminal(error).into()),
+        None => Some(status(&ended)?),
+    };
+    Ok(RunOutcome { status, accelerator, duration: ended.duration })
+}
+
+/// The function's status, when the guest ended by the exit port.
+fn status(ended: &Ended) -> Result<u8, Error> {
+    let said = qemu::own_words(&ended.stderr);
+    let qemu =
+        |code| Error::Qemu { code, said: if said.is_empty() { String::new() } else { format!(": {said}") } };
+    match &ended.how {
+        How::Ended(GuestEnd::Status(status)) => Ok(*status),
+        How::Ended(GuestEnd::One) if said.is_empty() => Err(Error::ForeignExit(0)),
+        How::Ended(GuestEnd::One) => Err(qemu(1)),
+        How::Ended(GuestEnd::Failed(code)) => Err(qemu(*code)),
+        How::Ended(GuestEnd::ForeignValue(value)) => Err(Error::ForeignExit(*value)),
+        How::Ended(GuestEnd::Signal(signal)) => Err(Error::Killed(qemu::signal_name(*signal))),
+        How::KvmFailed(line) => Err(Error::Kvm(line.clone())),
+        // A run has no time-out, and whoever stops it has said why before.
+        How::Ended(GuestEnd::Reset) | How::TimedOut | How::Stopped => Err(Error::Reset),
+    }
+}
+
+#[cfg(test)]
+mod tests;
