@@ -3,6 +3,8 @@
 //! The folder is a small project of its own. Beside each `NAME.toml` lies `NAME.expected`, what a user
 //! reads. `cargo xtask test --bless` (or BLESS=1) writes those files instead of comparing them.
 
+#![allow(clippy::unwrap_used, reason = "a test ends by a panic")]
+
 use builder::{Error, ExitCode, Project, kernel_config::KernelConfig, recipe::Recipe};
 use std::{fs, path::PathBuf};
 
