@@ -1,6 +1,9 @@
 //! The two streams: the answer on stdout, as text or as one JSON document; all prose on stderr.
 
-use builder::ExitCode;
+use builder::{
+    ExitCode,
+    diagnostic::{Diagnostic, Part},
+};
 use clap::error::ErrorKind;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -129,20 +132,41 @@ impl Terminal {
     pub(crate) fn error(&self, error: &anyhow::Error, signal: Option<u8>) -> u8 {
         let known = error.chain().find_map(|cause| cause.downcast_ref::<builder::Error>());
         let code = known.map_or(ExitCode::Failed, builder::Error::code) as u8;
-        self.failure(&format!("{error:#}"), signal.unwrap_or(code))
+        let diagnostics = known.and_then(builder::Error::diagnostics).unwrap_or_default();
+        self.failure(&format!("{error:#}"), diagnostics, signal.unwrap_or(code))
     }
 
-    fn failure(&self, message: &str, code: u8) -> u8 {
+    /// Prints `message`; `diagnostics` are its parts when it tells what is wrong in a file.
+    fn failure(&self, message: &str, diagnostics: &[Diagnostic], code: u8) -> u8 {
         match self.format {
             Format::Text => {
-                stderr(&format!("{} {message}", self.paint_prose(Paint::Bad, "error:")));
+                let label = self.paint_prose(Paint::Bad, "error:");
+                if diagnostics.is_empty() {
+                    stderr(&format!("{label} {message}"));
+                }
+                for diagnostic in diagnostics {
+                    stderr(&format!("{label} {}", self.paint_diagnostic(diagnostic)));
+                }
                 code
             }
             Format::Json => {
-                let document = serde_json::json!({ "error": { "message": message, "code": code } });
-                stdout(&format!("{document:#}\n"), code)
+                let mut error = serde_json::json!({ "message": message, "code": code });
+                if !diagnostics.is_empty() {
+                    error["diagnostics"] = serde_json::json!(diagnostics);
+                }
+                stdout(&format!("{:#}\n", serde_json::json!({ "error": error })), code)
             }
         }
+    }
+
+    fn paint_diagnostic(&self, diagnostic: &Diagnostic) -> String {
+        let parts = diagnostic.parts().into_iter().map(|(part, text)| match part {
+            Part::Place | Part::Message | Part::Source | Part::Help => text,
+            Part::Gutter => self.paint_prose(Paint::Dim, &text),
+            Part::Caret => self.paint_prose(Paint::Bad, &text),
+            Part::HelpLabel => self.paint_prose(Paint::Good, &text),
+        });
+        parts.collect()
     }
 
     /// Prints what clap says, help or an error, and gives the exit code.
@@ -151,7 +175,7 @@ impl Terminal {
         if self.format == Format::Json && !help {
             let text = error.render().to_string();
             let message = text.trim_end().strip_prefix("error: ").unwrap_or(text.trim_end());
-            return self.failure(message, ExitCode::Usage as u8);
+            return self.failure(message, &[], ExitCode::Usage as u8);
         }
         // A closed pipe is the reader's choice.
         let _ = error.print();
