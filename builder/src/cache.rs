@@ -20,7 +20,7 @@ use std::{
 
 /// Digest of the builder's own source, templates and locked dependencies: a result that another builder
 /// made may differ, so it counts towards every key.
-const BUILDER: &str = env!("SELKIE_BUILDER_SOURCE");
+pub const BUILDER: &str = env!("SELKIE_BUILDER_SOURCE");
 
 /// The folder with the results of earlier steps.
 #[derive(Clone)]

@@ -21,6 +21,8 @@ pub mod name {
     pub const MANIFEST: &str = "manifest.json";
     /// The commands that built the image and what they printed.
     pub const LOG: &str = "build.log";
+    /// All of them.
+    pub const ALL: [&str; 6] = [KERNEL, ROOT_TASK, RUN, RECIPE, MANIFEST, LOG];
 }
 
 /// A built image.

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod bindings;
+pub mod build;
 pub mod cache;
 pub mod clean;
 pub mod context;

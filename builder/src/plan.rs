@@ -1,9 +1,19 @@
 //! The plan of a build: every input by digest, every step with its key, every output. After it nothing is
 //! left to decide, and nothing reads the clock, the environment, the current directory or a folder's order.
 
-use crate::{Digest, Target, files, kernel_config::KernelConfig, recipe::Recipe};
+use crate::{
+    Context, Digest, Result, Target, cache, image,
+    inputs::{tools, tree},
+    kernel::{self, KernelTree},
+    kernel_config::KernelConfig,
+    recipe::Recipe,
+    root_task::{self, Toolchain},
+};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 /// All that one image is made from and how.
 #[derive(Debug, Clone, Serialize)]
@@ -27,6 +37,15 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The files of the image.
     pub outputs: Vec<PathBuf>,
+    /// The kernel's source, found.
+    #[serde(skip)]
+    pub(crate) tree: KernelTree,
+    /// The compilers, found.
+    #[serde(skip)]
+    pub(crate) toolchain: Toolchain,
+    /// The digest of all inputs of the kind `Source`.
+    #[serde(skip)]
+    pub(crate) sources: Digest,
 }
 
 /// Something that an image depends on.
@@ -65,6 +84,8 @@ pub enum InputKind {
     Source,
     /// A program of the host.
     Tool,
+    /// Python modules, pinned by their hashes.
+    Pins,
     /// The builder itself: its source, templates and locked dependencies.
     Builder,
 }
@@ -93,15 +114,135 @@ pub enum Error {
         "SOURCE_DATE_EPOCH is `{0}`\n  help: it is a number of seconds since 1970, in decimal digits, for instance SOURCE_DATE_EPOCH=0; or unset it"
     )]
     Epoch(String),
-    /// A file could not be read.
-    #[error(transparent)]
-    Files(#[from] files::Error),
 }
 
-crate::exit_code!(Error, |error| match error {
-    Error::Epoch(_) => crate::ExitCode::Usage,
-    Error::Files(error) => error.exit_code(),
-});
+crate::exit_code!(Error, Usage);
+
+/// Plans the image of `recipe` for `target`.
+///
+/// Starts no process and reads no file's content when everything is as it was the last time: what tools
+/// answered is remembered under what the answers depend on.
+pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> {
+    let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+    let tree = kernel::locate(ctx, &kernel)?;
+    let toolchain = Toolchain::find(ctx)?;
+    let mut inputs = vec![
+        Input::new(InputKind::Builder, "builder", Digest::of(cache::BUILDER)),
+        Input::new(InputKind::Recipe, "recipe", Digest::of_json(recipe)).at(&recipe.path),
+        Input::new(InputKind::KernelConfig, "kernel-config", Digest::of_json(&kernel)).at(&kernel.path),
+        Input::new(InputKind::KernelSource, "kernel-source", tree.digest)
+            .at(&tree.root)
+            .version(&tree.version),
+    ];
+    inputs.extend(kernel_files(ctx, &kernel)?);
+    inputs.extend(tools(ctx, &toolchain)?);
+    let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
+    let sources = root_task::digest(&contents);
+    inputs.push(Input::new(InputKind::Source, "sources", sources));
+    inputs.extend(contents.iter().filter_map(|(path, digest)| {
+        let name = format!("source {}", path.file_name().unwrap_or_default().to_string_lossy());
+        Some(Input::new(InputKind::Source, &name, (*digest)?).at(path))
+    }));
+    let source_date_epoch = env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
+    let epoch = epoch(source_date_epoch.as_deref())?;
+    let steps = steps(&inputs, &recipe.function.name, &kernel.name, (target, epoch));
+    let dir = ctx.project.image(&recipe.function.name, target);
+    Ok(Plan {
+        name: recipe.function.name.clone(),
+        target,
+        epoch,
+        key: steps.last().map_or_else(|| Digest::of(""), |step| step.key),
+        recipe: recipe.clone(),
+        kernel,
+        inputs,
+        steps,
+        outputs: image::name::ALL.iter().map(|name| dir.join(name)).collect(),
+        tree,
+        toolchain,
+        sources,
+    })
+}
+
+/// The files that a kernel config names.
+fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig) -> Result<Vec<Input>> {
+    let folder = ctx.project.kernel_configs();
+    let era = folder.join("eras").join(&kernel.era).with_extension("toml");
+    let overlays = kernel.overlays.iter().map(|overlay| {
+        (InputKind::Overlay, format!("overlay {}", overlay.header), folder.join(&overlay.file))
+    });
+    let mut inputs = Vec::new();
+    for (kind, name, path) in overlays.chain([(InputKind::Era, format!("era {}", kernel.era), era)]) {
+        // What is missing is reported by whoever reads it.
+        if let Some(digest) = tree::digest_of_file(ctx, &path)? {
+            inputs.push(Input::new(kind, &name, digest).at(&path));
+        }
+    }
+    Ok(inputs)
+}
+
+/// The tools of the host, and the Python modules of the kernel's generators.
+fn tools(ctx: &Context<'_>, toolchain: &Toolchain) -> Result<Vec<Input>> {
+    let mut tools = vec![toolchain.cc.clone(), toolchain.cargo.clone(), toolchain.rustc.clone()];
+    tools.push(tools::find(ctx, "python3")?);
+    let mut inputs: Vec<Input> = tools
+        .iter()
+        .map(|tool| {
+            Input::new(InputKind::Tool, &tool.name, tool.digest).at(&tool.path).version(&tool.version)
+        })
+        .collect();
+    let modules = ctx.project.kernel_configs().join("python/requirements.txt");
+    if let Some(digest) = tree::digest_of_file(ctx, &modules)? {
+        inputs.push(Input::new(InputKind::Pins, "python-modules", digest).at(&modules));
+    }
+    Ok(inputs)
+}
+
+impl Input {
+    fn new(kind: InputKind, name: &str, digest: Digest) -> Self {
+        Self { name: name.to_owned(), kind, digest, version: None, path: None }
+    }
+
+    fn at(mut self, path: &Path) -> Self {
+        self.path = Some(path.to_owned());
+        self
+    }
+
+    fn version(mut self, version: &str) -> Self {
+        self.version = Some(version.to_owned());
+        self
+    }
+}
+
+/// The steps in their order, each with the inputs that it reads.
+fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64)) -> Vec<Step> {
+    use InputKind::{Builder, Era, KernelConfig, KernelSource, Overlay, Pins, Recipe, Source};
+    let mut steps: Vec<Step> = Vec::new();
+    let mut add = |step: &str, what: String, kinds: &[InputKind], tools: &[&str], after: &[&str]| {
+        let reads = |input: &&Input| kinds.contains(&input.kind) || tools.contains(&input.name.as_str());
+        let read: Vec<&Input> = inputs.iter().filter(reads).collect();
+        // Names, kinds and contents count; places do not.
+        let content: Vec<_> = read.iter().map(|input| (&input.name, input.kind, input.digest)).collect();
+        let before = steps.iter().filter(|before| after.contains(&before.name.as_str()));
+        let keys: Vec<Digest> = before.map(|step| step.key).collect();
+        let key = Digest::of_json(&(step, &content, keys, (step == "image").then_some(image)));
+        steps.push(Step {
+            name: step.to_owned(),
+            what,
+            inputs: read.iter().map(|input| input.name.clone()).collect(),
+            after: after.iter().map(|name| (*name).to_owned()).collect(),
+            key,
+        });
+    };
+    let kernel_inputs = [Builder, KernelConfig, KernelSource, Overlay, Pins];
+    add("kernel", format!("compile and link the kernel {kernel}"), &kernel_inputs, &["cc", "python3"], &[]);
+    let what = format!("generate and check the bindings for {kernel}");
+    add("bindings", what, &[Builder, KernelConfig, KernelSource, Era], &["cc"], &["kernel"]);
+    let what = format!("compile, link and check the root task of {name}");
+    add("root-task", what, &[Builder, Recipe, Source], &["cargo", "rustc", "cc"], &["bindings"]);
+    let what = format!("write the image of {name} for {}", image.0);
+    add("image", what, &[Builder, Recipe, KernelConfig], &[], &["kernel", "bindings", "root-task"]);
+    steps
+}
 
 /// The time that images carry: what `SOURCE_DATE_EPOCH` says, else 0
 /// (<https://reproducible-builds.org/specs/source-date-epoch/>).

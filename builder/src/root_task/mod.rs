@@ -18,7 +18,7 @@ mod toolchain;
 
 pub use code::SITES;
 pub(crate) use code::{crate_of, demangle};
-pub use sources::{Sources, digest as sources_digest, sources};
+pub use sources::{Sources, contents, digest, sources};
 pub use strip::strip;
 pub use toolchain::Toolchain;
 
@@ -79,6 +79,8 @@ pub struct RootTask {
     pub key: Digest,
     /// Whether it was built just now.
     pub fresh: bool,
+    /// The commands that built it.
+    pub log: PathBuf,
 }
 
 /// A root task could not be built.
@@ -180,6 +182,9 @@ pub enum Error {
         /// The section it is in.
         place: String,
     },
+    /// The sources are not those that were to be built.
+    #[error("the sources changed while they were built\n  help: build again")]
+    Changed,
     /// The ELF does not read.
     #[error("{path}: {source}")]
     Elf {
@@ -272,6 +277,7 @@ pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask,
         nonce,
         key: entry.key,
         fresh: entry.fresh,
+        log: entry.log,
     })
 }
 
@@ -297,6 +303,7 @@ impl Job<'_> {
         };
         self.keep_seen();
         let data = files::read(&path)?;
+        self.unchanged()?;
         let broken = |source| Error::Elf { path: path.clone(), source };
         let elf = Elf::parse(&data).map_err(broken)?;
         let offences = check::check(&elf, &self.limits(), &own);
@@ -312,6 +319,13 @@ impl Job<'_> {
         };
         files::write(&dir.join("root-task.elf"), &data)?;
         Ok(files::write(&dir.join("root-task"), stripped)?)
+    }
+
+    /// Whether the sources still are what the result is kept under: somebody may have saved a file while
+    /// the compiler ran.
+    fn unchanged(&self) -> Result<(), Error> {
+        let sources = sources(self.ctx, self.inputs.recipe, self.inputs.toolchain)?;
+        if digest(&contents(self.ctx, &sources)?) == self.inputs.sources { Ok(()) } else { Err(Error::Changed) }
     }
 
     fn limits(&self) -> check::Limits {

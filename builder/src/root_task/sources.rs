@@ -56,24 +56,28 @@ pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Res
     Ok(sources)
 }
 
-/// The digest of all content that `sources` names; paths outside of the folders count by file name only.
-pub fn digest(ctx: &Context<'_>, sources: &Sources) -> Result<Digest, Error> {
-    let mut parts = Vec::new();
+/// The digest of each folder and file that `sources` names; none for a file that is missing.
+pub fn contents(
+    ctx: &Context<'_>,
+    sources: &Sources,
+) -> Result<BTreeMap<PathBuf, Option<Digest>>, Error> {
+    let mut contents = BTreeMap::new();
     for folder in &sources.folders {
-        parts.push((
-            folder.file_name().map(|name| name.to_string_lossy().into_owned()),
-            Some(tree::digest(ctx, folder)?),
-        ));
+        contents.insert(folder.clone(), Some(tree::digest(ctx, folder)?));
     }
     for file in &sources.files {
-        parts.push((
-            file.file_name().map(|name| name.to_string_lossy().into_owned()),
-            tree::digest_of_file(ctx, file)?,
-        ));
+        contents.insert(file.clone(), tree::digest_of_file(ctx, file)?);
     }
-    // In the order of names, not of places: those differ from machine to machine.
+    Ok(contents)
+}
+
+/// The digest of all `contents`. Folders and files count by name, not by place.
+pub fn digest(contents: &BTreeMap<PathBuf, Option<Digest>>) -> Digest {
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut parts: Vec<_> = contents.iter().map(|(path, digest)| (name(path), digest)).collect();
+    // In the order of names: places differ from machine to machine.
     parts.sort();
-    Ok(Digest::of_json(&parts))
+    Digest::of_json(&parts)
 }
 
 fn of_crate(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<Sources, Error> {

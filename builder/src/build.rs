@@ -1,0 +1,324 @@
+//! From a plan to an image: the steps in order, each found in the cache or run, then the image's folder,
+//! written beside its place and swapped in at once.
+
+use crate::{
+    Context, Digest, Result,
+    bindings::{self, Bindings},
+    files,
+    image::{self, Image, Manifest, Member, Role, ToolIdentity, Verified, name},
+    index::Index,
+    kernel::{self, KernelBuild},
+    lock::{self, Lock},
+    plan::{self, InputKind, Plan},
+    qemu,
+    root_task::{self, RootTask, RootTaskInputs},
+};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// How often a build starts over because its inputs changed while it ran.
+const ROUNDS: usize = 5;
+
+/// An image could not be built, for a reason that is no step's own.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user asked to stop.
+    #[error("stopped by the user; nothing was written")]
+    Cancelled,
+    /// The sources do not stand still.
+    #[error(
+        "the sources of `{name}` changed again and again while they were built\n  help: stop what writes to them, then build again"
+    )]
+    Restless {
+        /// The recipe's name.
+        name: String,
+    },
+    /// A file or folder failed.
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    /// Waiting for another build was given up.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+}
+
+crate::exit_code!(Error, |error| match error {
+    Error::Files(error) | Error::Lock(lock::Error::Files(error)) => error.exit_code(),
+    _ => crate::ExitCode::Failed,
+});
+
+/// Builds the image of `plan`, or finds it built.
+///
+/// When everything is as it was at the last build, no process is started and no file is written. When
+/// inputs change while they are built, the build plans anew: an image always fits one state of them.
+pub fn build(ctx: &Context<'_>, plan: &Plan) -> Result<Image> {
+    let place = Place::of(ctx, plan);
+    if let Some(image) = place.current(ctx, plan) {
+        return Ok(image);
+    }
+    let _lock = Lock::take(&place.lock, &plan.name, ctx.progress, &ctx.cancel).map_err(Error::from)?;
+    let mut plan = plan.clone();
+    for _ in 0..ROUNDS {
+        // Another build may have made it meanwhile.
+        if let Some(image) = place.current(ctx, &plan) {
+            return Ok(image);
+        }
+        let made = make(ctx, &plan, &place)?;
+        let now = plan::plan(ctx, &plan.recipe, plan.target)?;
+        if let Some(image) = made
+            && now.key == plan.key
+        {
+            return Ok(image);
+        }
+        plan = now;
+    }
+    Err(Error::Restless { name: plan.name }.into())
+}
+
+/// The results of the steps before the last.
+struct Parts {
+    kernel: KernelBuild,
+    bindings: Bindings,
+    root_task: RootTask,
+}
+
+/// Runs all steps; none when the sources changed while they were built.
+fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> {
+    let kernel = step(
+        ctx,
+        &format!("kernel {}", plan.kernel.name),
+        |kernel: &KernelBuild| kernel.fresh,
+        || kernel::build(ctx, &plan.kernel, &plan.tree),
+    )?;
+    let bindings = step(
+        ctx,
+        &format!("bindings {}", plan.kernel.name),
+        |bindings: &Bindings| bindings.fresh,
+        || {
+            let kernel = bindings::Kernel {
+                tree: &plan.tree.root,
+                tree_digest: plan.tree.digest,
+                include_dirs: &kernel.include_dirs,
+                build_key: kernel.key,
+            };
+            Ok(bindings::generate(ctx, &plan.kernel, kernel)?)
+        },
+    )?;
+    let root_task = step(
+        ctx,
+        &format!("root task {}", plan.name),
+        |task: &Option<RootTask>| task.as_ref().is_some_and(|task| task.fresh),
+        || {
+            let inputs = RootTaskInputs {
+                recipe: &plan.recipe,
+                kernel: &plan.kernel,
+                bindings: &bindings.rust,
+                interface: bindings.interface_digest,
+                sources: plan.sources,
+                toolchain: &plan.toolchain,
+            };
+            match root_task::build(ctx, &inputs) {
+                Err(root_task::Error::Changed) => Ok(None),
+                built => Ok(Some(built?)),
+            }
+        },
+    )?;
+    let Some(root_task) = root_task else { return Ok(None) };
+    place.write(ctx, plan, &Parts { kernel, bindings, root_task }).map(Some)
+}
+
+/// Runs one step, with its begin and end reported.
+fn step<T>(
+    ctx: &Context<'_>,
+    name: &str,
+    fresh: impl Fn(&T) -> bool,
+    run: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    if ctx.cancel.requested() {
+        return Err(Error::Cancelled.into());
+    }
+    ctx.progress.begin(name);
+    let result = run();
+    let note = match &result {
+        Ok(result) if fresh(result) => "built",
+        Ok(_) => "cached",
+        Err(_) => "failed",
+    };
+    ctx.progress.end(name, note);
+    result
+}
+
+/// Where an image and what is remembered of it lie.
+struct Place {
+    dir: PathBuf,
+    partial: PathBuf,
+    record: PathBuf,
+    index: PathBuf,
+    lock: PathBuf,
+}
+
+/// What was built last: remembered in the cache, checked before it is believed.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    plan: Digest,
+    members: Vec<Member>,
+}
+
+impl Place {
+    fn of(ctx: &Context<'_>, plan: &Plan) -> Self {
+        let dir = ctx.project.image(&plan.name, plan.target);
+        let cache = ctx.project.cache();
+        let id = format!("{}.{}", plan.name, plan.target);
+        Self {
+            partial: dir.with_file_name(format!(".{}.{}.partial", plan.target, std::process::id())),
+            record: cache.join("images").join(format!("{id}.json")),
+            index: cache.join("index").join(format!("image-{id}")),
+            lock: cache.join("images").join(format!("{id}.lock")),
+            dir,
+        }
+    }
+
+    /// The image, when it is what `plan` asks for to the last byte.
+    fn current(&self, ctx: &Context<'_>, plan: &Plan) -> Option<Image> {
+        let record: Record = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
+        if record.plan != plan.key || !self.dir.join(name::LOG).is_file() {
+            return None;
+        }
+        let mut index = Index::open(self.index.clone());
+        for member in &record.members {
+            let path = self.dir.join(&member.name);
+            let metadata = fs::metadata(&path).ok()?;
+            let same = metadata.len() == member.size && index.digest(&path, &metadata).ok()? == member.sha256;
+            if !same {
+                ctx.progress.note(&format!("{} was changed after it was built: made anew", path.display()));
+                return None;
+            }
+        }
+        // The index only saves time.
+        let _ = index.save();
+        Some(self.image(plan, record.members, false))
+    }
+
+    fn image(&self, plan: &Plan, members: Vec<Member>, fresh: bool) -> Image {
+        Image { name: plan.name.clone(), target: plan.target, dir: self.dir.clone(), members, fresh }
+    }
+
+    /// Writes the image's folder beside its place and swaps it in.
+    fn write(&self, ctx: &Context<'_>, plan: &Plan, parts: &Parts) -> Result<Image> {
+        self.sweep();
+        let written = self.fill(plan, parts);
+        if ctx.cancel.requested() || written.is_err() {
+            let _ = files::remove(&self.partial);
+        }
+        let members = written?;
+        if ctx.cancel.requested() {
+            return Err(Error::Cancelled.into());
+        }
+        self.swap_in().map_err(Error::from)?;
+        let record = serde_json::to_vec(&Record { plan: plan.key, members: members.clone() });
+        files::replace(&self.record, record.unwrap_or_default()).map_err(Error::from)?;
+        Ok(self.image(plan, members, true))
+    }
+
+    /// Writes all files into the partial folder.
+    fn fill(&self, plan: &Plan, parts: &Parts) -> Result<Vec<Member>, Error> {
+        let dir = &self.partial;
+        files::create_dir_all(dir)?;
+        files::copy(&parts.kernel.multiboot, &dir.join(name::KERNEL))?;
+        files::copy(&parts.root_task.stripped, &dir.join(name::ROOT_TASK))?;
+        let run = dir.join(name::RUN);
+        files::write(&run, qemu::run_script(&plan.name, &qemu::Vm::new(&plan.recipe, &plan.kernel)))?;
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o755))
+            .map_err(files::Error::at("write", &run))?;
+        files::write(&dir.join(name::RECIPE), plan.recipe.expanded())?;
+        let roles = [
+            (name::KERNEL, Role::Kernel),
+            (name::ROOT_TASK, Role::RootTask),
+            (name::RUN, Role::Script),
+            (name::RECIPE, Role::Recipe),
+        ];
+        let members = roles.iter().map(|(name, role)| Member::read(dir, name, *role));
+        let mut members = members.collect::<Result<Vec<_>, _>>()?;
+        files::write(&dir.join(name::MANIFEST), manifest(plan, parts, &members).text())?;
+        members.push(Member::read(dir, name::MANIFEST, Role::Manifest)?);
+        files::write(&dir.join(name::LOG), log(parts)?)?;
+        Ok(members)
+    }
+
+    /// Puts the partial folder in the image's place, in one step where the file system can.
+    fn swap_in(&self) -> Result<(), files::Error> {
+        if !self.dir.exists() {
+            return files::rename(&self.partial, &self.dir);
+        }
+        if renameat_with(CWD, &self.partial, CWD, &self.dir, RenameFlags::EXCHANGE).is_err() {
+            files::remove(&self.dir)?;
+            return files::rename(&self.partial, &self.dir);
+        }
+        files::remove(&self.partial)
+    }
+
+    /// Removes what killed builds of this image left; we hold its lock.
+    fn sweep(&self) {
+        let Some(folder) = self.dir.parent() else { return };
+        for entry in files::sorted_entries(folder).unwrap_or_default() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let target = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(&format!(".{target}.")) && name.ends_with(".partial") {
+                // What cannot be removed is in nobody's way.
+                let _ = files::remove(&entry.path());
+            }
+        }
+    }
+}
+
+fn manifest(plan: &Plan, parts: &Parts, members: &[Member]) -> Manifest {
+    let tools = plan.inputs.iter().filter(|input| input.kind == InputKind::Tool).map(|input| {
+        let version = input.version.clone().unwrap_or_default();
+        (input.name.clone(), ToolIdentity { version, digest: input.digest })
+    });
+    let overlays =
+        plan.kernel.overlays.iter().map(|overlay| (overlay.header.clone(), overlay.reason.clone()));
+    let root_task = members.iter().find(|member| member.role == Role::RootTask);
+    Manifest {
+        format: 1,
+        name: plan.name.clone(),
+        version: plan.recipe.function.version.clone(),
+        target: plan.target,
+        epoch: plan.epoch,
+        key: plan.key,
+        kernel: image::Kernel {
+            config: plan.kernel.name.clone(),
+            version: plan.tree.version.clone(),
+            source: plan.tree.digest,
+            options: plan.kernel.options.clone(),
+            overlays: overlays.collect(),
+            verified: Verified::None,
+            interface: parts.bindings.interface_digest,
+        },
+        root_task: image::RootTask {
+            sha256: root_task.map_or(plan.key, |member| member.sha256),
+            nonce: parts.root_task.nonce.clone(),
+        },
+        recipe: serde_json::to_value(&plan.recipe).unwrap_or_default(),
+        tools: tools.collect(),
+        members: members.to_vec(),
+    }
+}
+
+/// The commands of all steps, each step's own log in the order of the steps.
+fn log(parts: &Parts) -> Result<String, files::Error> {
+    let steps: [(&str, &Path); 3] = [
+        ("kernel", &parts.kernel.log),
+        ("bindings", &parts.bindings.log),
+        ("root task", &parts.root_task.log),
+    ];
+    let mut text = String::new();
+    for (name, log) in steps {
+        text.push_str(&format!("== {name}\n{}", String::from_utf8_lossy(&files::read(log)?)));
+    }
+    Ok(text)
+}
