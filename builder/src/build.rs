@@ -98,15 +98,7 @@ fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> 
         ctx,
         &format!("bindings {}", plan.kernel.name),
         |bindings: &Bindings| bindings.fresh,
-        || {
-            let kernel = bindings::Kernel {
-                tree: &plan.tree.root,
-                tree_digest: plan.tree.digest,
-                include_dirs: &kernel.include_dirs,
-                build_key: kernel.key,
-            };
-            Ok(bindings::generate(ctx, &plan.kernel, kernel)?)
-        },
+        || Ok(bindings::generate(ctx, &plan.kernel, &plan.tree, &kernel)?),
     )?;
     let root_task = step(
         ctx,
@@ -234,7 +226,7 @@ impl Place {
         files::write(&run, qemu::run_script(&plan.name, &qemu::Vm::new(&plan.recipe, &plan.kernel)))?;
         fs::set_permissions(&run, fs::Permissions::from_mode(0o755))
             .map_err(files::Error::at("write", &run))?;
-        files::write(&dir.join(name::RECIPE), plan.recipe.expanded())?;
+        files::write(&dir.join(name::RECIPE), toml::to_string(&plan.recipe).unwrap_or_default())?;
         let roles = [
             (name::KERNEL, Role::Kernel),
             (name::ROOT_TASK, Role::RootTask),

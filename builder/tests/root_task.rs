@@ -109,7 +109,7 @@ impl Sandbox {
             kernel: &kernel(),
             bindings: &self.path("bindings/bindings.rs"),
             interface: Digest::of("interface"),
-            sources: root_task::sources_digest(&ctx, &sources)?,
+            sources: root_task::digest(&root_task::contents(&ctx, &sources)?),
             toolchain: &toolchain,
         };
         root_task::build(&ctx, &inputs)
