@@ -5,7 +5,8 @@
 //! resets an untyped only when it has no child left. Halves are put together again only when nothing
 //! else has the room (the kernel zeroes a block that is used again, so doing it early costs twice).
 
-const NONE: u32 = u32::MAX;
+/// No block. The first place of a table is never used, so that a table of zeros is an empty one.
+const NONE: u32 = 0;
 /// Sizes in bits are below this: seL4 has no untyped above 2^47 bytes.
 const CLASSES: usize = 64;
 
@@ -34,7 +35,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A place for a block.
+    /// A place for a block: all zeros.
     pub const VACANT: Self = Self {
         paddr: 0,
         slot: 0,
@@ -107,8 +108,8 @@ pub struct Pool {
 impl Pool {
     /// An empty pool that keeps its blocks in `table`.
     pub fn new(table: &'static mut [Node]) -> Self {
-        let vacancies = table.len() as u32;
-        Self { table, len: 0, vacant: NONE, vacancies, free: [NONE; CLASSES], usage: Usage::default() }
+        let vacancies = (table.len() as u32).saturating_sub(1);
+        Self { table, len: 1, vacant: NONE, vacancies, free: [NONE; CLASSES], usage: Usage::default() }
     }
 
     /// How many more blocks the table has room for.
@@ -123,7 +124,7 @@ impl Pool {
 
     /// Moves to a larger table and returns the one used so far. A smaller one is returned unused.
     pub fn relocate(&mut self, table: &'static mut [Node]) -> &'static mut [Node] {
-        let len = self.len as usize;
+        let len = (self.len as usize).min(self.table.len());
         let Some(more) = table.len().checked_sub(self.table.len()) else { return table };
         table[..len].copy_from_slice(&self.table[..len]);
         self.vacancies += more as u32;
@@ -165,12 +166,12 @@ impl Pool {
             let fits = node.device && node.state == State::Free && node.bits >= bits;
             fits && paddr.checked_sub(node.paddr).is_some_and(|offset| offset < 1 << node.bits)
         };
-        let index = self.table[..self.len as usize].iter().position(holds).ok_or(TakeError::NoMemory)?;
+        let index = (1..self.len).find(|index| holds(self.node(*index))).ok_or(TakeError::NoMemory)?;
         if !paddr.is_multiple_of(1 << bits) {
             return Err(TakeError::NoMemory);
         }
-        self.claim(index as u32);
-        self.halve_down(index as u32, kernel, |node| node.bits > bits, |upper| paddr >= upper.paddr)
+        self.claim(index);
+        self.halve_down(index, kernel, |node| node.bits > bits, |upper| paddr >= upper.paddr)
     }
 
     /// Gives a block back. Its untyped has no child any more.
@@ -209,7 +210,7 @@ impl Pool {
     pub fn join<S: Split>(&mut self, kernel: &mut S) -> Result<(), S::Error> {
         let result = self.join_all(kernel);
         self.free = [NONE; CLASSES];
-        for index in (0..self.len).rev() {
+        for index in (1..self.len).rev() {
             let node = *self.node(index);
             if node.state == State::Free && !node.device {
                 self.node_mut(index).next = self.free[usize::from(node.bits)];
@@ -222,7 +223,7 @@ impl Pool {
     fn join_all<S: Split>(&mut self, kernel: &mut S) -> Result<(), S::Error> {
         loop {
             let mut joined = false;
-            for index in 0..self.len {
+            for index in 1..self.len {
                 let lower = *self.node(index);
                 if lower.state != State::Free || lower.parent == NONE {
                     continue;
@@ -384,7 +385,7 @@ mod tests {
     }
 
     fn pool(nodes: usize, untypeds: &[(u8, u64, bool)]) -> (Pool, Kernel) {
-        let mut pool = Pool::new(vec![Node::VACANT; nodes].leak());
+        let mut pool = Pool::new(vec![Node::VACANT; nodes + 1].leak());
         for (slot, (bits, paddr, device)) in untypeds.iter().enumerate() {
             pool.add(slot as u32, *bits, *paddr, *device).unwrap();
         }
@@ -464,8 +465,8 @@ mod tests {
         assert_eq!(pool.take(12, &mut kernel), Err(TakeError::Full));
         assert_eq!(pool.usage().free, 1 << 20);
         let small = pool.relocate(vec![Node::VACANT; 2].leak());
-        assert_eq!((small.len(), pool.capacity()), (2, 4));
-        assert_eq!(pool.relocate(vec![Node::VACANT; 64].leak()).len(), 4);
+        assert_eq!((small.len(), pool.capacity()), (2, 5));
+        assert_eq!(pool.relocate(vec![Node::VACANT; 64].leak()).len(), 5);
         assert!(pool.take(12, &mut kernel).is_ok());
         assert_eq!(pool.usage().free, (1 << 20) - (1 << 12));
     }

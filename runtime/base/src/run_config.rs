@@ -56,25 +56,46 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Keys and values in their order.
-    fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.split_terminator('\0').filter_map(|record| record.split_once('='))
+    /// The values under `key` (which ends in `=`), or under `TARGET.key` when `target` is not empty, in
+    /// their order.
+    fn values(self, target: &'a str, key: &'a str) -> Values<'a> {
+        Values { rest: self.0, target, key }
     }
 
-    /// The values under `key`, or under `TARGET.key` when `target` is given, in their order.
-    fn values(self, target: Option<&'a str>, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.iter().filter(move |(name, _)| is_key(name, target, key)).map(|(_, value)| value)
+    fn first(self, target: &'a str, key: &'a str) -> Option<&'a str> {
+        self.values(target, key).next()
     }
 }
 
-fn is_key(name: &str, target: Option<&str>, key: &str) -> bool {
-    match target {
-        None => name == key,
-        Some(target) => {
-            name.strip_prefix(target).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| rest == key)
+/// See [`Records::values`].
+#[derive(Clone)]
+struct Values<'a> {
+    rest: &'a str,
+    target: &'a str,
+    key: &'a str,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a str;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a str> {
+        while let Some((record, rest)) = self.rest.split_once('\0') {
+            self.rest = rest;
+            let name = match self.target {
+                "" => Some(record),
+                target => record.strip_prefix(target).and_then(|record| record.strip_prefix('.')),
+            };
+            if let Some(value) = name.and_then(|name| name.strip_prefix(self.key)) {
+                return Some(value);
+            }
         }
+        None
     }
 }
+
+/// No record has this prefix.
+const NO_TARGET: &str = "?";
 
 /// What a function is started with on one target.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +107,7 @@ pub struct RunConfig<'a> {
 
 impl<'a> RunConfig<'a> {
     /// The configuration of a function that has none.
-    pub const NONE: Self = Self { target: "", own: Records::NONE, over: Records::NONE };
+    pub const NONE: Self = Self { target: NO_TARGET, own: Records::NONE, over: Records::NONE };
 
     /// Reads the section's bytes for `target` (`qemu`, `process` or `bare-metal`).
     pub fn new(target: &'a str, section: &'a [u8]) -> Result<Self, BadConfig> {
@@ -101,36 +122,34 @@ impl<'a> RunConfig<'a> {
 
     /// The arguments: those of the override, else the target's own, else the common ones.
     pub fn args(self) -> impl Iterator<Item = &'a str> {
-        let has = |records: Records<'a>, target| records.values(target, "arg").next().is_some();
-        let (records, target) = match () {
-            () if has(self.over, None) => (self.over, None),
-            () if has(self.own, Some(self.target)) => (self.own, Some(self.target)),
-            () => (self.own, None),
-        };
-        records.values(target, "arg")
+        let choices = [(self.over, ""), (self.own, self.target), (self.own, "")];
+        let has = |choice: &&(Records<'a>, &'a str)| choice.0.first(choice.1, "arg=").is_some();
+        let (records, target) = *choices.iter().find(has).unwrap_or(&choices[0]);
+        records.values(target, "arg=")
     }
 
     /// All variables of the environment. When a name occurs more than once, the first one counts.
     pub fn env(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let over = self.over.values(None, "env");
-        let target = self.own.values(Some(self.target), "env");
-        let common = self.own.values(None, "env");
+        let over = self.over.values("", "env=");
+        let target = self.own.values(self.target, "env=");
+        let common = self.own.values("", "env=");
         over.chain(target).chain(common).filter_map(|value| value.split_once('='))
     }
 
     /// One variable of the environment.
+    #[inline(never)]
     pub fn var(self, name: &str) -> Option<&'a str> {
         self.env().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// The text that marks this run's exit line; empty when there is none.
     pub fn nonce(self) -> &'a str {
-        self.single("nonce").unwrap_or_default()
+        self.single("nonce=").unwrap_or_default()
     }
 
     /// What happens after the exit line where there is no host to return to.
     pub fn at_exit(self) -> AtExit {
-        match self.single("at-exit") {
+        match self.single("at-exit=") {
             Some("reboot") => AtExit::Reboot,
             Some("halt") => AtExit::Halt,
             _ => AtExit::PowerOff,
@@ -139,18 +158,16 @@ impl<'a> RunConfig<'a> {
 
     /// The serial port of the console.
     pub fn serial(self) -> SerialPort {
-        match self.single("serial") {
+        match self.single("serial=") {
             Some("com2") => SerialPort::Com2,
             _ => SerialPort::Com1,
         }
     }
 
+    #[inline(never)]
     fn single(self, key: &'a str) -> Option<&'a str> {
-        self.over
-            .values(None, key)
-            .next()
-            .or_else(|| self.own.values(Some(self.target), key).next())
-            .or_else(|| self.own.values(None, key).next())
+        let own = || self.own.first(self.target, key).or_else(|| self.own.first("", key));
+        self.over.first("", key).or_else(own)
     }
 }
 

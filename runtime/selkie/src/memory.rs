@@ -24,26 +24,38 @@ const RESERVE: u32 = 2 * 64;
 #[derive(Debug)]
 #[must_use = "the objects can only be given back through this value"]
 pub struct Objects<C> {
-    first: Slot,
-    count: u32,
-    block: BlockId,
+    raw: RawObjects,
     kind: PhantomData<C>,
+}
+
+/// The same, of any kind.
+#[derive(Debug)]
+pub(crate) struct RawObjects {
+    pub(crate) first: Slot,
+    pub(crate) count: u32,
+    block: BlockId,
+}
+
+impl RawObjects {
+    fn of<C>(self) -> Objects<C> {
+        Objects { raw: self, kind: PhantomData }
+    }
 }
 
 impl<C: Capability> Objects<C> {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.count as usize
+        self.raw.count as usize
     }
 
     /// The capability of the first object.
     pub fn cap(&self) -> C {
-        C::at(self.first)
+        C::at(self.raw.first)
     }
 
     /// The capabilities.
     pub fn caps(&self) -> impl ExactSizeIterator<Item = C> + use<C> {
-        let first = self.first;
+        let first = self.raw.first;
         (0..self.count()).map(move |index| C::at(first.offset(index)))
     }
 }
@@ -106,17 +118,17 @@ impl Memory {
 
     /// Makes `count` objects of one kind in neighbouring slots.
     pub fn create_many<C: Object>(&mut self, count: usize) -> Result<Objects<C>> {
-        self.make(C::TYPE, count)
+        self.make(C::TYPE, count).map(RawObjects::of)
     }
 
     /// Makes a CNode with `2^bits` slots.
     pub fn create_cnode(&mut self, bits: u8) -> Result<Objects<crate::cap::CNode>> {
-        self.make(ObjectType::CNode { bits }, 1)
+        self.make(ObjectType::CNode { bits }, 1).map(RawObjects::of)
     }
 
     /// Makes an untyped of `2^bits` bytes that is the caller's to retype.
     pub fn create_untyped(&mut self, bits: u8) -> Result<Objects<Untyped>> {
-        self.make(ObjectType::Untyped { bits }, 1)
+        self.make(ObjectType::Untyped { bits }, 1).map(RawObjects::of)
     }
 
     /// Makes the page of device memory at the physical address `paddr`, a multiple of 4096.
@@ -124,12 +136,16 @@ impl Memory {
         self.reserve()?;
         let mut kernel = Kernel(self.slots);
         let block = self.pool.take_at(paddr, Page::TYPE.bits(), &mut kernel).map_err(taken)?;
-        self.fill(block, Page::TYPE, 1)
+        self.fill(block, Page::TYPE, 1).map(RawObjects::of)
     }
 
     /// Deletes objects with every capability that was derived from them, and gives memory and slots back.
     /// Pages among them are unmapped.
     pub fn destroy<C: Capability>(&mut self, objects: Objects<C>) -> Result<()> {
+        self.destroy_raw(objects.raw)
+    }
+
+    pub(crate) fn destroy_raw(&mut self, objects: RawObjects) -> Result<()> {
         Slot(self.pool.slot(objects.block).into()).place().revoke()?;
         self.slots.give(objects.first.0 as u32, objects.count);
         self.pool.give(objects.block);
@@ -138,7 +154,7 @@ impl Memory {
 
     /// The physical address of the first object.
     pub fn paddr<C: Capability>(&self, objects: &Objects<C>) -> u64 {
-        self.pool.paddr(objects.block)
+        self.pool.paddr(objects.raw.block)
     }
 
     /// How much memory there is.
@@ -151,7 +167,7 @@ impl Memory {
         (self.slots.used(), self.slots.free())
     }
 
-    fn make<C: Capability>(&mut self, object: ObjectType, count: usize) -> Result<Objects<C>> {
+    pub(crate) fn make(&mut self, object: ObjectType, count: usize) -> Result<RawObjects> {
         self.reserve()?;
         let count = u32::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::NoMemory)?;
         let bits = u32::from(object.bits()) + count.next_power_of_two().trailing_zeros();
@@ -163,12 +179,12 @@ impl Memory {
     }
 
     /// Makes `count` objects of a block. Nothing is left behind when that fails.
-    fn fill<C: Capability>(&mut self, block: BlockId, object: ObjectType, count: u32) -> Result<Objects<C>> {
+    fn fill(&mut self, block: BlockId, object: ObjectType, count: u32) -> Result<RawObjects> {
         let Some(first) = self.slots.take(count) else {
             self.pool.give(block);
             return Err(Error::NoSlots);
         };
-        let objects = Objects { first: Slot(first.into()), count, block, kind: PhantomData };
+        let objects = RawObjects { first: Slot(first.into()), count, block };
         let untyped = Untyped::at(Slot(self.pool.slot(block).into()));
         let limit = config::RETYPE_FAN_OUT_LIMIT as u32;
         let mut made = 0;
@@ -176,7 +192,7 @@ impl Memory {
             let now = (count - made).min(limit);
             let at = objects.first.offset(made as usize);
             if let Err(error) = untyped.retype(object, own_node(), at.0, now as usize) {
-                self.destroy(objects)?;
+                self.destroy_raw(objects)?;
                 return Err(error);
             }
             made += now;
@@ -199,7 +215,7 @@ impl Memory {
         let bytes = 2 * self.pool.capacity() * size_of::<Node>();
         let pages = self.create_many::<Page>(bytes.div_ceil(4096))?;
         let address = vspace::reserve(bytes, vspace::PAGE)?;
-        vspace::map_pages(self, pages.caps(), address)?;
+        vspace::map_pages(self, &pages.raw, vspace::PAGE, address)?;
         let nodes = pages.count() * 4096 / size_of::<Node>();
         // SAFETY: the pages are fresh, zeroed, mapped for ever and known to nobody else; a page's start
         // is aligned for anything, and every node is written before it becomes a reference.

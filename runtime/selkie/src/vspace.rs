@@ -3,9 +3,12 @@
 //! Paging structures are made when a page needs them and are kept.
 
 use crate::{
-    cap::{Attributes, LargePage, Object, Page, PageDirectory, PageTable, Pdpt, Pml4, Rights, Structure},
+    cap::{
+        Attributes, Capability, LargePage, Object, ObjectType, Page, PageDirectory, PageTable, Pdpt, Pml4, Rights,
+        Slot, Structure,
+    },
     error::{Error, LookupFailure, Result},
-    memory::{Memory, Objects},
+    memory::{Memory, RawObjects},
     sync::Mutex,
 };
 use selkie_base::Ranges;
@@ -64,47 +67,57 @@ pub fn map_page<P: AnyPage>(
     rights: Rights,
     attributes: Attributes,
 ) -> Result<()> {
+    map_slot(memory, root, page.slot(), address, rights, attributes)
+}
+
+fn map_slot(
+    memory: &mut Memory,
+    root: Pml4,
+    page: Slot,
+    address: usize,
+    rights: Rights,
+    attributes: Attributes,
+) -> Result<()> {
     loop {
-        let Err(error) = crate::cap::map_page(page.slot(), root, address, rights, attributes) else {
+        let Err(error) = crate::cap::map_page(page, root, address, rights, attributes) else {
             return Ok(());
         };
         add_structure(memory, root, address, error)?;
     }
 }
 
-/// Makes and maps the paging structure that `error` says is missing above `address`.
+/// Makes and maps the paging structure that `error` says is missing above `address`, and those above it.
 fn add_structure(memory: &mut Memory, root: Pml4, address: usize, error: Error) -> Result<()> {
     let Error::FailedLookup { failure: LookupFailure::MissingCapability { bits_left }, .. } = error else {
         return Err(error);
     };
-    match bits_left {
-        mapping::LOOKUP_NO_PT => add::<PageTable>(memory, root, address),
-        mapping::LOOKUP_NO_PD => add::<PageDirectory>(memory, root, address),
-        mapping::LOOKUP_NO_PDPT => add::<Pdpt>(memory, root, address),
-        _ => Err(error),
-    }
-}
-
-fn add<S: Structure>(memory: &mut Memory, root: Pml4, address: usize) -> Result<()> {
-    let structure = memory.create::<S>()?;
+    let object = match bits_left {
+        mapping::LOOKUP_NO_PT => ObjectType::PageTable,
+        mapping::LOOKUP_NO_PD => ObjectType::PageDirectory,
+        mapping::LOOKUP_NO_PDPT => ObjectType::Pdpt,
+        _ => return Err(error),
+    };
+    let structure = memory.make(object, 1)?;
     loop {
-        let Err(error) = structure.cap().map(root, address) else { return Ok(()) };
+        let slot = structure.first;
+        let mapped = match object {
+            ObjectType::PageTable => PageTable::at(slot).map(root, address),
+            ObjectType::PageDirectory => PageDirectory::at(slot).map(root, address),
+            _ => Pdpt::at(slot).map(root, address),
+        };
+        let Err(error) = mapped else { return Ok(()) };
         if let Err(error) = add_structure(memory, root, address, error) {
-            memory.destroy(structure)?;
+            memory.destroy_raw(structure)?;
             return Err(error);
         }
     }
 }
 
-/// Maps pages one after the other, from `address` on, readable and writable.
-pub(crate) fn map_pages<P: AnyPage>(
-    memory: &mut Memory,
-    pages: impl Iterator<Item = P>,
-    address: usize,
-) -> Result<()> {
-    for (index, page) in pages.enumerate() {
-        let at = address + index * P::SIZE;
-        map_page(memory, Pml4::OWN, page, at, Rights::READ_WRITE, Attributes::WriteBack)?;
+/// Maps pages of `size` bytes one after the other, from `address` on, readable and writable.
+pub(crate) fn map_pages(memory: &mut Memory, pages: &RawObjects, size: usize, address: usize) -> Result<()> {
+    for index in 0..pages.count as usize {
+        let (page, at) = (pages.first.offset(index), address + index * size);
+        map_slot(memory, Pml4::OWN, page, at, Rights::READ_WRITE, Attributes::WriteBack)?;
     }
     Ok(())
 }
@@ -125,10 +138,11 @@ pub struct Mapping {
     blocks: [Option<Block>; BLOCKS],
 }
 
+/// Pages of one size.
 #[derive(Debug)]
-enum Block {
-    Small(Objects<Page>),
-    Large(Objects<LargePage>),
+struct Block {
+    pages: RawObjects,
+    large: bool,
 }
 
 impl Mapping {
@@ -173,8 +187,8 @@ impl Mapping {
         for block in self.blocks.iter().flatten() {
             let size = block.size();
             if offset < start + size {
-                let Block::Small(pages) = block else { return None };
-                return pages.caps().nth((offset - start) / PAGE);
+                let page = block.pages.first.offset((offset - start) / PAGE);
+                return (!block.large).then(|| Page::at(page));
             }
             start += size;
         }
@@ -184,10 +198,7 @@ impl Mapping {
     /// Unmaps the memory and gives it back. Whoever still refers to it gets a fault.
     pub fn unmap(self, memory: &mut Memory) -> Result<()> {
         for block in self.blocks.into_iter().flatten() {
-            match block {
-                Block::Small(pages) => memory.destroy(pages)?,
-                Block::Large(pages) => memory.destroy(pages)?,
-            }
+            memory.destroy_raw(block.pages)?;
         }
         release(self.address - self.guard, self.guard + self.size);
         Ok(())
@@ -212,7 +223,7 @@ impl Mapping {
                 }
             };
             let block = self.blocks[place].insert(block);
-            block.map(memory, self.address + done)?;
+            map_pages(memory, &block.pages, block.page_size(), self.address + done)?;
             (done, most) = (done + size, size);
         }
         if done == self.size { Ok(()) } else { Err(Error::NoMemory) }
@@ -221,23 +232,16 @@ impl Mapping {
 
 impl Block {
     fn new(memory: &mut Memory, size: usize) -> Result<Self> {
-        match size / LARGE {
-            0 => memory.create_many(size / PAGE).map(Self::Small),
-            count => memory.create_many(count).map(Self::Large),
-        }
+        let large = size >= LARGE;
+        let (object, page) = if large { (ObjectType::LargePage, LARGE) } else { (ObjectType::Page, PAGE) };
+        Ok(Self { pages: memory.make(object, size / page)?, large })
+    }
+
+    fn page_size(&self) -> usize {
+        if self.large { LARGE } else { PAGE }
     }
 
     fn size(&self) -> usize {
-        match self {
-            Self::Small(pages) => pages.count() * PAGE,
-            Self::Large(pages) => pages.count() * LARGE,
-        }
-    }
-
-    fn map(&self, memory: &mut Memory, address: usize) -> Result<()> {
-        match self {
-            Self::Small(pages) => map_pages(memory, pages.caps(), address),
-            Self::Large(pages) => map_pages(memory, pages.caps(), address),
-        }
+        self.pages.count as usize * self.page_size()
     }
 }
