@@ -11,8 +11,8 @@ use std::{fs, path::PathBuf};
 /// Kernel configs of the corpus that are right, for the recipes and for heirs.
 const GOOD: [&str; 1] = ["x86_64-release"];
 
-/// Mistakes that concern a file as a whole, so that there is no place to show.
-const WITHOUT_PLACE: [&str; 0] = [];
+/// Files with several mistakes, to see all of them told at once.
+const SEVERAL: [&str; 2] = ["unknown-keys", "several-keys-missing"];
 
 #[test]
 fn wrong_recipes_are_explained() {
@@ -87,11 +87,13 @@ fn check(kind: &str, load: impl Fn(&Project, &str) -> Option<Error>) {
 /// What every message must have.
 fn faults(name: &str, error: &Error) -> impl Iterator<Item = &'static str> {
     let diagnostics = error.diagnostics().unwrap_or_default();
-    let placed = WITHOUT_PLACE.contains(&name) || diagnostics.iter().all(|one| one.spot.is_some());
+    let placed = diagnostics.iter().all(|one| one.spot.is_some());
+    let several = diagnostics.len() > 1;
     let helped = diagnostics.iter().all(|one| one.help.iter().any(|help| !help.trim().is_empty()));
     let machine = error.to_string().contains(&*corpus().to_string_lossy());
     [
         (error.code() != ExitCode::Usage).then_some("the exit code is not 2"),
+        (several != SEVERAL.contains(&name)).then_some("there is not one diagnostic, or not several"),
         diagnostics.is_empty().then_some("there is no diagnostic"),
         (!placed).then_some("a diagnostic has no place"),
         (!helped).then_some("a diagnostic has no remedy"),

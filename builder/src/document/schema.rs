@@ -142,6 +142,22 @@ impl Schema {
         format!("{}: {}", self.describe(node), uncapitalised(text(node, "description")))
     }
 
+    /// The table whose keys are free, such as `[options]`, when `word` is written as its keys are, in
+    /// capitals; one inside `here` comes first.
+    fn open_table(&self, word: &str, here: &str) -> Option<String> {
+        let capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        if !word.chars().all(capital) {
+            return None;
+        }
+        let tables = self.tables();
+        let path = |table: &Table<'_>| table.header.trim_matches(['[', ']']).to_owned();
+        let open = tables.iter().flat_map(|table| {
+            let free = table.keys.iter().filter(|(_, node)| node["additionalProperties"].is_object());
+            free.map(move |(key, _)| (table.header != here, header(&join(&path(table), key))))
+        });
+        open.min_by_key(|(other, _)| *other).map(|(_, header)| header)
+    }
+
     /// The table that has the key that `word` probably stands for, and that key. Keys of `here` are
     /// left to the caller.
     fn elsewhere(&self, word: &str, here: &str) -> Option<(String, &str)> {
@@ -180,7 +196,7 @@ impl Walk<'_> {
                 Some(node) => {
                     self.value(self.schema.resolve(node), value, &join(path, name), &format!("`{name}`"))
                 }
-                None => meant.extend(self.unknown(&expected, name, key.span())),
+                None => meant.extend(self.unknown(&expected, name, key.span(), value.get_ref().is_table())),
             }
         }
         for key in &expected.required {
@@ -193,7 +209,13 @@ impl Walk<'_> {
     }
 
     /// The table has no key `name`; returns the one of its keys that is probably meant.
-    fn unknown<'s>(&mut self, table: &Table<'s>, name: &str, span: Range<usize>) -> Option<&'s str> {
+    fn unknown<'s>(
+        &mut self,
+        table: &Table<'s>,
+        name: &str,
+        span: Range<usize>,
+        is_table: bool,
+    ) -> Option<&'s str> {
         let keys: Vec<_> = table.keys.iter().map(|(key, _)| *key).collect();
         let habits = self.schema.habits.iter().filter(|(habit, _)| same(habit, name));
         let habit = habits.filter_map(|(_, meant)| keys.iter().find(|key| *key == meant)).next();
@@ -205,9 +227,17 @@ impl Walk<'_> {
             }
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, Some((header, key))) => format!("did you mean `{key}` {}?", place(&header)),
-            (None, None) => format!("keys there: {}", list(&keys)),
+            (None, None) => match self.schema.open_table(name, &table.header) {
+                Some(open) => format!("did you mean `{name}` in {open}?"),
+                None => format!("keys there: {}", list(&keys)),
+            },
         };
-        self.wrong(span, format!("there is no key `{}` {}", name.escape_debug(), place(&table.header)), help);
+        let kind = if is_table { "table" } else { "key" };
+        self.wrong(
+            span,
+            format!("there is no {kind} `{}` {}", name.escape_debug(), place(&table.header)),
+            help,
+        );
         near
     }
 
@@ -378,13 +408,14 @@ fn join(path: &str, key: &str) -> String {
 /// `text` to follow a colon: its first letter small unless the word is a name, without its last dot and
 /// the default.
 fn uncapitalised(text: &str) -> String {
-    let text = text.split_once(" Default: ").map_or(text, |(meaning, _)| meaning);
-    let text = text.trim_end_matches('.').replace('\n', " ");
+    let text = text.replace('\n', " ");
+    let text = text.split_once(" Default: ").map_or(text.as_str(), |(meaning, _)| meaning);
+    let text = text.trim_end_matches('.');
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
             first.to_lowercase().chain(text.chars().skip(1)).collect()
         }
-        _ => text,
+        _ => text.to_owned(),
     }
 }
