@@ -26,7 +26,11 @@ fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
     let name = widest(plan.inputs.iter().map(|input| input.name.as_str()));
     for input in &plan.inputs {
         let what = described(input);
-        writeln!(text, "{}", format!("  {:name$}  {}  {what}", input.name, input.digest.short(DIGITS)).trim_end())?;
+        writeln!(
+            text,
+            "{}",
+            format!("  {:name$}  {}  {what}", input.name, input.digest.short(DIGITS)).trim_end()
+        )?;
     }
     writeln!(text, "\nsteps")?;
     let name = widest(plan.steps.iter().map(|step| step.name.as_str()));

@@ -19,6 +19,7 @@ pub mod elf;
 mod elf_sample;
 pub mod error;
 pub mod exec;
+pub mod explain;
 pub mod files;
 pub mod image;
 pub mod index;

@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub qemu: Option<PathBuf>,
     /// What the function is started with instead of what lies in the image.
     pub overrides: Overrides,
+    /// The console's output goes to standard error, when something else is to stand on standard output.
+    pub console_on_stderr: bool,
 }
 
 /// A run that is over.
@@ -96,8 +98,9 @@ pub fn run(ctx: &Context<'_>, recipe: &Recipe, dir: &Path, options: &RunOptions)
     let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &qemu::Probe::new(&qemu, &boot, sign))?;
     ctx.progress.note(&accelerator.to_string());
     let stdin = io::stdin();
-    let stdout = io::stdout();
-    boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, (stdin.as_fd(), stdout.as_fd()))
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let output = if options.console_on_stderr { stderr.as_fd() } else { stdout.as_fd() };
+    boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, (stdin.as_fd(), output))
 }
 
 /// The same, with everything chosen and any console.

@@ -10,7 +10,20 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-const VERBS: &[&str] = &["clean", "doctor", "list", "test"];
+const VERBS: &[&str] = &[
+    "bench",
+    "build-image",
+    "clean",
+    "demo",
+    "doctor",
+    "explain",
+    "inspect",
+    "list",
+    "run",
+    "size",
+    "smoke",
+    "test",
+];
 
 fn xtask(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));

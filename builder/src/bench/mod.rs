@@ -4,11 +4,25 @@
 //! one run.
 
 mod cpu;
+mod figures;
+mod lab;
 mod stats;
 
 pub use stats::Stats;
 
+use crate::{Context, Result, recipe::Recipe};
+use lab::Lab;
 use serde::Serialize;
+use std::path::PathBuf;
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program of the command line.
+    pub xtask: PathBuf,
+    /// Also the cold build of `xtask`, which takes up to a minute.
+    pub cold: bool,
+}
 
 /// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,40 +71,99 @@ pub struct Row {
     pub verdict: Verdict,
 }
 
-impl Row {
-    /// A figure that was measured directly.
-    fn measured(what: &'static str, unit: Unit, limit: f64, samples: &[f64]) -> Self {
-        let measured = Stats::of(samples);
-        Self::judged(what, unit, limit, measured.map(|stats| stats.median), measured, None)
-    }
+/// A promise and how it is measured.
+struct Figure {
+    what: &'static str,
+    unit: Unit,
+    limit: f64,
+    measure: fn(&Lab<'_>, &Recipe, &Options) -> Result<Measured>,
+}
 
-    /// How many times the median of `below` that of `above` is.
-    fn ratio(what: &'static str, limit: f64, above: &[f64], below: &[f64]) -> Self {
-        let (above, below) = (Stats::of(above), Stats::of(below));
-        let value = above.zip(below).map(|(above, below)| above.median / below.median);
-        Self::judged(what, Unit::Ratio, limit, value, above, below)
-    }
+/// What measuring gave.
+enum Measured {
+    /// Some measurements.
+    Samples(Vec<f64>),
+    /// Measurements of two things, the first to be divided by the second.
+    Ratio(Vec<f64>, Vec<f64>),
+    /// Nothing, for this reason.
+    Nothing(String),
+}
 
-    /// A figure that could not be measured.
-    fn skipped(what: &'static str, unit: Unit, limit: f64, reason: impl Into<String>) -> Self {
-        let verdict = Verdict::Skip { reason: reason.into() };
-        Self { what, unit, limit, value: None, measured: None, against: None, verdict }
-    }
-
-    fn judged(
-        what: &'static str,
-        unit: Unit,
-        limit: f64,
-        value: Option<f64>,
-        measured: Option<Stats>,
-        against: Option<Stats>,
-    ) -> Self {
-        let verdict = match value {
-            Some(value) if value <= limit => Verdict::Held,
-            // Not a number: something took no time at all, and nothing is known.
-            Some(_) => Verdict::NotHeld,
-            None => Verdict::Skip { reason: "nothing was measured".into() },
+/// Measures every promised figure. What cannot be measured is skipped with the reason.
+///
+/// # Errors
+/// When there is no `hello` to measure, or the user stops it.
+pub fn bench(ctx: &Context<'_>, options: &Options) -> Result<Vec<Row>> {
+    let hello = Recipe::load(ctx.project, "hello")?;
+    let lab = Lab::new(ctx, &options.xtask)?;
+    let mut rows = Vec::new();
+    for figure in figures::FIGURES {
+        ctx.progress.note(&format!("measuring: {}", figure.what));
+        let measured = match (figure.measure)(&lab, &hello, options) {
+            Err(error) if ctx.cancel.requested() => return Err(error),
+            Err(error) => Measured::Nothing(error.to_string()),
+            Ok(measured) => measured,
         };
-        Self { what, unit, limit, value, measured, against, verdict }
+        rows.push(figure.row(measured));
+    }
+    Ok(rows)
+}
+
+impl Figure {
+    fn row(&self, measured: Measured) -> Row {
+        let mut reason = "nothing was measured".to_owned();
+        let (measured, against) = match measured {
+            Measured::Samples(samples) => (Stats::of(&samples), None),
+            Measured::Ratio(above, below) => (Stats::of(&above), Some(Stats::of(&below))),
+            Measured::Nothing(why) => {
+                reason = why;
+                (None, None)
+            }
+        };
+        let value = match (measured, against) {
+            (Some(above), Some(below)) => below.map(|below| above.median / below.median),
+            (measured, None) => measured.map(|stats| stats.median),
+            (None, _) => None,
+        };
+        let verdict = match value {
+            Some(value) if value <= self.limit => Verdict::Held,
+            // Or not a number, when something took no time at all.
+            Some(_) => Verdict::NotHeld,
+            None => Verdict::Skip { reason },
+        };
+        let Self { what, unit, limit, .. } = *self;
+        Row { what, unit, limit, value, measured, against: against.flatten(), verdict }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(measured: Measured) -> Row {
+        Figure {
+            what: "x",
+            unit: Unit::Ratio,
+            limit: 1.5,
+            measure: |_, _, _| Ok(Measured::Nothing(String::new())),
+        }
+        .row(measured)
+    }
+
+    #[test]
+    fn a_limit_holds_up_to_itself() {
+        assert_eq!(row(Measured::Samples(vec![1.5])).verdict, Verdict::Held);
+        assert_eq!(row(Measured::Samples(vec![1.51])).verdict, Verdict::NotHeld);
+        let ratio = row(Measured::Ratio(vec![3.0, 2.0, 9.0], vec![2.0]));
+        assert_eq!((ratio.value, ratio.verdict), (Some(1.5), Verdict::Held));
+    }
+
+    #[test]
+    fn what_was_not_measured_never_holds() {
+        let reason = Verdict::Skip { reason: "no QEMU".into() };
+        assert_eq!(row(Measured::Nothing("no QEMU".into())).verdict, reason);
+        assert!(matches!(row(Measured::Samples(Vec::new())).verdict, Verdict::Skip { .. }));
+        assert!(matches!(row(Measured::Ratio(vec![1.0], Vec::new())).verdict, Verdict::Skip { .. }));
+        assert_eq!(row(Measured::Ratio(vec![0.0], vec![0.0])).verdict, Verdict::NotHeld);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::common::{self, Recipes, TargetArg};
 use crate::{app::App, output::Answer, table::Table};
-use builder::build::Image;
+use builder::image::Image;
 
 const EXAMPLES: &str = "\
 Examples:

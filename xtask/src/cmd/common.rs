@@ -1,13 +1,8 @@
 //! What several verbs have in common.
 
 use crate::app::App;
-use anyhow::Context as _;
 use builder::{
-    Context, Error, ExitCode, Target,
-    build::{self, Image},
-    plan,
-    qemu::AccelRequest,
-    recipe::Recipe,
+    Context, Error, ExitCode, Target, build, image::Image, plan, qemu::AccelRequest, recipe::Recipe,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -40,7 +35,8 @@ impl Recipes {
 fn none_given(app: &App) -> anyhow::Error {
     let names: Vec<String> =
         Recipe::all(&app.project).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
-    let text = format!("which RECIPE?\n  there are: {}\n  help: name one or more, or say --all", names.join(", "));
+    let text =
+        format!("which RECIPE?\n  there are: {}\n  help: name one or more, or say --all", names.join(", "));
     Error::new(ExitCode::Usage, text).into()
 }
 
@@ -81,16 +77,4 @@ fn accel_parser() -> impl TypedValueParser<Value = AccelRequest> {
 /// Builds the image of a recipe, or finds it built.
 pub(crate) fn image(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> builder::Result<Image> {
     build::build(ctx, &plan::plan(ctx, recipe, target)?)
-}
-
-/// Splits `NAME=VALUE`.
-pub(crate) fn name_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
-    if name.is_empty() { Err(format!("`{text}` has no name before `=`")) } else { Ok((name.into(), value.into())) }
-}
-
-/// The content of the file of `NAME=FILE`, without the line end at its end.
-pub(crate) fn secret(name: &str, file: &str) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("--secret {name}={file}"))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

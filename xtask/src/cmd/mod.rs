@@ -1,8 +1,17 @@
 //! One file per verb.
 
+mod bench;
+mod build_image;
 mod clean;
+mod common;
+mod demo;
 mod doctor;
+mod explain;
+mod inspect;
 mod list;
+mod run;
+mod size;
+mod smoke;
 mod test;
 
 use crate::{app::App, output::Answer};
@@ -10,20 +19,36 @@ use crate::{app::App, output::Answer};
 /// The verbs.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    Doctor(doctor::Doctor),
+    Demo(demo::Demo),
     Test(test::Test),
+    BuildImage(build_image::BuildImage),
+    Run(run::Run),
+    Smoke(smoke::Smoke),
+    Explain(explain::Explain),
+    Inspect(inspect::Inspect),
+    Size(size::Size),
     List(list::List),
+    Doctor(doctor::Doctor),
     Clean(clean::Clean),
+    Bench(bench::Bench),
 }
 
 impl Command {
     /// Does what was asked.
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         match self {
-            Self::Doctor(verb) => verb.run(app),
+            Self::Demo(verb) => verb.run(app),
             Self::Test(verb) => verb.run(app),
+            Self::BuildImage(verb) => verb.run(app),
+            Self::Run(verb) => verb.run(app),
+            Self::Smoke(verb) => verb.run(app),
+            Self::Explain(verb) => verb.run(app),
+            Self::Inspect(verb) => verb.run(app),
+            Self::Size(verb) => verb.run(app),
             Self::List(verb) => verb.run(app),
+            Self::Doctor(verb) => verb.run(app),
             Self::Clean(verb) => verb.run(app),
+            Self::Bench(verb) => verb.run(app),
         }
     }
 }

@@ -53,7 +53,8 @@ impl Smoke {
             }
         }
         if let Some(path) = &self.junit {
-            std::fs::write(path, smoke::junit(&summary, self.strict)).with_context(|| path.display().to_string())?;
+            std::fs::write(path, smoke::junit(&summary, self.strict))
+                .with_context(|| path.display().to_string())?;
         }
         let code = summary.exit_code(self.strict);
         Ok(Answer::new(&summary, format!("{summary}\n"))?.with_code(code))
@@ -68,9 +69,12 @@ fn report(
     target: Target,
     options: &SmokeOptions,
 ) -> builder::Result<RunReport> {
-    let made = common::image(ctx, recipe, target).and_then(|image| smoke::smoke(ctx, recipe, &image.dir, options));
+    let made =
+        common::image(ctx, recipe, target).and_then(|image| smoke::smoke(ctx, recipe, &image.dir, options));
     match made {
-        Err(error) if !ctx.cancel.requested() => Ok(RunReport::not_made(&recipe.function.name, target, &error)),
+        Err(error) if !ctx.cancel.requested() => {
+            Ok(RunReport::not_made(&recipe.function.name, target, &error))
+        }
         other => other,
     }
 }

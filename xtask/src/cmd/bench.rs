@@ -1,0 +1,77 @@
+//! `bench`
+
+use crate::{
+    app::App,
+    output::{Answer, Paint},
+    table::Table,
+};
+use anyhow::Context as _;
+use builder::{
+    ExitCode,
+    bench::{self, Options, Row, Stats, Unit, Verdict},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench                  every promised figure, with its limit
+  cargo xtask bench --cold           the cold build of xtask too, which takes up to a minute
+
+Medians with their spread; ratios are of two things measured in turn. Exit code 1 when a limit does not
+hold. docs/SPECIFICATION.md says what is promised.";
+
+/// Measures the promised figures
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Bench {
+    /// Also build xtask anew in an empty folder
+    #[arg(long)]
+    cold: bool,
+}
+
+impl Bench {
+    pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
+        let xtask = std::env::current_exe().context("the path of this program")?;
+        let rows = bench::bench(&app.context(), &Options { xtask, cold: self.cold })?;
+        let held = rows.iter().all(|row| row.verdict != Verdict::NotHeld);
+        let code = if held { ExitCode::Ok } else { ExitCode::Failed };
+        Ok(Answer::new(&serde_json::json!({ "figures": rows }), text(&rows, app))?.with_code(code))
+    }
+}
+
+fn text(rows: &[Row], app: &App) -> String {
+    let mut table = Table::new(["", "figure", "is", "limit", "median, spread", "against"]);
+    let mut reasons = String::new();
+    for row in rows {
+        let mark = match &row.verdict {
+            Verdict::Held => app.terminal.paint(Paint::Good, "held"),
+            Verdict::NotHeld => app.terminal.paint(Paint::Bad, "NOT HELD"),
+            Verdict::Skip { reason } => {
+                reasons.push_str(&format!("SKIP {}: {reason}\n", row.what));
+                app.terminal.paint(Paint::Skipped, "SKIP")
+            }
+        };
+        let value = row.value.map(|value| number(value, row.unit)).unwrap_or_default();
+        let spread = |stats: Option<Stats>| stats.map(|stats| spread(stats, row.unit)).unwrap_or_default();
+        let limit = number(row.limit, row.unit);
+        table.row([mark, row.what.to_owned(), value, limit, spread(row.measured), spread(row.against)]);
+    }
+    format!("{}{reasons}", table.render())
+}
+
+fn number(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Seconds => format!("{value:.3} s"),
+        Unit::Bytes => format!("{value:.0} B"),
+        Unit::Ratio => format!("{value:.2}"),
+    }
+}
+
+fn spread(stats: Stats, unit: Unit) -> String {
+    // What a ratio divides is measured in seconds.
+    let unit = if unit == Unit::Ratio { Unit::Seconds } else { unit };
+    if stats.runs == 1 {
+        return number(stats.median, unit);
+    }
+    let Stats { median, min, max, runs } = stats;
+    format!("{} ({} to {}, {runs} runs)", number(median, unit), number(min, unit), number(max, unit))
+}

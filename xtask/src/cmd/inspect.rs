@@ -1,0 +1,27 @@
+//! `inspect`
+
+use crate::{app::App, output::Answer};
+use builder::{Error, inspect};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask inspect out/hello/qemu               an image: manifest, files, kernel config
+  cargo xtask inspect out/hello/qemu/root-task     a root task alone: the manifest in its note, segments
+
+What is shown comes from the file alone; files that are not as the manifest says are named.";
+
+/// Says what an image, a root task or a kernel is, from the file alone
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Inspect {
+    /// Folder of an image, manifest.json, root task or kernel
+    file: PathBuf,
+}
+
+impl Inspect {
+    pub(crate) fn run(&self, _: &App) -> anyhow::Result<Answer> {
+        let report = inspect::inspect(&self.file).map_err(Error::from)?;
+        Answer::new(&report, report.render_text())
+    }
+}

@@ -1,0 +1,67 @@
+//! `run`
+
+use super::common::{self, AccelArg};
+use crate::{
+    app::App,
+    output::{Answer, Format},
+};
+use builder::{
+    ExitCode, Target,
+    recipe::Recipe,
+    run::{self, Overrides, RunOptions},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask run hello                       its console here; Ctrl-A x leaves
+  cargo xtask run hello --arg you --arg me    other arguments than the recipe's, for this run
+  cargo xtask run hello --env GREETING=ahoy   more environment; --env NAME takes the host's value
+  cargo xtask run hello --secret KEY=@key.txt environment from a file; it is in no image and no log
+
+Exit code 0 when the function ended with status 0.";
+
+/// Boots an image with its console here
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Run {
+    /// Name of a file in recipes/ (without .toml), or path of a recipe anywhere
+    #[arg(value_name = "RECIPE")]
+    recipe: String,
+    /// Arguments instead of the recipe's; once for each
+    #[arg(long = "arg", value_name = "TEXT", allow_hyphen_values = true)]
+    args: Vec<String>,
+    /// Environment besides the recipe's
+    #[arg(long, value_name = "NAME=VALUE|NAME")]
+    env: Vec<String>,
+    /// Environment whose values nobody else may see
+    #[arg(long = "secret", value_name = "NAME=@FILE|NAME")]
+    secrets: Vec<String>,
+    #[command(flatten)]
+    accel: AccelArg,
+}
+
+impl Run {
+    pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
+        let ctx = app.context();
+        let recipe = Recipe::load(&app.project, &self.recipe)?;
+        let image = common::image(&ctx, &recipe, Target::Qemu)?;
+        let overrides =
+            Overrides { args: self.args.clone(), env: self.env.clone(), secrets: self.secrets.clone() };
+        let json = app.terminal.format == Format::Json;
+        let options = RunOptions {
+            accel: self.accel.accel,
+            overrides,
+            console_on_stderr: json,
+            ..RunOptions::default()
+        };
+        let outcome = run::run(&ctx, &recipe, &image.dir, &options)?;
+        let (ended, code) = match outcome.status {
+            Some(0) => ("ended with status 0".to_owned(), ExitCode::Ok),
+            Some(status) => (format!("ended with status {status}"), ExitCode::Failed),
+            None => ("was left".to_owned(), ExitCode::Ok),
+        };
+        ctx.progress.note(&format!("{} {ended} after {:.2} s", image.name, outcome.duration.as_secs_f64()));
+        // On stdout only the console: what the function prints may be piped elsewhere.
+        Ok(Answer::new(&outcome, "")?.with_code(code))
+    }
+}
