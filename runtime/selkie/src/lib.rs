@@ -16,7 +16,7 @@
 //! - [`cap`]: capabilities by kind, and all that each can be asked for; [`message`]: what endpoints carry.
 //! - [`vspace`]: memory in the address space; a heap exists (feature `alloc`, on by default).
 //! - [`thread`], [`sync`]: threads and locks; [`fault`]: what happens when one does something wrong.
-//! - [`console`], [`println!`]: the serial port; the crate `log` works, its level is the variable `LOG`.
+//! - [`console`], [`input`], [`println!`]: the serial port; the crate `log` works, its level is the variable `LOG`.
 //! - [`interrupt`], [`pit`], [`clock`]: interrupts, a timer that makes some, and time.
 //! - [`config`]: arguments and environment; [`exit()`]: the end.
 //!
@@ -38,6 +38,7 @@ mod exit;
 pub mod fault;
 mod fw_cfg;
 mod heap;
+pub mod input;
 pub mod interrupt;
 mod logger;
 pub mod memory;

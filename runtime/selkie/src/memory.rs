@@ -83,8 +83,9 @@ impl Memory {
     pub(crate) fn new(boot_info: &BootInfo) -> Self {
         static mut TABLE: [Node; FIRST_TABLE] = [Node::VACANT; FIRST_TABLE];
         static mut ALL_SLOTS: Slots<{ SLOTS / 64 }> = Slots::empty();
+        let (slots, table) = (&raw mut ALL_SLOTS, &raw mut TABLE);
         // SAFETY: `System::new` calls this once, before any other thread runs.
-        let (slots, table) = unsafe { (&mut *(&raw mut ALL_SLOTS), &mut *(&raw mut TABLE)) };
+        let (slots, table) = unsafe { (&mut *slots, &mut *table) };
         let empty = boot_info.empty_slots();
         slots.reset(empty.start as u32, empty.end as u32);
         let mut pool = Pool::new(table);

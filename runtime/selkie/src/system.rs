@@ -44,8 +44,9 @@ impl System {
     fn enter_first_thread(&mut self) -> Result<()> {
         static mut FIRST: MaybeUninit<Thread> = MaybeUninit::uninit();
         let thread = Thread::first(self.memory.create::<Notification>()?.cap());
+        let first = &raw mut FIRST;
         // SAFETY: nothing else uses the place, and this runs once.
-        unsafe { (*&raw mut FIRST).write(thread).enter() };
+        unsafe { (*first).write(thread).enter() };
         Ok(())
     }
 

@@ -4,8 +4,8 @@
 
 use crate::{
     cap::{
-        Attributes, Capability, LargePage, Object, ObjectType, Page, PageDirectory, PageTable, Pdpt, Pml4, Rights,
-        Slot, Structure,
+        Attributes, Capability, LargePage, Object, ObjectType, Page, PageDirectory, PageTable, Pdpt, Pml4,
+        Rights, Slot, Structure,
     },
     error::{Error, LookupFailure, Result},
     memory::{Memory, RawObjects},

@@ -2,6 +2,8 @@ use super::{Slot, capability, check};
 use crate::error::Result;
 use selkie_sys::{self as sys, Word};
 
+const _: () = assert!(sys::rule::IO_PORT_DIRECT, "on this kernel, slot 7 issues IO ports and is none itself");
+
 capability! {
     /// A range of IO ports. Someone else may answer for them: each access is an invocation that can fail.
     IoPort
