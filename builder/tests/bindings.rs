@@ -1,6 +1,6 @@
 //! Bindings for a kernel that exists only for tests: `tests/bindings/` has its era, its XML and its C
 //! header. Each test changes one thing in them and looks at what comes of it.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use builder::{
     bindings::{self, Era, Interface, condition::Options, interface::ParamPlace, probe, resolve, rust},
@@ -305,7 +305,7 @@ fn the_digest_covers_the_interface_and_not_the_debug_calls() {
         ("mini.toml", "value = 12", "value = 13"),
         ("mini.toml", r#""label", shift = 12"#, r#""label", shift = 13"#),
         ("mini.toml", r#"layout = "packed""#, r#"layout = "natural""#),
-        ("mini.toml", "register-words = 4", "register-words = 2"),
+        ("mini.toml", "boot-info-extra-offset = 4096", "boot-info-extra-offset = 8192"),
     ] {
         assert_ne!(Mini::with(file, from, to).interface().digest(), digest, "{from}");
     }
@@ -401,10 +401,56 @@ fn what_is_not_known_is_an_error_with_file_and_line() {
             "register-words = 4\nregister-names = 4",
             "unknown field `register-names`",
         ),
+        (
+            "mini.toml",
+            "register-words = 4",
+            "register-words = 2",
+            "mini.toml: on x86_64 `word-bits` is 64 and `register-words` is 4",
+        ),
+        (
+            "mini.toml",
+            r#"int = { kind = "signed", bits = 32 }"#,
+            r#"int = { kind = "signed", bits = 31 }"#,
+            "mini.toml: `int` has 31 bits; a power of two up to a word is expected",
+        ),
+        (
+            "mini.toml",
+            r#"bitfield = "Rights""#,
+            r#"bitfield = "Right""#,
+            "mini.toml: `mini_Rights` must name one of the bitfields exactly if that is its kind",
+        ),
+        (
+            "mini.toml",
+            r#""write", shift = 1"#,
+            r#""write", shift = 64"#,
+            "mini.toml: `Rights.write` does not fit into a word",
+        ),
     ] {
         let text = Mini::with(file, from, to).try_interface().expect_err(expected);
         assert!(text.contains(expected), "{expected}\n{text}");
     }
+}
+
+#[test]
+fn lists_without_a_sensible_length_are_refused() {
+    for length in [-1, 1 << 40] {
+        let text = Mini::new().set("LIST_LENGTH", OptionValue::Number(length)).try_interface().unwrap_err();
+        assert!(text.contains(&format!("`LIST_LENGTH = {length}` is not the length of a list")), "{text}");
+    }
+}
+
+#[test]
+fn functions_of_one_name_are_refused() {
+    let mini = Mini::with("arch.xml", r#"name="Map""#, r#"name="Write""#);
+    let strip = r#"strip-prefixes = ["mini_Arch_Page", "mini_Thread"]"#;
+    let path = mini.dir.path().join("mini.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, text.replace(r#"strip-prefixes = ["mini_", "mini_Arch_"]"#, strip)).unwrap();
+    let text = rust::render(&mini.interface(), &mini.era()).unwrap_err().to_string();
+    assert!(
+        text.contains("`mini_Thread_Write` and `mini_Arch_Page_Write` would both become `write`"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Bindings for the real kernels. Builds them first, in seconds, and needs a C compiler and Python.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use builder::{
     Context, Project,
@@ -13,6 +13,7 @@ use builder::{
     kernel::{self, KernelBuild, KernelTree},
     kernel_config::KernelConfig,
 };
+use object::{Object as _, ObjectSection as _};
 use std::{fs, path::Path, process::Command};
 use tempfile::TempDir;
 
@@ -109,6 +110,80 @@ fn a_wrong_era_is_refused_with_what_the_headers_say() {
     ] {
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn an_era_for_another_release_is_refused() {
+    let mut real = Real::new("x86_64-release");
+    real.config.source.version = "6.0.0".to_owned();
+    let ctx = Context::new(&real.project, &Silent);
+    let error = bindings::generate(&ctx, &real.config, &real.tree, &real.kernel).unwrap_err();
+    let expected = "kernel config `x86_64-release`: the era `kconfig-5` is for seL4 5.0.0 on x86_64, the source is 6.0.0 on x86_64";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+/// Compiles with this repository's compiler; the guest crates' lints are errors.
+fn rustc(bindings: &Bindings, dir: &Path, args: &[&str]) {
+    let output = Command::new("rustc")
+        .args(["--edition", "2024", "--target", "x86_64-unknown-linux-gnu", "-Dwarnings", "-Dmissing_docs"])
+        .args(["-Copt-level=s", "-Cpanic=abort", "-Crelocation-model=static"])
+        .args(args)
+        .env("SELKIE_BINDINGS", &bindings.rust)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Compiles `selkie-sys` in `dir`.
+fn compile_sys(real: &Real, bindings: &Bindings, dir: &Path) {
+    let source = real.project.runtime().join("sys/src/lib.rs");
+    let source = source.to_str().unwrap();
+    rustc(bindings, dir, &["--crate-name", "selkie_sys", "--crate-type", "rlib", source]);
+}
+
+#[test]
+fn the_guest_crate_compiles_without_a_warning() {
+    for config in ["x86_64-release", "x86_64-debug"] {
+        let real = Real::new(config);
+        compile_sys(&real, &real.generate().0, TempDir::new().unwrap().path());
+    }
+}
+
+#[test]
+fn only_the_sites_of_stubs_that_are_used_are_listed() {
+    const MAIN: &str = "#![doc = \"Yields for ever.\"]
+        #![no_std]
+        #![no_main]
+        #[panic_handler]
+        fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
+        /// The entry point.
+        #[unsafe(no_mangle)]
+        pub extern \"C\" fn _start() -> ! { loop { unsafe { selkie_sys::yield_() } } }";
+    let real = Real::new("x86_64-release");
+    let (bindings, _) = real.generate();
+    let dir = TempDir::new().unwrap();
+    compile_sys(&real, &bindings, dir.path());
+    fs::write(dir.path().join("main.rs"), MAIN).unwrap();
+    let link = ["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,--gc-sections"];
+    let link: Vec<_> = link.iter().map(|arg| format!("-Clink-arg={arg}")).collect();
+    let mut args = vec!["--crate-name", "main", "main.rs", "--extern", "selkie_sys=libselkie_sys.rlib"];
+    args.extend(link.iter().map(String::as_str));
+    rustc(&bindings, dir.path(), &args);
+
+    let elf = fs::read(dir.path().join("main")).unwrap();
+    let elf = object::File::parse(&*elf).unwrap();
+    let sites = elf.section_by_name(".sel4_sites").expect("rust-lld keeps the section");
+    let addresses: Vec<_> = sites
+        .data()
+        .unwrap()
+        .chunks_exact(8)
+        .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+        .collect();
+    assert_eq!(addresses.len(), 1, "the stubs that nothing calls are gone, and their sites");
+    let text = elf.section_by_name(".text").unwrap();
+    let site = text.data_range(addresses[0], 8).unwrap().expect("a site lies in the text");
+    assert_eq!(site, [0x48, 0x89, 0xe0, 0x0f, 0x05, 0x48, 0x89, 0xc4], "mov rax, rsp; syscall; mov rsp, rax");
 }
 
 /// The tree's own stub generator writes C functions; each must marshal as the model says.

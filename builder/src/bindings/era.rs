@@ -372,6 +372,40 @@ impl Era {
             io::ErrorKind::NotFound => Error::Missing { path: path.clone() },
             _ => Error::Io { path: path.clone(), source },
         })?;
-        toml::from_str(&text).map_err(|source| Error::Format { path, source: Box::new(source) })
+        let era: Self = toml::from_str(&text)
+            .map_err(|source| Error::Format { path: path.clone(), source: Box::new(source) })?;
+        match era.contradiction() {
+            None => Ok(era),
+            Some(problem) => Err(Error::Content { path, problem }),
+        }
+    }
+
+    /// What in it contradicts itself, or what the system-call stubs can do.
+    fn contradiction(&self) -> Option<String> {
+        let Arch::X86_64 = self.arch;
+        if self.word_bits != 64 || self.rules.register_words != 4 {
+            return Some("on x86_64 `word-bits` is 64 and `register-words` is 4".to_owned());
+        }
+        let bitfield = |name: &String| self.bitfields.iter().any(|bitfield| bitfield.name == *name);
+        for (name, known) in &self.types {
+            if !(known.bits.is_power_of_two() && known.bits <= self.word_bits) {
+                return Some(format!(
+                    "`{name}` has {} bits; a power of two up to a word is expected",
+                    known.bits
+                ));
+            }
+            if (known.kind == TypeKind::Bitfield) != known.bitfield.as_ref().is_some_and(bitfield) {
+                return Some(format!("`{name}` must name one of the bitfields exactly if that is its kind"));
+            }
+        }
+        for bitfield in &self.bitfields {
+            for field in &bitfield.fields {
+                let end = field.shift.saturating_add(field.bits);
+                if field.bits == 0 || end > self.word_bits {
+                    return Some(format!("`{}.{}` does not fit into a word", bitfield.name, field.name));
+                }
+            }
+        }
+        None
     }
 }

@@ -21,7 +21,7 @@ pub use interface::Interface;
 use crate::{
     Context, Digest, cache, files,
     kernel::{KernelBuild, KernelTree},
-    kernel_config::KernelConfig,
+    kernel_config::{Arch, KernelConfig},
 };
 use condition::Options;
 use resolve::RawApi;
@@ -54,21 +54,17 @@ pub enum Error {
     Era(#[from] era::Error),
     /// The era is for another release or architecture.
     #[error(
-        "kernel config `{config}`: the era `{era}` is for seL4 {versions} on {era_arch}, the source is {version} on {arch}\n  help: set `era` to the one for this release, see kernel-configs/eras/"
+        "kernel config `{config}`: the era `{era}` is for seL4 {described}, the source is {actual}\n  help: set `era` to the one for this release, see kernel-configs/eras/"
     )]
     WrongEra {
         /// The kernel config.
         config: String,
         /// The era.
         era: String,
-        /// The releases that it is for.
-        versions: String,
-        /// The architecture that it is for.
-        era_arch: String,
-        /// The release of the source.
-        version: String,
-        /// The architecture of the kernel config.
-        arch: String,
+        /// The releases and the architecture that it is for.
+        described: String,
+        /// The release and the architecture of the kernel config.
+        actual: String,
     },
     /// The tree's XML.
     #[error(transparent)]
@@ -111,6 +107,10 @@ pub enum Error {
 crate::exit_code!(Error, |error| match &error {
     Error::WrongEra { .. } | Error::Era(_) => crate::ExitCode::Usage,
     Error::Probe { source, .. } => source.code(),
+    Error::Resolve { source, .. } => match **source {
+        resolve::Error::Option { .. } | resolve::Error::Length { .. } => crate::ExitCode::Usage,
+        _ => crate::ExitCode::Failed,
+    },
     Error::Files(error) => error.exit_code(),
     _ => crate::ExitCode::Failed,
 });
@@ -175,14 +175,12 @@ fn era_of(eras: &Path, config: &KernelConfig) -> Result<Era, Error> {
     if era.arch == config.arch && era.versions.contains(&config.source.version) {
         return Ok(era);
     }
-    let arch = |arch| serde_json::to_value(arch).ok().and_then(|value| value.as_str().map(str::to_owned));
+    let on = |versions: &str, arch: Arch| format!("{versions} on {arch}");
     Err(Error::WrongEra {
         config: config.name.clone(),
         era: config.era.clone(),
-        versions: era.versions.join(", "),
-        era_arch: arch(era.arch).unwrap_or_default(),
-        version: config.source.version.clone(),
-        arch: arch(config.arch).unwrap_or_default(),
+        described: on(&era.versions.join(", "), era.arch),
+        actual: on(&config.source.version, config.arch),
     })
 }
 

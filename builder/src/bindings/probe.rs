@@ -229,7 +229,7 @@ fn structs(interface: &Interface, add: &mut impl FnMut(String, String, i64)) {
 fn bitfields(interface: &Interface, add: &mut impl FnMut(String, String, i64)) {
     for bitfield in &interface.bitfields {
         for (index, field) in bitfield.fields.iter().enumerate() {
-            let ones = u64::MAX >> (64 - field.bits.clamp(1, 64));
+            let ones = u64::MAX >> (64 - field.bits);
             let argument =
                 |other: usize| if other == index { format!("{ones:#x}ul") } else { "0".to_owned() };
             let arguments: Vec<_> = (0..bitfield.fields.len()).map(argument).collect();

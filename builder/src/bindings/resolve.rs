@@ -86,6 +86,16 @@ pub enum Error {
         /// The option, without `CONFIG_`.
         option: String,
     },
+    /// An array without a sensible length.
+    #[error(
+        "`{option} = {length}` is not the length of a list\n  help: change it in the kernel config's [options]"
+    )]
+    Length {
+        /// The option, without `CONFIG_`.
+        option: String,
+        /// Its value.
+        length: i64,
+    },
     /// Something the era must contain.
     #[error("era: {what} is missing")]
     Lacks {
@@ -217,7 +227,7 @@ fn structure(
         let count = match &field.count {
             None => None,
             Some(Count::Number(count)) => Some(*count),
-            Some(Count::Option(option)) => Some(number(option, options)?.unsigned_abs()),
+            Some(Count::Option(option)) => Some(length(option, options)?),
         };
         let (name, c, doc) = (field.name.clone(), field.c.clone(), field.doc.clone());
         fields.push(Field { name, c, doc, offset: end, field_type, size, count });
@@ -225,6 +235,15 @@ fn structure(
     }
     let (name, c, doc) = (facts.name.clone(), facts.c.clone(), facts.doc.clone());
     Ok(Struct { name, c, doc, size: end.next_multiple_of(align), align, fields })
+}
+
+/// The length of an array; no list of the interface is longer than a page.
+fn length(option: &str, options: Options<'_>) -> Result<u64, Error> {
+    let length = number(option, options)?;
+    u64::try_from(length)
+        .ok()
+        .filter(|length| *length <= 4096)
+        .ok_or_else(|| Error::Length { option: option.to_owned(), length })
 }
 
 /// A field's type, its size and its natural alignment in bytes.

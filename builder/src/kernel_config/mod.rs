@@ -10,7 +10,7 @@ pub(crate) use load::schema;
 use crate::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// One file of `kernel-configs/`, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +65,14 @@ pub enum Arch {
     /// 64-bit x86.
     #[serde(rename = "x86_64")]
     X86_64,
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Arch::X86_64 => "x86_64",
+        })
+    }
 }
 
 /// A platform.

@@ -26,6 +26,8 @@ pub mod rule {
     pub const TLS_BASE_IN_USER_CONTEXT: bool = true;
     /// Whether the initial IO-port capability is invoked directly, without issuing a range first.
     pub const IO_PORT_DIRECT: bool = true;
+    /// Whether the receiver of a call gets a reply capability only if the caller may grant.
+    pub const CALL_NEEDS_GRANT: bool = true;
     /// Words of a message that travel in CPU registers.
     pub const REGISTER_WORDS: usize = 4;
     /// Where further boot information begins, in bytes after the start of the BootInfo.

@@ -20,11 +20,11 @@ pub mod ipc_buffer;
 pub mod stub;
 
 /// What is generated for one kernel configuration.
-#[allow(clippy::too_many_arguments, clippy::missing_safety_doc, clippy::precedence)]
+#[allow(clippy::too_many_arguments)]
 mod bindings {
     use crate::{invoke, ipc_buffer, stub};
 
-    include!(env!("SELKIE_BINDINGS"));
+    include!(env!("SELKIE_BINDINGS", "the builder sets SELKIE_BINDINGS to the bindings of a kernel config"));
 }
 
 pub use bindings::*;

@@ -31,7 +31,7 @@ macro_rules! site {
             "mov rsp, rax\n",
             ".pushsection .sel4_sites, \"ao\", @progbits, ",
             $section,
-            "\n",
+            "\n.balign 8\n",
             ".quad 77b\n",
             ".popsection\n",
         )
