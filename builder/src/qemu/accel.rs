@@ -171,7 +171,10 @@ pub fn choose(
         host: &host.kernel,
     };
     let entry = ctx.cache.step("accelerator", &situation, |dir| -> crate::Result<()> {
-        let answer = probe.run(ctx)?;
+        ctx.progress.begin(STEP);
+        let answer = probe.run(ctx);
+        ctx.progress.end(STEP, answer.as_ref().map_or("stopped", |answer| answer.accel.name()));
+        let answer = answer?;
         let path = dir.join(ANSWER);
         fs::write(&path, serde_json::to_vec(&answer).unwrap_or_default())
             .map_err(|source| Error::Memory { path, source })?;
@@ -188,6 +191,8 @@ pub fn choose(
 }
 
 const ANSWER: &str = "answer.json";
+/// What the user is told while a probe runs.
+const STEP: &str = "KVM probe";
 
 impl Probe<'_> {
     /// Boots the image under KVM.

@@ -44,8 +44,10 @@ pub(crate) trait Peer {
     /// The guest wrote `bytes`, `at` after QEMU's start. What is appended to `input` goes to the guest.
     fn output(&mut self, bytes: &[u8], at: Duration, input: &mut Vec<u8>) -> io::Result<Flow>;
 
-    /// Where local input comes from, as long as there is some to be had.
-    fn source(&self) -> Option<BorrowedFd<'_>> {
+    /// Where local input comes from, as long as more of it is wanted. `waiting` bytes are still on their
+    /// way to the guest.
+    fn source(&self, waiting: usize) -> Option<BorrowedFd<'_>> {
+        let _ = waiting;
         None
     }
 
@@ -87,8 +89,6 @@ const CLOSED_TICK: Duration = Duration::from_millis(1);
 const DRAIN: Duration = Duration::from_millis(200);
 /// How much of QEMU's own messages is kept: their beginning tells the cause.
 const STDERR_LIMIT: usize = 64 << 10;
-/// How much local input may wait for the guest.
-const INPUT_LIMIT: usize = 64 << 10;
 
 /// What QEMU says before it pauses for ever, where an exit would be due (accel/kvm/kvm-all.c).
 const KVM_FAILURES: [&str; 3] = ["KVM internal error", "kvm run failed", "KVM: entry failed"];
@@ -218,7 +218,7 @@ impl Process {
 
     /// Waits until something can be done, at most `pause`.
     fn wait(&self, pause: Duration, peer: &dyn Peer) -> io::Result<Ready> {
-        let source = peer.source().filter(|_| self.input.len() < INPUT_LIMIT && self.exited.is_none());
+        let source = peer.source(self.input.len()).filter(|_| self.exited.is_none());
         let sink = self.stdin.as_ref().filter(|_| !self.input.is_empty());
         let wanted = [
             (self.stdout.as_ref().map(AsFd::as_fd), PollFlags::IN),

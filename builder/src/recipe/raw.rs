@@ -211,7 +211,7 @@ pub enum RawPattern {
     Literal(String),
     /// A regular expression of the crate `regex`: `{ regex = "[0-9]+ MiB" }`.
     Regex {
-        /// The expression; `.` does not match a line's end.
+        /// The expression. `^` and `$` match at each line's start and end; `.` does not match a line's end.
         regex: String,
     },
 }

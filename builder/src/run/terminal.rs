@@ -115,8 +115,9 @@ impl Peer for Terminal<'_> {
         })
     }
 
-    fn source(&self) -> Option<BorrowedFd<'_>> {
-        self.stdin.filter(|_| self.has_keys() || self.held.len() < CHUNK)
+    fn source(&self, waiting: usize) -> Option<BorrowedFd<'_>> {
+        // A pipe waits until the guest reads; a person must be able to leave a guest that never does.
+        self.stdin.filter(|_| self.has_keys() || waiting + self.held.len() < CHUNK)
     }
 
     fn readable(&mut self, input: &mut Vec<u8>) -> io::Result<Flow> {

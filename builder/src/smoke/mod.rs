@@ -27,7 +27,9 @@ use crate::{
 use pattern::Pattern;
 use regex::bytes::Regex;
 use std::{
+    fs::{File, Permissions},
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -120,7 +122,7 @@ impl Test<'_> {
         accelerator: Accelerator,
     ) -> Result<RunReport> {
         let log = self.boot.dir.join(LOG);
-        let file = std::fs::File::create(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
+        let file = new_log(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
         let mut watcher =
             Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first());
         let nonce = Override { nonce: Some(expected.nonce.clone()), ..Override::default() };
@@ -155,6 +157,13 @@ impl Test<'_> {
             qemu_said: ended.stderr.lines().map(str::to_owned).collect(),
         })
     }
+}
+
+/// A log of this run's own, even when another run of the same image still writes to the last one.
+fn new_log(path: &Path) -> io::Result<File> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(dir)?;
+    Ok(file.persist(path)?)
 }
 
 /// By what an image shows that it runs: the first text that its smoke test expects. Where it has none,

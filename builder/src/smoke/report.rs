@@ -3,7 +3,7 @@
 use super::{Cause, Verdict};
 use crate::{Error, ExitCode, Target, qemu::Accelerator};
 use serde::{Serialize, Serializer};
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 /// One smoke test: the verdict and what a user needs to understand it.
 #[derive(Debug, Clone, Serialize)]
@@ -147,6 +147,11 @@ impl fmt::Display for Summary {
         for report in self.reports.iter().filter(|report| report.verdict.word() == "FAIL") {
             writeln!(f, "\n{report}")?;
         }
+        let accelerators: BTreeSet<_> =
+            self.reports.iter().filter_map(|report| Some(report.accelerator.as_ref()?.to_string())).collect();
+        for accelerator in accelerators {
+            writeln!(f, "{accelerator}")?;
+        }
         let [passed, failed, skipped] = self.counts();
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
     }
@@ -201,6 +206,16 @@ mod tests {
         assert_eq!(code(vec![]), ExitCode::Ok);
         assert_eq!(code(vec![report(Verdict::Pass), fail(Cause::Timeout)]), ExitCode::SmokeFailed);
         assert_eq!(code(vec![fail(Cause::HostLacks), fail(Cause::Timeout)]), ExitCode::HostLacks);
+    }
+
+    #[test]
+    fn the_accelerator_and_its_reason_are_always_shown() {
+        let accelerator =
+            Accelerator { accel: crate::qemu::Accel::Tcg, reason: "the host has no /dev/kvm".into() };
+        let mut report = report(Verdict::Pass);
+        report.accelerator = Some(accelerator);
+        let text = Summary { reports: vec![report.clone(), report] }.to_string();
+        assert_eq!(text.matches("TCG: the host has no /dev/kvm").count(), 1, "{text}");
     }
 
     #[test]

@@ -489,3 +489,18 @@ fn an_error_that_is_no_lack_is_a_failure() {
     let report = RunReport::not_made("hello", Target::Qemu, &Error::new(ExitCode::Usage, "wrong recipe"));
     assert_eq!(failure(&report), (Cause::NotMade, "wrong recipe"));
 }
+
+#[test]
+fn two_runs_of_one_image_at_once_have_a_log_each() {
+    let stage = hello("sleep 0.3; line \"mine is $nonce\"; frame 0; leave 0");
+    let reports = thread::scope(|scope| {
+        let runs: Vec<_> = (0..2).map(|_| scope.spawn(|| stage.run())).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(reports.iter().all(|report| report.verdict.passed()), "{reports:?}");
+    let log = stage.log();
+    assert_eq!(log.matches("mine is").count(), 1, "{log}");
+    let names: Vec<_> =
+        fs::read_dir(&stage.boot.dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 4, "kernel, root task, guest and log, but {names:?}");
+}

@@ -10,6 +10,9 @@ use std::{fs::File, io, io::Write, time::Duration};
 /// How much a smoke test takes from a console, in bytes. A guest that prints more is in a loop.
 pub(crate) const LIMIT: usize = 16 << 20;
 
+/// How far back the text that input waits for may begin.
+const CUE_WINDOW: usize = 64 << 10;
+
 pub(crate) struct Watcher<'a> {
     log: File,
     /// Who else is shown the console.
@@ -19,6 +22,8 @@ pub(crate) struct Watcher<'a> {
     /// The text to wait for before it is typed.
     cue: Option<&'a Pattern>,
     taken: usize,
+    /// Something that is not blank was printed.
+    began: bool,
     /// The console, with plain line ends.
     pub(crate) text: Vec<u8>,
     /// The guest printed more than [`LIMIT`].
@@ -44,6 +49,7 @@ impl<'a> Watcher<'a> {
             input,
             cue,
             taken: 0,
+            began: false,
             text: Vec::new(),
             overflow: false,
             first_output: None,
@@ -64,10 +70,13 @@ impl Peer for Watcher<'_> {
         self.show.console(bytes);
         frame::append(&mut self.text, bytes);
         self.first_output.get_or_insert(at);
-        if self.first_line.is_none() && self.text.trim_ascii_start().contains(&b'\n') {
+        let line = if self.began { bytes } else { bytes.trim_ascii_start() };
+        self.began |= !line.is_empty();
+        if self.first_line.is_none() && line.contains(&b'\n') {
             self.first_line = Some(at);
         }
-        if self.input.is_some() && self.cue.is_none_or(|cue| cue.regex.is_match(&self.text)) {
+        let recent = self.text.len().saturating_sub(bytes.len() + CUE_WINDOW);
+        if self.input.is_some() && self.cue.is_none_or(|cue| cue.find_end(&self.text, recent).is_some()) {
             input.extend_from_slice(self.input.take().unwrap_or_default().as_bytes());
         }
         self.overflow = self.taken > LIMIT;
