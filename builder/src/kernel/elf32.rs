@@ -143,7 +143,7 @@ mod tests {
             p_type: U32::new(Le, elf::PT_LOAD),
             p_flags: U32::new(Le, elf::PF_R | elf::PF_X),
             p_offset: U64::new(Le, 120),
-            p_vaddr: U64::new(Le, paddr + 0xffff_ffff_8000_0000),
+            p_vaddr: U64::new(Le, paddr.wrapping_add(0xffff_ffff_8000_0000)),
             p_paddr: U64::new(Le, paddr),
             p_filesz: U64::new(Le, content.len() as u64),
             p_memsz: U64::new(Le, content.len() as u64 + 4096),

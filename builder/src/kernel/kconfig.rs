@@ -4,7 +4,7 @@
 //! names, types, choices, dependencies and ranges. Options that only the sources mention are known by
 //! name alone.
 
-use crate::kernel_config::OptionValue;
+use crate::{document::suggest::closest, kernel_config::OptionValue};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -43,13 +43,13 @@ struct Choice {
 
 /// What is wrong with an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+pub(super) struct Complaint {
     /// The option's name without `CONFIG_`; none when several options are meant.
-    pub option: Option<String>,
+    pub(super) option: Option<String>,
     /// What is wrong.
-    pub message: String,
+    pub(super) message: String,
     /// What to do.
-    pub help: Option<String>,
+    pub(super) help: Option<String>,
 }
 
 type Options = BTreeMap<String, OptionValue>;
@@ -128,9 +128,8 @@ impl Kconfig {
         {
             return Some(format!("write `{bare}`, without `CONFIG_`"));
         }
-        let known = self.options.keys().chain(&self.mentioned);
-        let (distance, best) = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
-        (distance <= 2.max(name.len() / 4)).then(|| format!("did you mean `{best}`?"))
+        let known = self.options.keys().chain(&self.mentioned).map(String::as_str);
+        closest(name, known).map(|best| format!("did you mean `{best}`?"))
     }
 
     /// What is wrong with a choice: none of its options is on, or several are.

@@ -75,6 +75,8 @@ pub(super) struct Layout {
     sel4_arch: &'static str,
     platform: &'static str,
     pub(super) word_bits: &'static str,
+    /// The options that say the same as the kernel config's `arch` and `platform`.
+    pub(super) required: &'static [&'static str],
     defines: &'static [&'static str],
     compile: &'static [&'static str],
     link: &'static [&'static str],
@@ -92,6 +94,7 @@ impl Layout {
                 sel4_arch: "x86_64",
                 platform,
                 word_bits: "64",
+                required: &["ARCH_X86", "ARCH_X86_64", "PLAT_PC99"],
                 defines: &["ARCH_X86", "X86_64", "__KERNEL_64__", "KERNEL_64=y", "__X86_64__=y"],
                 compile: COMPILE_X86_64,
                 link: LINK_X86_64,

@@ -80,14 +80,12 @@ impl Make<'_> {
     /// Replaces `$(NAME)` and `${NAME}`; what is not such a reference stays as it is.
     fn expand(&self, text: &str) -> String {
         let Some((before, rest)) = text.split_once('$') else { return text.to_owned() };
-        let close = match rest.chars().next() {
-            Some('(') => ')',
-            Some('{') => '}',
-            _ => return format!("{before}${}", self.expand(rest)),
-        };
-        match rest[1..].split_once(close) {
-            Some((name, after)) => format!("{before}{}{}", self.words(name).join(" "), self.expand(after)),
-            None => format!("{before}${rest}"),
+        let close = if rest.starts_with('{') { '}' } else { ')' };
+        match rest.strip_prefix(['(', '{']).and_then(|rest| rest.split_once(close)) {
+            Some((name, after)) if is_name(name) => {
+                format!("{before}{}{}", self.words(name).join(" "), self.expand(after))
+            }
+            _ => format!("{before}${rest}"),
         }
     }
 
@@ -136,8 +134,7 @@ impl Make<'_> {
         };
         let name = name.trim();
         let value = self.expand(value);
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty() || !name.chars().all(plain) || value.contains('$') {
+        if !is_name(name) || value.contains('$') {
             return None;
         }
         let words = value.split_whitespace().map(str::to_owned);
@@ -179,6 +176,10 @@ impl Make<'_> {
         }
         Ok(sources)
     }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Lines with their row: comments removed, continued lines joined, empty ones left out.

@@ -119,9 +119,6 @@ pub enum Error {
         "{0}\n  help: is `cc` a compiler for this architecture? `cargo xtask doctor` shows which one it is"
     )]
     Elf(#[from] elf32::Error),
-    /// The options do not fit the tree.
-    #[error("{0:?}")]
-    Options(Vec<kconfig::Complaint>),
     /// A source could not be read.
     #[error("{root}: {source}")]
     Unreadable {
@@ -218,7 +215,7 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
     };
     let layout = make::Layout::of(config);
     let entry = ctx.cache.step::<crate::Error>("kernel", &inputs, |dir| {
-        check::config(config, tree, &layout)?;
+        check::config(ctx.project, config, tree, &layout)?;
         let python = python.environment(ctx)?.python;
         let sources = &make::sources(config, tree, &layout).map_err(Error::from)?;
         let (layout, overlays) = (&layout, overlays.as_slice());
