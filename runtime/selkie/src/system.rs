@@ -106,12 +106,14 @@ fn max_priority() -> u8 {
 
 /// Reads the run configuration's override, where there is one.
 fn read_override(memory: &mut Memory) -> Result<()> {
-    let Some(device) = FwCfg::find(IoPort::OWN) else { return Ok(()) };
-    let Some(file) = device.open("opt/selkie/run") else { return Ok(()) };
-    let mapping = Mapping::new(memory, file.size().max(1))?;
-    // SAFETY: the memory is fresh, stays mapped for ever, and is known to nobody else.
-    let bytes = unsafe { slice::from_raw_parts_mut(mapping.address() as *mut u8, file.size()) };
-    device.read_file(file, bytes)?;
-    config::add_override(bytes);
-    Ok(())
+    let Some(mut device) = FwCfg::find(IoPort::OWN) else { return Ok(()) };
+    device.use_dma(memory)?;
+    if let Some(file) = device.open("opt/selkie/run") {
+        let mapping = Mapping::new(memory, file.size().max(1))?;
+        // SAFETY: the memory is fresh, stays mapped for ever, and is known to nobody else.
+        let bytes = unsafe { slice::from_raw_parts_mut(mapping.address() as *mut u8, file.size()) };
+        device.read_file(file, bytes)?;
+        config::add_override(bytes);
+    }
+    device.close(memory)
 }
