@@ -66,15 +66,24 @@ pub struct Accelerator {
     pub accel: Accel,
     /// Why, for the user.
     pub reason: String,
+    /// Whether a probe of an earlier run has said so.
+    pub remembered: bool,
 }
 
-impl fmt::Display for Accelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Accelerator {
+    /// The accelerator and why, whenever that was found out.
+    pub fn reason(&self) -> String {
         let name = match self.accel {
             Accel::Tcg => "TCG",
             Accel::Kvm => "KVM",
         };
-        write!(f, "{name}: {}", self.reason)
+        format!("{name}: {}", self.reason)
+    }
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.reason(), if self.remembered { " (remembered)" } else { "" })
     }
 }
 
@@ -126,7 +135,7 @@ pub struct Probe<'a> {
 }
 
 /// How long a guest may take under KVM before it counts as hung. It needs about 0.3 s.
-pub const PROBE_LIMIT: Duration = Duration::from_secs(5);
+pub const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 impl<'a> Probe<'a> {
     /// A probe with the usual time-out.
@@ -157,10 +166,10 @@ pub fn choose(
     probe: &Probe<'_>,
 ) -> crate::Result<Accelerator> {
     if let AccelRequest::Only(accel) = request {
-        return Ok(Accelerator { accel, reason: "asked for".into() });
+        return Ok(Accelerator { accel, reason: "asked for".into(), remembered: false });
     }
     if let Err(reason) = &host.kvm {
-        return Ok(Accelerator { accel: Accel::Tcg, reason: reason.clone() });
+        return Ok(tcg(reason.clone()));
     }
     let kernel = probe.boot.kernel();
     let situation = Situation {
@@ -184,9 +193,7 @@ pub fn choose(
     let bytes = fs::read(&path).map_err(|source| Error::Memory { path: path.clone(), source })?;
     let mut answer: Accelerator =
         serde_json::from_slice(&bytes).map_err(|error| Error::Memory { path, source: error.into() })?;
-    if !entry.fresh {
-        answer.reason.push_str(" (remembered)");
-    }
+    answer.remembered = !entry.fresh;
     Ok(answer)
 }
 
@@ -208,7 +215,7 @@ impl Probe<'_> {
     }
 
     fn judge(&self, ended: &Ended, watch: &Watch<'_>) -> Accelerator {
-        let kvm = |reason: &str| Accelerator { accel: Accel::Kvm, reason: reason.into() };
+        let kvm = |reason: &str| Accelerator { accel: Accel::Kvm, reason: reason.into(), remembered: false };
         if watch.seen {
             return kvm("a probe has booted this kernel under it");
         }
@@ -232,7 +239,7 @@ impl Probe<'_> {
 }
 
 fn tcg(reason: String) -> Accelerator {
-    Accelerator { accel: Accel::Tcg, reason }
+    Accelerator { accel: Accel::Tcg, reason, remembered: false }
 }
 
 fn failure(end: GuestEnd, stderr: &str) -> String {

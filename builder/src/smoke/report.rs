@@ -147,8 +147,12 @@ impl fmt::Display for Summary {
         for report in self.reports.iter().filter(|report| report.verdict.word() == "FAIL") {
             writeln!(f, "\n{report}")?;
         }
-        let accelerators: BTreeSet<_> =
-            self.reports.iter().filter_map(|report| Some(report.accelerator.as_ref()?.to_string())).collect();
+        let accelerators: BTreeSet<_> = self
+            .reports
+            .iter()
+            .filter_map(|report| report.accelerator.as_ref())
+            .map(Accelerator::reason)
+            .collect();
         for accelerator in accelerators {
             writeln!(f, "{accelerator}")?;
         }
@@ -210,11 +214,16 @@ mod tests {
 
     #[test]
     fn the_accelerator_and_its_reason_are_always_shown() {
-        let accelerator =
-            Accelerator { accel: crate::qemu::Accel::Tcg, reason: "the host has no /dev/kvm".into() };
-        let mut report = report(Verdict::Pass);
-        report.accelerator = Some(accelerator);
-        let text = Summary { reports: vec![report.clone(), report] }.to_string();
+        let accelerator = Accelerator {
+            accel: crate::qemu::Accel::Tcg,
+            reason: "the host has no /dev/kvm".into(),
+            remembered: false,
+        };
+        let report = |remembered| RunReport {
+            accelerator: Some(Accelerator { remembered, ..accelerator.clone() }),
+            ..report(Verdict::Pass)
+        };
+        let text = Summary { reports: vec![report(false), report(true)] }.to_string();
         assert_eq!(text.matches("TCG: the host has no /dev/kvm").count(), 1, "{text}");
     }
 
