@@ -101,7 +101,8 @@ mod tests {
     fn every_example_of_the_help_is_understood() {
         let mut command = Cli::command();
         let mut helps = vec![command.render_help().to_string()];
-        helps.extend(command.get_subcommands_mut().map(|verb| verb.render_long_help().to_string()));
+        let verbs = command.get_subcommands_mut().filter(|verb| verb.get_name() != "help");
+        helps.extend(verbs.map(|verb| verb.render_long_help().to_string()));
         for help in helps {
             let (_, examples) = help.split_once("Examples:\n").expect("a verb without examples");
             for line in examples.lines().map(str::trim).filter(|line| line.starts_with("cargo xtask")) {

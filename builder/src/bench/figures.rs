@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Context, Project, Result,
-    cache::Cache,
+    context::Silent,
     exec::{self, Ran},
     files,
     image::Role,
@@ -103,20 +103,22 @@ fn one_line(lab: &Lab<'_>, hello: &Recipe, _: &Options) -> Result<Measured> {
 /// A kernel build, against the runs of the compiler in it.
 fn kernel_build(lab: &Lab<'_>, hello: &Recipe, _: &Options) -> Result<Measured> {
     let config = KernelConfig::load(lab.ctx.project, &hello.kernel)?;
+    let project = Project { out: lab.folder("kernel")?, ..lab.ctx.project.clone() };
+    let ctx = Context::with_cancel(&project, &Silent, lab.ctx.cancel.clone());
+    // Both are made once in the life of a cache, for all kernels.
+    let tree = kernel::locate(&ctx, &config)?;
+    kernel::python(&ctx)?;
     let (mut ours, mut compilers) = (Vec::new(), Vec::new());
-    for run in 0..RUNS {
-        let project = Project { out: lab.folder(&format!("kernel-{run}"))?, ..lab.ctx.project.clone() };
-        let cache = Cache::new(project.cache(), lab.ctx.progress, lab.ctx.cancel.clone());
-        let ctx =
-            Context { project: &project, cache, progress: lab.ctx.progress, cancel: lab.ctx.cancel.clone() };
-        // Both are made once in the life of a cache, for all kernels.
-        let tree = kernel::locate(&ctx, &config)?;
-        kernel::python(&ctx)?;
+    for _ in 0..RUNS {
         let start = Instant::now();
         let (kernel, ran) = exec::timed(|| kernel::build(&ctx, &config, &tree));
-        kernel?;
+        let kernel = kernel?;
+        if !kernel.fresh {
+            return Err(failed("kernel", "it was not built anew"));
+        }
         ours.push(start.elapsed().as_secs_f64());
         compilers.push(busy(&ran, |name| name.contains("cc")));
+        files::remove(&kernel.dir)?;
     }
     Ok(Measured::Ratio(ours, compilers))
 }

@@ -74,9 +74,9 @@ impl<'a> Lab<'a> {
             if entry.file_type().is_dir() {
                 files::create_dir_all(&target)?;
             } else if entry.file_name() == "Cargo.toml" {
-                let text =
-                    String::from_utf8_lossy(&files::read(entry.path())?).replace("../../runtime", &runtime);
-                files::write(&target, text)?;
+                let text = String::from_utf8_lossy(&files::read(entry.path())?).into_owned();
+                let absolute = text.replace("../../runtime", &runtime).replace("../runtime", &runtime);
+                files::write(&target, absolute)?;
             } else {
                 files::copy(entry.path(), &target)?;
             }

@@ -13,10 +13,10 @@ use builder::{
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask run hello                       its console here; Ctrl-A x leaves
-  cargo xtask run hello --arg you --arg me    other arguments than the recipe's, for this run
-  cargo xtask run hello --env GREETING=ahoy   more environment; --env NAME takes the host's value
-  cargo xtask run hello --secret KEY=@key.txt environment from a file; it is in no image and no log
+  cargo xtask run hello                        its console here; Ctrl-A x leaves
+  cargo xtask run hello --arg you --arg me     other arguments than the recipe's, for this run
+  cargo xtask run hello --env GREETING=ahoy    more environment; --env NAME takes the host's value
+  cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
 
 Exit code 0 when the function ended with status 0.";
 
