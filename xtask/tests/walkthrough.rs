@@ -1,0 +1,133 @@
+//! The commands of the documentation, run as they stand there: a block ```` ```LANGUAGE file=PATH ```` is
+//! written to a file, a block ```` ```sh run ```` is run.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ lies in the checkout")
+}
+
+/// A block of code: what stands behind the three ticks, and the text.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let mut blocks = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in text.lines() {
+        match (line.trim_start().strip_prefix("```"), &mut open) {
+            (Some(info), None) => open = Some((info.to_owned(), String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some((_, code))) => {
+                code.push_str(line);
+                code.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// A folder to follow a page in. Images go to a folder of their own, results of steps to the checkout's
+/// cache, so that no kernel is built again.
+fn workplace() -> (tempfile::TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let (out, cache) = (place.path().join("out"), root().join("out/.cache"));
+    fs::create_dir_all(&cache).unwrap();
+    fs::create_dir_all(&out).unwrap();
+    symlink(cache, out.join(".cache")).unwrap();
+    (place, out)
+}
+
+/// Runs a block in `dir`, with `cargo xtask` being the program under test.
+fn sh(code: &str, dir: &Path, out: &Path) -> String {
+    let script = format!(
+        "set -eu\ncargo() {{ if [ \"$1\" = xtask ]; then shift; \"$XTASK\" --out \"$OUT\" \"$@\"; else \"$CARGO\" \"$@\"; fi; }}\n{code}"
+    );
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .env("XTASK", env!("CARGO_BIN_EXE_xtask"))
+        .env("CARGO", env!("CARGO"))
+        .env("OUT", out)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let stdout = shown(&output.stdout);
+    assert!(output.status.success(), "{code}\n{stdout}\n{}", shown(&output.stderr));
+    stdout
+}
+
+/// Whether images can be booted here. Says so past the test's captured output when not.
+fn can_boot(test: &str) -> bool {
+    let found = Command::new("qemu-system-x86_64").arg("--version").output().is_ok();
+    if !found {
+        let _ = writeln!(io::stderr(), "SKIP {test}: there is no qemu-system-x86_64");
+    }
+    found
+}
+
+#[test]
+fn the_page_on_writing_a_function_works() {
+    if !can_boot("the_page_on_writing_a_function_works") {
+        return;
+    }
+    let (place, out) = workplace();
+    let checkout = format!("{}/", root().display());
+    let mut shown = String::new();
+    for (info, code) in blocks("docs/writing-a-function.md") {
+        if let Some((_, file)) = info.split_once(" file=") {
+            let path = place.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, code.replace("../selkie/", &checkout)).unwrap();
+        } else if info == "sh run" {
+            shown.push_str(&sh(&code, place.path(), &out));
+        }
+    }
+    for text in ["Ahoy, all!", "1 passed, 0 failed, 0 skipped"] {
+        assert!(shown.contains(text), "{text} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn the_five_steps_of_the_readme_work() {
+    if !can_boot("the_five_steps_of_the_readme_work") {
+        return;
+    }
+    let (place, out) = workplace();
+    for folder in ["functions", "recipes"] {
+        copy(&root().join(folder), &place.path().join(folder));
+    }
+    let members = place.path().join("functions/Cargo.toml");
+    let runtime = format!("\"{}/runtime", root().display());
+    let text = fs::read_to_string(&members).unwrap();
+    fs::write(&members, text.replace("\"../runtime", &runtime)).unwrap();
+    let mut shown = String::new();
+    for (_, code) in blocks("README.md").into_iter().filter(|(info, _)| info == "sh run") {
+        // A name is looked up in the checkout's own recipes/; here it is a path.
+        let code = code.replace("cargo xtask run mine", "cargo xtask run recipes/mine.toml");
+        let code = code.replace("cargo xtask smoke mine", "cargo xtask smoke recipes/mine.toml");
+        shown.push_str(&sh(&code, place.path(), &out));
+    }
+    for text in ["Hello, world!", "PASS  mine"] {
+        assert!(shown.contains(text), "{text} is not in\n{shown}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| entry.file_name() != "target")
+    {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
