@@ -5,17 +5,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What counts as the builder's source, in a checkout.
+const SOURCE: [&str; 4] = ["builder/src", "builder/data", "templates", "Cargo.lock"];
+
 fn main() -> io::Result<()> {
     let builder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let root = builder.parent().unwrap_or(&builder);
-    let inputs = [builder.join("src"), builder.join("data"), root.join("templates"), root.join("Cargo.lock")];
-    let mut hash = Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
-    for input in &inputs {
-        println!("cargo::rerun-if-changed={}", input.display());
-        add(root, input, &mut hash)?;
+    for input in SOURCE {
+        println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
-    println!("cargo::rustc-env=SELKIE_BUILDER_SOURCE={:032x}", hash.0);
+    println!("cargo::rustc-env=SELKIE_BUILDER_SOURCE={:032x}", digest(root)?);
     Ok(())
+}
+
+/// The digest of the builder's source in the checkout `root`.
+pub(crate) fn digest(root: &Path) -> io::Result<u128> {
+    let mut hash = Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+    SOURCE.iter().try_for_each(|input| add(root, &root.join(input), &mut hash))?;
+    Ok(hash.0)
 }
 
 fn add(root: &Path, path: &Path, hash: &mut Fnv) -> io::Result<()> {

@@ -226,7 +226,7 @@ impl Place {
         files::write(&run, qemu::run_script(&plan.name, &qemu::Vm::new(&plan.recipe, &plan.kernel)))?;
         fs::set_permissions(&run, fs::Permissions::from_mode(0o755))
             .map_err(files::Error::at("write", &run))?;
-        files::write(&dir.join(name::RECIPE), toml::to_string(&plan.recipe).unwrap_or_default())?;
+        files::write(&dir.join(name::RECIPE), plan.recipe.expanded())?;
         let roles = [
             (name::KERNEL, Role::Kernel),
             (name::ROOT_TASK, Role::RootTask),

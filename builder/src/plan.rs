@@ -124,8 +124,10 @@ crate::exit_code!(Error, Usage);
 /// answered is remembered under what the answers depend on.
 pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> {
     let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
-    let tree = kernel::locate(ctx, &kernel)?;
+    // First of all, because finding the rest runs them.
     let toolchain = Toolchain::find(ctx)?;
+    let tools = tools(ctx, &toolchain)?;
+    let tree = kernel::locate(ctx, &kernel)?;
     let mut inputs = vec![
         Input::new(InputKind::Builder, "builder", Digest::of(cache::BUILDER)),
         Input::new(InputKind::Recipe, "recipe", Digest::of_json(recipe)).at(&recipe.path),
@@ -135,7 +137,7 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
             .version(&tree.version),
     ];
     inputs.extend(kernel_files(ctx, &kernel)?);
-    inputs.extend(tools(ctx, &toolchain)?);
+    inputs.extend(tools);
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
     let sources = root_task::digest(&contents);
     inputs.push(Input::new(InputKind::Source, "sources", sources));

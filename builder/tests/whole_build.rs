@@ -4,16 +4,205 @@
 
 mod common;
 
-use common::Checkout;
+#[allow(dead_code, reason = "a program of its own")]
+#[path = "../build.rs"]
+mod build_script;
+
+use common::{Built, Checkout, copy};
+use std::{fs, path::Path, process::Command};
+
+/// A change to an input, and the first step that has to run because of it.
+type Edit = (&'static str, fn(&mut Checkout), &'static str);
+
+const EDITS: &[Edit] = &[
+    ("source", |c| c.edit("functions/tiny/src/main.rs", "\"one\"", "\"two\""), "root task"),
+    ("path dependency", |c| c.edit("part/src/lib.rs", "= 1", "= 2"), "root task"),
+    ("included file", |c| c.write("shared/included.txt", "changed"), "root task"),
+    ("build script", |c| c.write("functions/tiny/build.rs", "fn main() {}"), "root task"),
+    (
+        "manifest",
+        |c| c.edit("functions/tiny/Cargo.toml", "[dep", "[lints.rust]\nunused = \"warn\"\n[dep"),
+        "root task",
+    ),
+    (
+        "lock file",
+        |c| {
+            c.edit("part/Cargo.toml", "0.1.0", "0.1.1");
+            c.edit(
+                "functions/tiny/Cargo.lock",
+                "\"part\"\nversion = \"0.1.0\"",
+                "\"part\"\nversion = \"0.1.1\"",
+            );
+        },
+        "root task",
+    ),
+    ("Cargo's configuration", |c| c.write(".cargo/config.toml", "[term]\nquiet = true\n"), "root task"),
+    ("recipe", |c| c.edit("tiny.toml", "16 KiB", "32 KiB"), "root task"),
+    ("smoke test", |c| c.edit("tiny.toml", "[\"x\"]", "[\"y\"]"), "image"),
+    ("epoch", |c| drop(c.env.insert("SOURCE_DATE_EPOCH".into(), "1".into())), "image"),
+    ("era", |c| c.edit("kernel-configs/eras/kconfig-5.toml", "\n", "\n# changed\n"), "image"),
+    (
+        "kernel option",
+        |c| c.edit("kernel-configs/test.toml", "\n", "\n[options]\nTIME_SLICE = 6\n"),
+        "kernel",
+    ),
+    (
+        "overlay",
+        |c| {
+            c.edit(
+                "kernel-configs/overlays/sel4-5.0.0/mode/kernel/stack.h",
+                "\n#endif",
+                "\n/* changed */\n#endif",
+            )
+        },
+        "kernel",
+    ),
+    ("compiler", |c| compiler(c, "# one"), "kernel"),
+    ("changed compiler", |c| compiler(c, "# two"), "kernel"),
+];
+
+/// Puts a compiler first on PATH that keeps a list of its runs.
+fn compiler(checkout: &mut Checkout, comment: &str) {
+    let log = checkout.path("compiler.log");
+    let script = format!("#!/bin/sh\n{comment}\necho run >>'{}'\nexec /usr/bin/cc \"$@\"\n", log.display());
+    checkout.program("bin/cc", &script);
+    let path = std::env::var("PATH").unwrap();
+    checkout.env.insert("PATH".into(), format!("{}:{path}", checkout.path("bin").display()));
+}
 
 #[test]
-fn an_image_is_built_once() {
+fn every_kind_of_input_counts_and_nothing_else() {
+    let mut checkout = Checkout::new();
+    assert!(checkout.build().good().ran("root task"));
+    assert!(checkout.build().good().nothing_to_do());
+    for (what, edit, first) in EDITS {
+        edit(&mut checkout);
+        let built = checkout.build().good();
+        assert!(!built.nothing_to_do(), "{what} was overlooked");
+        for step in ["kernel", "bindings", "root task"] {
+            let below = step == "root task" && *first == "kernel";
+            let expected = step == *first || (step == "bindings" && *first == "kernel");
+            assert!(below || built.ran(step) == expected, "{what}: {step}\n{}", built.stdout);
+        }
+        let runs = fs::read_to_string(checkout.path("compiler.log")).unwrap_or_default();
+        assert!(checkout.build().good().nothing_to_do(), "{what} was not remembered");
+        let more = fs::read_to_string(checkout.path("compiler.log")).unwrap_or_default();
+        assert_eq!(runs, more, "the compiler ran though there was nothing to do");
+    }
+}
+
+#[test]
+fn a_build_with_nothing_to_do_writes_nothing() {
     let checkout = Checkout::new();
     let first = checkout.build().good();
-    println!("{first:?}");
-    assert!(first.ran("root task"));
-    let second = checkout.build().good();
-    println!("{second:?}");
-    assert!(second.nothing_to_do());
-    assert_eq!(first.members(), second.members());
+    // By now no file is too young to be remembered.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    checkout.build().good();
+    let state = || {
+        let output = Command::new("find").arg(&checkout.root).args(["-printf", "%p %T@ %C@ %i\n"]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let before = state();
+    let again = checkout.build().good();
+    assert!(again.nothing_to_do());
+    assert_eq!(again.members(), first.members());
+    assert_eq!(state(), before);
+}
+
+#[test]
+fn an_image_that_somebody_changed_is_made_anew() {
+    let checkout = Checkout::new();
+    let first = checkout.build().good();
+    let image = checkout.image();
+    let changes: [&dyn Fn(); 4] = [
+        &|| fs::write(image.join("run.sh"), "exit").unwrap(),
+        &|| fs::write(image.join("kernel"), "").unwrap(),
+        &|| fs::remove_file(image.join("root-task")).unwrap(),
+        &|| fs::remove_dir_all(&image).unwrap(),
+    ];
+    for change in changes {
+        change();
+        let again = checkout.build().good();
+        assert!(!again.nothing_to_do() && !again.ran("root task"));
+        assert_eq!(again.members(), first.members());
+        assert!(checkout.build().good().nothing_to_do());
+    }
+}
+
+#[test]
+fn a_malformed_epoch_is_refused() {
+    let mut checkout = Checkout::new();
+    checkout.env.insert("SOURCE_DATE_EPOCH".into(), "yesterday".into());
+    let built = checkout.build();
+    assert_eq!(built.code, Some(2));
+    assert!(built.stderr.contains("SOURCE_DATE_EPOCH is `yesterday`"), "{}", built.stderr);
+}
+
+#[test]
+fn a_source_that_is_saved_during_the_build_ends_up_in_the_image() {
+    let mut checkout = Checkout::new();
+    let main = checkout.path("functions/tiny/src/main.rs");
+    // The compiler changes its own source the first time it runs, as an editor may.
+    let wrapper = format!(
+        "#!/bin/sh\nif mkdir '{0}.done' 2>/dev/null; then sed -i 's/\"one\"/\"two\"/' '{0}'; fi\nexec /usr/bin/cc \"$@\"\n",
+        main.display()
+    );
+    checkout.program("bin/cc", &wrapper);
+    let path = std::env::var("PATH").unwrap();
+    checkout.env.insert("PATH".into(), format!("{}:{path}", checkout.path("bin").display()));
+    checkout.build().good();
+    assert!(fs::read_to_string(&main).unwrap().contains("\"two\""));
+    let root_task = fs::read(checkout.image().join("root-task")).unwrap();
+    assert!(root_task.windows(3).any(|bytes| bytes == b"two"));
+    assert!(checkout.build().good().nothing_to_do());
+}
+
+#[test]
+fn the_same_everywhere() {
+    let kernels = ["x86_64-release", "x86_64-debug"];
+    let build = |name: &str, settings: &str, environment: &[(&str, &str)]| {
+        let checkout = Checkout::cold(name);
+        checkout.warm("python");
+        let mut members = Vec::new();
+        for kernel in kernels {
+            checkout.write("kernel-configs/test.toml", &format!("inherits = \"{kernel}\"\n"));
+            let command = checkout.command("tiny.toml");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{settings}; exec \"$0\" \"$@\"")]).arg(command.get_program());
+            shell.args(command.get_args()).envs(environment.iter().copied()).current_dir(&checkout.root);
+            let built = Built::of(shell.output().unwrap()).good();
+            assert!(built.ran("kernel") && built.ran("root task"));
+            members.extend(built.members().iter().map(|member| (*member).to_owned()));
+        }
+        members
+    };
+    let here = build("a", "umask 022", &[("TZ", "UTC"), ("LC_ALL", "C")]);
+    let there = build(
+        "a much longer path/with spaces and ümlauts/in it",
+        "umask 077; ulimit -n 200",
+        &[
+            ("TZ", "Asia/Kathmandu"),
+            ("LC_ALL", "C.UTF-8"),
+            ("CFLAGS", "-O0"),
+            ("RUSTFLAGS", "-Copt-level=0"),
+            ("USER", "x"),
+        ],
+    );
+    assert_eq!(here.len(), 5 * kernels.len());
+    assert_eq!(here, there);
+}
+
+#[test]
+fn a_changed_template_is_another_builder() {
+    let real = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for source in ["builder/src", "builder/data", "templates", "Cargo.lock"] {
+        copy(&real.join(source), &dir.path().join(source));
+    }
+    let before = build_script::digest(dir.path()).unwrap();
+    assert_eq!(before, build_script::digest(real).unwrap(), "the place of a checkout counts for nothing");
+    let template = dir.path().join("templates/root-task.ld.hbs");
+    let text = fs::read_to_string(&template).unwrap();
+    fs::write(&template, text + "\n").unwrap();
+    assert_ne!(build_script::digest(dir.path()).unwrap(), before);
 }

@@ -95,8 +95,9 @@ impl Python {
     pub fn find(ctx: &Context<'_>, requirements: &Path) -> Result<Self, Error> {
         let host = tools::find(ctx, "python3")?;
         let identity = Digest::of_json(&(&host, Digest::of(files::read(requirements)?)));
-        // An environment refers to the interpreter that it was made with by its place.
-        let key = cache::Cache::key("python", &(identity, &host.path));
+        // An environment refers to the interpreter that it was made with by its place. Whichever builder
+        // made it, it is the same: `make` has a version of its own, to be raised when it changes.
+        let key = Digest::of_json(&("python", 1, identity, &host.path));
         Ok(Self { host, requirements: requirements.to_owned(), key, identity })
     }
 

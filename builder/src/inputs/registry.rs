@@ -138,6 +138,7 @@ fn metadata(ctx: &Context<'_>, manifest: &Path, name: &str) -> Result<Metadata, 
 fn cargo(ctx: &Context<'_>, manifest: &Path, args: &[&str]) -> Result<Result<Output, exec::Error>, Error> {
     let cargo = tools::find(ctx, "cargo")?.path;
     let mut tool = Tool::new(cargo, &ctx.project.root).args(args).arg("--manifest-path").arg(manifest);
+    tool = tool.env("RUSTC", tools::find(ctx, "rustc")?.path);
     for (variable, value) in env::vars_os() {
         let wanted = |name: &str| CARGO_ENVIRONMENT.iter().any(|begin| name.starts_with(begin));
         if variable.to_str().is_some_and(wanted) {

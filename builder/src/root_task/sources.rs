@@ -57,10 +57,7 @@ pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Res
 }
 
 /// The digest of each folder and file that `sources` names; none for a file that is missing.
-pub fn contents(
-    ctx: &Context<'_>,
-    sources: &Sources,
-) -> Result<BTreeMap<PathBuf, Option<Digest>>, Error> {
+pub fn contents(ctx: &Context<'_>, sources: &Sources) -> Result<BTreeMap<PathBuf, Option<Digest>>, Error> {
     let mut contents = BTreeMap::new();
     for folder in &sources.folders {
         contents.insert(folder.clone(), Some(tree::digest(ctx, folder)?));
@@ -71,10 +68,11 @@ pub fn contents(
     Ok(contents)
 }
 
-/// The digest of all `contents`. Folders and files count by name, not by place.
+/// The digest of all `contents` that are there. Folders and files count by name, not by place.
 pub fn digest(contents: &BTreeMap<PathBuf, Option<Digest>>) -> Digest {
     let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut parts: Vec<_> = contents.iter().map(|(path, digest)| (name(path), digest)).collect();
+    let there = contents.iter().filter_map(|(path, digest)| Some((name(path), (*digest)?)));
+    let mut parts: Vec<_> = there.collect();
     // In the order of names: places differ from machine to machine.
     parts.sort();
     Digest::of_json(&parts)
@@ -122,18 +120,31 @@ fn ask(folder: &Path, toolchain: &Toolchain) -> Result<(BTreeSet<PathBuf>, Sourc
         [krate.workspace.join("Cargo.toml"), krate.workspace.join("Cargo.lock")].into();
     let mut sources = Sources::default();
     for package in reached {
-        manifests.insert(package.manifest_path.clone().into_std_path_buf());
-        sources.folders.extend(package.manifest_path.parent().map(|parent| parent.as_std_path().to_owned()));
+        let folder = package.manifest_path.parent().map_or(folder, |parent| parent.as_std_path());
+        manifests.extend(manifests_above(folder));
+        sources.folders.insert(folder.to_owned());
     }
     sources.files.extend(manifests.iter().cloned());
     // Cargo reads its configuration from every folder above the crate.
     for above in folder.ancestors() {
-        let file = above.join(".cargo/config.toml");
-        if file.is_file() {
-            sources.files.insert(file);
-        }
+        sources.files.extend(["config.toml", "config"].map(|name| above.join(".cargo").join(name)));
     }
     Ok((manifests, sources))
+}
+
+/// Where Cargo looks for the manifest of a package and of its workspace, from which it inherits; some are
+/// not there, and count when they appear.
+fn manifests_above(folder: &Path) -> Vec<PathBuf> {
+    let mut manifests = Vec::new();
+    for above in folder.ancestors() {
+        let manifest = above.join("Cargo.toml");
+        let text = files::read(&manifest).unwrap_or_default();
+        manifests.push(manifest);
+        if String::from_utf8_lossy(&text).lines().any(|line| line.trim_start().starts_with("[workspace")) {
+            break;
+        }
+    }
+    manifests
 }
 
 fn reachable(metadata: &cargo_metadata::Metadata, folder: &Path) -> BTreeSet<cargo_metadata::PackageId> {

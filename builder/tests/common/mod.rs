@@ -62,13 +62,16 @@ pub(crate) struct Checkout {
 }
 
 impl Checkout {
-    /// A checkout in a fresh folder; the kernel and Python come from the cache that the tests share.
+    /// A checkout in a fresh folder; Python, kernel and bindings come from the cache that the tests share.
     pub(crate) fn new() -> Self {
         let checkout = Self::cold("checkout");
-        for step in ["python", "kernel", "bindings"] {
-            copy(&seed().join("steps").join(step), &checkout.out.join(".cache/steps").join(step));
-        }
+        ["python", "kernel", "bindings"].iter().for_each(|step| checkout.warm(step));
         checkout
+    }
+
+    /// Takes the results of a step from the cache that the tests share.
+    pub(crate) fn warm(&self, step: &str) {
+        copy(&seed().join("steps").join(step), &self.out.join(".cache/steps").join(step));
     }
 
     /// A checkout in a folder `name` of a fresh folder, with an empty cache.
@@ -145,6 +148,20 @@ impl Checkout {
     pub(crate) fn build(&self) -> Built {
         Built::of(self.command("tiny.toml").output().unwrap())
     }
+
+    /// Forgets the results of a step.
+    pub(crate) fn forget(&self, step: &str) {
+        for folder in [format!("steps/{step}"), format!("work/{step}")] {
+            let _ = fs::remove_dir_all(self.out.join(".cache").join(folder));
+        }
+    }
+
+    /// Replaces a text in a file.
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = self.read(name);
+        assert!(text.contains(from), "{name}: {text}");
+        self.write(name, &text.replace(from, to));
+    }
 }
 
 /// What a build said.
@@ -195,10 +212,15 @@ fn seed() -> PathBuf {
     static SEED: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     SEED.get_or_init(|| {
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
+        let (maker, steps) = (kept.join("maker"), kept.join(".cache/steps"));
+        if fs::read_to_string(&maker).unwrap_or_default() != builder::cache::BUILDER {
+            ["kernel", "bindings"].iter().for_each(|step| drop(fs::remove_dir_all(steps.join(step))));
+        }
         let checkout = Checkout::cold("seed");
         let mut command = Command::new(env!("CARGO_BIN_EXE_build-one"));
         let output = command.arg(&checkout.root).arg(&kept).arg(checkout.path("tiny.toml")).output().unwrap();
         Built::of(output).good();
+        fs::write(maker, builder::cache::BUILDER).unwrap();
         kept.join(".cache")
     })
     .clone()
