@@ -66,6 +66,28 @@ pub enum Cause {
     HostLacks,
 }
 
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Cause; 16] = [
+        Cause::WrongOutput,
+        Cause::Forbidden,
+        Cause::Timeout,
+        Cause::OutputTooLong,
+        Cause::EarlyExit,
+        Cause::Reset,
+        Cause::ExitDisagrees,
+        Cause::WrongStatus,
+        Cause::ForgedExit,
+        Cause::OutputAfterExit,
+        Cause::ForeignExit,
+        Cause::QemuFailed,
+        Cause::QemuKilled,
+        Cause::KvmFailed,
+        Cause::NotMade,
+        Cause::HostLacks,
+    ];
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -361,4 +383,17 @@ fn line_at(text: &[u8], position: usize) -> String {
         .collect::<String>()
         .escape_debug()
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_explains_every_cause() {
+        let guide = include_str!("../../../docs/smoke.md");
+        for cause in Cause::ALL {
+            assert!(guide.contains(&format!("| {cause} |")), "docs/smoke.md has no row for `{cause}`");
+        }
+    }
 }
