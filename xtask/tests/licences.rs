@@ -17,6 +17,10 @@ const ALLOWED: &[&str] = &[
     "CC0-1.0",
 ];
 
+/// What only a test runs, under a licence that asks nothing of its users: it is part of nothing that is
+/// delivered.
+const TOOLS: &[&str] = &["cbindgen"];
+
 /// Whether an SPDX expression leaves a choice of allowed licences only.
 fn allowed(expression: &str) -> bool {
     let expression = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
@@ -88,6 +92,7 @@ fn every_dependency_has_a_licence_that_goes_with_ours() {
         let packages = metadata["packages"].as_array().unwrap();
         let wrong: Vec<String> = packages
             .iter()
+            .filter(|package| !TOOLS.contains(&package["name"].as_str().unwrap_or_default()))
             .filter(|package| !package["license"].as_str().is_some_and(allowed))
             .map(|package| format!("{} {}: {}", package["name"], package["version"], package["license"]))
             .collect();
