@@ -58,7 +58,7 @@ fn guest_tests(project: &Project, options: &Options) -> Vec<Job> {
     if !project.runtime().join("Cargo.toml").is_file() {
         return Vec::new();
     }
-    vec![cargo_test("cargo test of the runtime".into(), &project.runtime(), &["--workspace"], options)]
+    vec![cargo_test("cargo test of the runtime".into(), &project.runtime(), &[], options)]
 }
 
 /// Every recipe is built, booted and tested; one must be reported as failed.
