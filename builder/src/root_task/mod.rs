@@ -325,7 +325,11 @@ impl Job<'_> {
     /// the compiler ran.
     fn unchanged(&self) -> Result<(), Error> {
         let sources = sources(self.ctx, self.inputs.recipe, self.inputs.toolchain)?;
-        if digest(&contents(self.ctx, &sources)?) == self.inputs.sources { Ok(()) } else { Err(Error::Changed) }
+        if digest(&contents(self.ctx, &sources)?) == self.inputs.sources {
+            Ok(())
+        } else {
+            Err(Error::Changed)
+        }
     }
 
     fn limits(&self) -> check::Limits {
