@@ -35,7 +35,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A place for a block: all zeros.
+    /// A place for a block: all zeros, and memory of zeros is a table of such places.
     pub const VACANT: Self = Self {
         paddr: 0,
         slot: 0,
@@ -49,8 +49,9 @@ impl Node {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum State {
-    Vacant,
+    Vacant = 0,
     Free,
     Taken,
     Split,

@@ -4,7 +4,7 @@ use crate::{
     boot_info::BootInfo,
     cap::{Capability, Object, ObjectType, Page, Slot, Untyped},
     error::{Error, Result},
-    vspace,
+    vspace::Mapping,
 };
 use core::{fmt, marker::PhantomData};
 use selkie_base::{BlockId, Node, Pool, Slots, Split, TakeError, Usage};
@@ -75,6 +75,8 @@ impl<C: Capability> Objects<C> {
 pub struct Memory {
     slots: &'static mut Slots<{ SLOTS / 64 }>,
     pool: Pool,
+    /// Where the pool's table lies, once the first one was too small.
+    table: Option<Mapping>,
     growing: bool,
 }
 
@@ -93,7 +95,7 @@ impl Memory {
             // The table has room for all that BootInfo can name.
             let _ = pool.add(untyped.slot.0 as u32, untyped.bits, untyped.paddr, untyped.device);
         }
-        Self { slots, pool, growing: false }
+        Self { slots, pool, table: None, growing: false }
     }
 
     /// Takes an empty slot.
@@ -213,20 +215,13 @@ impl Memory {
     }
 
     fn grow(&mut self) -> Result<()> {
-        let bytes = 2 * self.pool.capacity() * size_of::<Node>();
-        let pages = self.create_many::<Page>(bytes.div_ceil(4096))?;
-        let address = vspace::reserve(bytes, vspace::PAGE)?;
-        vspace::map_pages(self, &pages.raw, vspace::PAGE, address)?;
-        let nodes = pages.count() * 4096 / size_of::<Node>();
-        // SAFETY: the pages are fresh, zeroed, mapped for ever and known to nobody else; a page's start
-        // is aligned for anything, and every node is written before it becomes a reference.
-        let table = unsafe {
-            let first = address as *mut Node;
-            (0..nodes).for_each(|index| first.add(index).write(Node::VACANT));
-            core::slice::from_raw_parts_mut(first, nodes)
-        };
+        let mapping = Mapping::new(self, 2 * self.pool.capacity() * size_of::<Node>())?;
+        let nodes = mapping.size() / size_of::<Node>();
+        // SAFETY: the memory is fresh, zeroed as a vacant node is, aligned for anything, and known to nobody
+        // else; it stays mapped until the next table has replaced it.
+        let table = unsafe { core::slice::from_raw_parts_mut(mapping.address() as *mut Node, nodes) };
         self.pool.relocate(table);
-        Ok(())
+        self.table.replace(mapping).map_or(Ok(()), |old| old.unmap(self))
     }
 }
 
