@@ -177,14 +177,17 @@ impl Place {
     /// The image, when it is what `plan` asks for to the last byte.
     fn current(&self, ctx: &Context<'_>, plan: &Plan) -> Option<Image> {
         let record: Record = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
-        if record.plan != plan.key || !self.dir.join(name::LOG).is_file() {
+        let there = [name::MANIFEST, name::LOG].iter().all(|name| self.dir.join(name).is_file());
+        if record.plan != plan.key || !there {
             return None;
         }
         let mut index = Index::open(self.index.clone());
         for member in &record.members {
             let path = self.dir.join(&member.name);
-            let metadata = fs::metadata(&path).ok()?;
-            let same = metadata.len() == member.size && index.digest(&path, &metadata).ok()? == member.sha256;
+            let same = fs::metadata(&path).is_ok_and(|metadata| {
+                metadata.len() == member.size
+                    && index.digest(&path, &metadata).is_ok_and(|digest| digest == member.sha256)
+            });
             if !same {
                 ctx.progress.note(&format!("{} was changed after it was built: made anew", path.display()));
                 return None;

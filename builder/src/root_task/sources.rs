@@ -15,6 +15,7 @@ use cargo_metadata::MetadataCommand;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     path::{Path, PathBuf},
 };
 
@@ -125,9 +126,14 @@ fn ask(folder: &Path, toolchain: &Toolchain) -> Result<(BTreeSet<PathBuf>, Sourc
         sources.folders.insert(folder.to_owned());
     }
     sources.files.extend(manifests.iter().cloned());
-    // Cargo reads its configuration from every folder above the crate.
-    for above in folder.ancestors() {
-        sources.files.extend(["config.toml", "config"].map(|name| above.join(".cargo").join(name)));
+    // Cargo reads its configuration from every folder above the crate. What lies in Cargo's own home
+    // holds wherever the crate lies, so it counts nowhere: the user's registry is no part of an image.
+    let home =
+        env::var_os("CARGO_HOME").or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo").into()));
+    let home = home.map(PathBuf::from);
+    for above in folder.ancestors().map(|above| above.join(".cargo")).filter(|dir| Some(dir) != home.as_ref())
+    {
+        sources.files.extend(["config.toml", "config"].map(|name| above.join(name)));
     }
     Ok((manifests, sources))
 }
