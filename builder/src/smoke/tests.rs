@@ -209,6 +209,13 @@ fn an_exit_line_without_output() {
 }
 
 #[test]
+fn the_exit_line_itself_is_no_expected_text() {
+    let mut stage = hello("frame 0; leave 0");
+    stage.spec.expect.push(RawPattern::Regex { regex: "status=0".into() });
+    fails(stage, Cause::WrongOutput, &["`status=0`", "3 of 3"]);
+}
+
+#[test]
 fn expected_text_does_not_count_after_the_exit_line() {
     fails(Stage::new(&format!("frame 0; {HELLO} leave 0")), Cause::OutputAfterExit, &["Hello, world"]);
 }
