@@ -14,7 +14,7 @@ pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
 /// The right to work on a [`Mutex`]'s value; unlocks when dropped.
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 
-/// The state of a [`Mutex`]: free (null), taken ([`TAKEN`]), or taken and waited for (the thread that
+/// The state of a [`Mutex`]: free (null), taken, or taken and waited for (the thread that
 /// began to wait last, which knows the one before).
 #[derive(Debug)]
 pub struct RawMutex {

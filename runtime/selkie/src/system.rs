@@ -95,11 +95,15 @@ impl System {
 }
 
 /// The highest priority that this thread may give: the kernel names it when asked for a higher one. The
-/// thread gets it too, because the kernel cannot be asked which one it had.
+/// thread gets it too, as its threads do: which one it had, the kernel does not tell.
 fn max_priority() -> u8 {
-    match Tcb::first().set_priority(u8::MAX) {
+    let thread = Tcb::first();
+    match thread.set_priority(u8::MAX) {
         Ok(()) => u8::MAX,
-        Err(Error::Range { max, .. }) => u8::try_from(max).unwrap_or(u8::MAX),
+        Err(Error::Range { max, .. }) => {
+            let max = u8::try_from(max).unwrap_or(u8::MAX);
+            thread.set_priority(max).map_or(0, |()| max)
+        }
         Err(_) => 0,
     }
 }
