@@ -65,9 +65,7 @@ pub enum Error {
     #[error(transparent)]
     Tool(#[from] tools::Error),
     /// Python has no venv or ensurepip.
-    #[error(
-        "Python cannot make a virtual environment for the kernel's generators: {0}\n  help: `apt-get install python3-venv` on Debian and Ubuntu, or `cargo xtask doctor --fix`"
-    )]
+    #[error("Python cannot make a virtual environment for the kernel's generators: {error}{help}", error = .0, help = venv_help(.0))]
     NoVenv(Box<exec::Error>),
     /// The modules could not be had.
     #[error("the Python modules of the kernel's generators cannot be installed: {0}")]
@@ -90,14 +88,22 @@ crate::exit_code!(Error, |error| match error {
     _ => crate::ExitCode::Failed,
 });
 
+/// What to do when there is no venv, unless the failure was understood and says so already.
+fn venv_help(error: &exec::Error) -> &'static str {
+    match error {
+        exec::Error::Failed { help, .. } if !help.is_empty() => "",
+        _ => "\n  help: `apt-get install python3-venv` on Debian and Ubuntu, or `cargo xtask doctor --fix`",
+    }
+}
+
 impl Python {
     /// The host's Python with the modules that the file `requirements` pins, each with its hash.
     pub fn find(ctx: &Context<'_>, requirements: &Path) -> Result<Self, Error> {
         let host = tools::find(ctx, "python3")?;
         let identity = Digest::of_json(&(&host, Digest::of(files::read(requirements)?)));
-        // An environment refers to the interpreter that it was made with by its place. Whichever builder
-        // made it, it is the same: `make` has a version of its own, to be raised when it changes.
-        let key = Digest::of_json(&("python", 1, identity, &host.path));
+        // An environment refers to the interpreter that it was made with by its place. Of the builder
+        // only this file matters: a change elsewhere must not ask the network for the modules again.
+        let key = Digest::of_json(&(include_str!("python.rs"), identity, &host.path));
         Ok(Self { host, requirements: requirements.to_owned(), key, identity })
     }
 
@@ -151,5 +157,55 @@ impl Python {
         ]);
         remove.run(&ctx.cancel).map_err(failed(Error::Install))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ExitCode, Project, context::Silent};
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    /// What a Python that runs `script` whatever it is asked makes of an environment.
+    fn with(script: &str) -> crate::Error {
+        let dir = tempfile::tempdir().unwrap();
+        let project = Project { root: dir.path().to_owned(), out: dir.path().join("out") };
+        let path = dir.path().join("python3");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let host = HostTool { name: "python3".into(), version: "3".into(), digest: Digest::of(script), path };
+        let (requirements, key) = (dir.path().join("requirements.txt"), Digest::of("key"));
+        let python = Python { host, requirements, key, identity: key };
+        python.environment(&Context::new(&project, &Silent)).unwrap_err().into()
+    }
+
+    #[test]
+    fn a_python_without_venv_is_the_hosts_lack_and_the_package_is_named_once() {
+        for script in ["echo 'No module named venv' >&2; exit 1", "exit 1"] {
+            let error = with(script);
+            assert_eq!(error.code(), ExitCode::HostLacks);
+            let text = error.to_string();
+            assert_eq!(text.matches("apt-get install python3-venv").count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn modules_that_cannot_be_had_are_an_error_with_pips_words() {
+        let pip = "mkdir bin && printf '#!/bin/sh\\necho THESE PACKAGES DO NOT MATCH THE HASHES; exit 1' > bin/python && chmod +x bin/python";
+        let error = with(pip);
+        assert_eq!(error.code(), ExitCode::Failed);
+        let text = error.to_string();
+        assert!(text.contains("DO NOT MATCH THE HASHES") && text.contains("cannot be installed"), "{text}");
+    }
+
+    #[test]
+    fn every_module_is_pinned_by_hash() {
+        let path = Project::here().kernel_configs().join("python/requirements.txt");
+        let text = fs::read_to_string(path).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        assert!(lines.clone().count() >= 3);
+        for line in lines {
+            assert!(line.contains("==") && line.contains(" --hash=sha256:"), "{line}");
+        }
     }
 }
