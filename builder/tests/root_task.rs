@@ -71,7 +71,9 @@ impl Sandbox {
         let manifest = "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
         let lock = "version = 4\n\n[[package]]\nname = \"f\"\nversion = \"0.1.0\"\n";
         let recipe = "[function]\nname = \"f\"\nversion = \"0.1.0\"\n[root-task]\ncrate = \"f\"\n\
-                      [run]\nargs = [\"a\"]\n[smoke]\nexpect = []\n";
+                      [run]\nargs = [\"a\"]\n[smoke]\nexpect = [\"x\"]\n";
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernel-configs");
+        std::os::unix::fs::symlink(configs, dir.path().join("kernel-configs")).unwrap();
         let sandbox = Self { dir };
         for (name, text) in [
             ("f/src/main.rs", main.as_str()),
@@ -84,6 +86,31 @@ impl Sandbox {
         }
         for (name, text) in files {
             sandbox.write(name, text);
+        }
+        sandbox
+    }
+
+    /// A recipe `f` with one C file, and a stand-in for the runtime's C interface.
+    fn with_c(text: &str) -> Self {
+        let extra = "unsafe extern \"C\" { #[link_name = \"main\"] safe fn c_main() -> i32; }";
+        let sandbox = Self::new(
+            "core::hint::black_box(c_main());",
+            extra,
+            &[
+                ("f/main.c", text),
+                ("f/own.h", "#define ANSWER 42\n"),
+                (
+                    "f.toml",
+                    "[function]\nname = \"f\"\nversion = \"0.1.0\"\n[root-task]\nc-sources = [\"f/main.c\"]\n[smoke]\nexpect = [\"x\"]\n",
+                ),
+                ("runtime/c/include/selkie.h", "void selkie_exit(int status);\n"),
+            ],
+        );
+        for name in ["src/main.rs", "Cargo.toml", "Cargo.lock"] {
+            sandbox.write(
+                &format!("runtime/c/{name}"),
+                &fs::read_to_string(sandbox.path(&format!("f/{name}"))).unwrap(),
+            );
         }
         sandbox
     }
@@ -248,7 +275,58 @@ fn mistakes_in_a_crate_are_named_with_their_remedy() {
 
     fs::remove_file(sandbox.path("f/Cargo.lock")).unwrap();
     assert!(sandbox.complaint().contains("cargo generate-lockfile"));
+}
 
-    fs::remove_file(sandbox.path("f/Cargo.toml")).unwrap();
-    assert!(sandbox.complaint().contains("there is no Cargo.toml here"));
+#[test]
+fn c_sources_are_linked_with_the_interface_and_may_define_what_a_c_library_would() {
+    let sandbox = Sandbox::with_c(
+        "#include \"own.h\"\n#include <selkie.h>\n__attribute__((noinline)) int puts(const char *s) { return s[0]; }\n\
+         int main(void) { return puts(__FILE__) + ANSWER; }\n",
+    );
+    let built = sandbox.build().unwrap();
+    assert!(symbols(&built.elf).iter().any(|name| name == "puts"));
+    assert!(!sandbox.build().unwrap().fresh);
+    sandbox.write("f/own.h", "#define ANSWER 43\n");
+    assert!(sandbox.build().unwrap().fresh);
+}
+
+#[test]
+fn mistakes_in_c_are_told_in_the_compilers_words_or_with_a_remedy() {
+    let text = Sandbox::with_c("int main(void) { return ANSWER; }\n").complaint();
+    assert!(text.contains("main.c does not build") && text.contains("main.c:1:25: error: "), "{text}");
+    let text =
+        Sandbox::with_c("#include <stdio.h>\nint main(void) { printf(\"%d\", 1); return 0; }\n").complaint();
+    assert!(
+        text.contains("nobody defines `printf`, used by `main`") && text.contains("`selkie.h`"),
+        "{text}"
+    );
+    let text = Sandbox::with_c("int other(void) { return 0; }\n").complaint();
+    assert!(
+        text.contains("nobody defines `main`") && text.contains("int main(int argc, char **argv)"),
+        "{text}"
+    );
+    let text = Sandbox::with_c(
+        "_Thread_local volatile int per_thread = 1;\nint main(void) { return per_thread; }\n",
+    )
+    .complaint();
+    assert!(text.contains("main.c has thread-local variables: `per_thread`"), "{text}");
+}
+
+#[test]
+fn a_prebuilt_elf_is_checked_and_never_changed() {
+    let sandbox = Sandbox::new("", "", &[]);
+    let built = sandbox.build().unwrap();
+    fs::copy(&built.elf, sandbox.path("mine.elf")).unwrap();
+    let recipe = "[function]\nname = \"f\"\nversion = \"0.1.0\"\n[root-task]\nprebuilt = \"mine.elf\"\n[smoke]\nexpect = [\"x\"]\n";
+    sandbox.write("f.toml", recipe);
+    let prebuilt = sandbox.build().unwrap();
+    assert_eq!(fs::read(prebuilt.stripped).unwrap(), fs::read(built.elf).unwrap());
+    // A program of the host is dynamic, has thread-local storage and a C library.
+    fs::copy(std::env::current_exe().unwrap(), sandbox.path("mine.elf")).unwrap();
+    let text = sandbox.complaint();
+    for words in ["would not run on seL4", "not ET_EXEC", "PT_INTERP", "PT_TLS", "help: "] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    sandbox.write("mine.elf", "no ELF file");
+    assert!(sandbox.complaint().contains("it is not an ELF file"));
 }

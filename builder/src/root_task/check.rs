@@ -58,9 +58,7 @@ pub enum Offence {
         kind: String,
     },
     /// Thread-local variables.
-    #[error(
-        "it has thread-local variables (section `{section}`: {users})\n  help: seL4's boot code would load them over something else; use a plain `static`, or the runtime's own per-thread data"
-    )]
+    #[error("it has thread-local variables (section `{section}`: {users})\n  help: {}", NO_THREAD_LOCALS)]
     ThreadLocal {
         /// The section.
         section: String,
@@ -230,11 +228,12 @@ pub enum Offence {
     },
 }
 
+/// What to do about thread-local variables.
+pub(super) const NO_THREAD_LOCALS: &str = "seL4's boot code knows no thread-local storage; use a plain `static`, or give each thread a place of its own";
+
 fn remedy_for_header(kind: &str) -> &'static str {
     match kind {
-        "PT_TLS" => {
-            "seL4's boot code knows no thread-local storage; use a plain `static`, or the runtime's own per-thread data"
-        }
+        "PT_TLS" => NO_THREAD_LOCALS,
         _ => "there is no dynamic linker: link it with `-static -no-pie`",
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     files,
     recipe::InputPath,
 };
-use object::elf::{SHN_UNDEF, STB_LOCAL};
+use object::elf::{SHN_UNDEF, STB_LOCAL, STT_TLS};
 use std::{
     collections::BTreeSet,
     ffi::OsString,
@@ -50,16 +50,22 @@ pub(super) fn build(
     let mut objects = Vec::new();
     for source in sources {
         let object = compile(job, &source.path, &interface.join("include"), &work)?;
-        own.extend(defined(&object)?);
+        own.extend(defined(&object, &source.path)?);
         objects.push(object);
     }
     crate_build::build(job, &interface, &objects)
 }
 
-/// The global symbols that an object file defines.
-fn defined(object: &Path) -> Result<Vec<String>, Error> {
+/// The global symbols that the object file of `source` defines.
+fn defined(object: &Path, source: &Path) -> Result<Vec<String>, Error> {
     let data = files::read(object)?;
     let elf = Elf::parse(&data).map_err(|source| Error::Elf { path: object.to_owned(), source })?;
+    // The linker would speak of the object file and name no variable.
+    let thread_local = elf.symbols.iter().filter(|one| one.kind == STT_TLS && one.section != SHN_UNDEF);
+    let names: Vec<_> = thread_local.map(|symbol| format!("`{}`", symbol.name)).collect();
+    if !names.is_empty() {
+        return Err(Error::ThreadLocal { file: source.to_owned(), names: names.join(", ") });
+    }
     let symbols = elf.symbols.iter().filter(|one| one.section != SHN_UNDEF && one.binding != STB_LOCAL);
     Ok(symbols.map(|symbol| symbol.name.to_owned()).collect())
 }

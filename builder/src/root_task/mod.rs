@@ -112,15 +112,20 @@ pub enum Error {
         command: String,
     },
     /// Symbols that nobody defines.
-    #[error(
-        "{what} does not link: {}\n  help: a root task has no C library and no operating system beneath it; use what the crate `selkie` offers (for C: `selkie.h`), or a crate or feature that is `no_std`",
-        list(.missing)
-    )]
+    #[error("{what} does not link: {}\n  help: {}", list(missing), remedy(missing))]
     Undefined {
         /// The crate or recipe.
         what: String,
         /// The symbols, each with who wants it.
         missing: Vec<linker_error::Undefined>,
+    },
+    /// A C source has thread-local variables.
+    #[error("{file} has thread-local variables: {names}\n  help: {}", check::NO_THREAD_LOCALS)]
+    ThreadLocal {
+        /// The file.
+        file: PathBuf,
+        /// The variables.
+        names: String,
     },
     /// The folder has no crate.
     #[error(
@@ -212,6 +217,14 @@ crate::exit_code!(Error, |error| match error {
 
 fn list(missing: &[linker_error::Undefined]) -> String {
     missing.iter().map(|one| one.to_string()).collect::<Vec<_>>().join("\n  ")
+}
+
+fn remedy(missing: &[linker_error::Undefined]) -> &'static str {
+    if missing.iter().any(|one| one.symbol == "main") {
+        return "one of the C sources defines `int main(int argc, char **argv)`";
+    }
+    "a root task has no C library and no operating system beneath it; use what the crate `selkie` offers \
+     (for C: `selkie.h`), or a crate or feature that is `no_std`"
 }
 
 impl Error {

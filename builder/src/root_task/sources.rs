@@ -169,7 +169,7 @@ fn reachable(metadata: &cargo_metadata::Metadata, folder: &Path) -> BTreeSet<car
 }
 
 fn seen_file(ctx: &Context<'_>, recipe: &Recipe) -> PathBuf {
-    let name = Digest::of((recipe.path.as_os_str()).as_encoded_bytes()).short(32);
+    let name = Digest::of_json(&(&recipe.path, &recipe.source)).short(32);
     ctx.project.cache().join("crates").join(format!("{name}.seen.json"))
 }
 
