@@ -96,6 +96,8 @@ fn wrong_command_lines_are_as_they_were() {
     transcript("wrong-verb.txt", &["biuld-image"]);
     transcript("wrong-option.txt", &["list", "--fromat", "json"]);
     transcript("wrong-format.txt", &["--format", "yaml", "list"]);
+    transcript("no-recipe.txt", &["build-image"]);
+    transcript("run-no-recipe.txt", &["run"]);
     transcript("clean-path.txt", &["clean", "../hello"]);
 }
 

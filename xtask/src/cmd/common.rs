@@ -25,18 +25,33 @@ impl Recipes {
             return named.into_iter().map(|(_, recipe)| Ok(recipe?)).collect();
         }
         if self.names.is_empty() {
-            return Err(none_given(app));
+            return Err(none_given(app, "name one or more, or say --all"));
         }
         self.names.iter().map(|name| Ok(Recipe::load(&app.project, name)?)).collect()
     }
 }
 
+/// One recipe.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneRecipe {
+    /// Name of a file in recipes/ (without .toml), or path of a recipe anywhere
+    #[arg(value_name = "RECIPE")]
+    name: Option<String>,
+}
+
+impl OneRecipe {
+    /// The recipe, checked.
+    pub(crate) fn load(&self, app: &App) -> anyhow::Result<Recipe> {
+        let name = self.name.as_ref().ok_or_else(|| none_given(app, "name one"))?;
+        Ok(Recipe::load(&app.project, name)?)
+    }
+}
+
 /// No recipe was named: which ones there are.
-fn none_given(app: &App) -> anyhow::Error {
+fn none_given(app: &App, help: &str) -> anyhow::Error {
     let names: Vec<String> =
         Recipe::all(&app.project).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
-    let text =
-        format!("which RECIPE?\n  there are: {}\n  help: name one or more, or say --all", names.join(", "));
+    let text = format!("which RECIPE?\n  there are: {}\n  help: {help}", names.join(", "));
     Error::new(ExitCode::Usage, text).into()
 }
 

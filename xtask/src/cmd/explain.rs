@@ -1,8 +1,8 @@
 //! `explain`
 
-use super::common::TargetArg;
+use super::common::{OneRecipe, TargetArg};
 use crate::{app::App, output::Answer};
-use builder::{explain, plan, recipe::Recipe};
+use builder::{explain, plan};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,9 +15,8 @@ Nothing is built. What has the same key is the same image.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Explain {
-    /// Name of a file in recipes/ (without .toml), or path of a recipe anywhere
-    #[arg(value_name = "RECIPE")]
-    recipe: String,
+    #[command(flatten)]
+    recipe: OneRecipe,
     #[command(flatten)]
     target: TargetArg,
 }
@@ -25,7 +24,7 @@ pub(crate) struct Explain {
 impl Explain {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
-        let recipe = Recipe::load(&app.project, &self.recipe)?;
+        let recipe = self.recipe.load(app)?;
         let mut plans = Vec::new();
         for target in self.target.of(&recipe) {
             plans.push(plan::plan(&ctx, &recipe, target)?);

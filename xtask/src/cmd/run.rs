@@ -1,13 +1,12 @@
 //! `run`
 
-use super::common::{self, AccelArg};
+use super::common::{self, AccelArg, OneRecipe};
 use crate::{
     app::App,
     output::{Answer, Format},
 };
 use builder::{
     ExitCode, Target,
-    recipe::Recipe,
     run::{self, Overrides, RunOptions},
 };
 
@@ -24,9 +23,8 @@ Exit code 0 when the function ended with status 0.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Run {
-    /// Name of a file in recipes/ (without .toml), or path of a recipe anywhere
-    #[arg(value_name = "RECIPE")]
-    recipe: String,
+    #[command(flatten)]
+    recipe: OneRecipe,
     /// Arguments instead of the recipe's; once for each
     #[arg(long = "arg", value_name = "TEXT", allow_hyphen_values = true)]
     args: Vec<String>,
@@ -43,7 +41,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
-        let recipe = Recipe::load(&app.project, &self.recipe)?;
+        let recipe = self.recipe.load(app)?;
         let image = common::image(&ctx, &recipe, Target::Qemu)?;
         let overrides =
             Overrides { args: self.args.clone(), env: self.env.clone(), secrets: self.secrets.clone() };
