@@ -103,10 +103,6 @@ fn the_five_steps_of_the_readme_work() {
     for folder in ["functions", "recipes"] {
         copy(&root().join(folder), &place.path().join(folder));
     }
-    let members = place.path().join("functions/Cargo.toml");
-    let runtime = format!("\"{}/runtime", root().display());
-    let text = fs::read_to_string(&members).unwrap();
-    fs::write(&members, text.replace("\"../runtime", &runtime)).unwrap();
     let mut shown = String::new();
     for (_, code) in blocks("README.md").into_iter().filter(|(info, _)| info == "sh run") {
         // A name is looked up in the checkout's own recipes/; here it is a path.
@@ -119,13 +115,19 @@ fn the_five_steps_of_the_readme_work() {
     }
 }
 
+/// Copies a folder. The copies lie elsewhere than the runtime, so manifests name its place.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
+    let runtime = format!("\"{}/runtime", root().display());
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| entry.file_name() != "target")
     {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &target);
+        } else if entry.file_name() == "Cargo.toml" {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            fs::write(target, text.replace("\"../../runtime", &runtime).replace("\"../runtime", &runtime))
+                .unwrap();
         } else {
             fs::copy(entry.path(), target).unwrap();
         }

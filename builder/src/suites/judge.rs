@@ -104,7 +104,8 @@ fn last_part(name: &str) -> &str {
 fn message(log: &str, name: &str) -> String {
     let head = format!("---- {name} stdout ----");
     let Some((_, rest)) = log.split_once(&head) else { return "see the log".to_owned() };
-    let end = rest.find("\n---- ").or_else(|| rest.find("\nfailures:")).unwrap_or(rest.len());
+    let ends = ["\n---- ", "\nfailures:"].iter().filter_map(|end| rest.find(end));
+    let end = ends.min().unwrap_or(rest.len());
     last_lines(rest[..end].trim(), 40)
 }
 

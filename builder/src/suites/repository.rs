@@ -113,6 +113,8 @@ fn cargo_test(name: String, dir: &Path, what: &[&str], options: &Options) -> Job
     job.args.extend(what.iter().map(Into::into));
     job.args.push("--".into());
     job.args.extend(options.long.then(|| "--include-ignored".into()));
+    // What a failed test says is enough; backtraces bury it.
+    job.env.push(("RUST_BACKTRACE", "0".into()));
     job.env.extend(options.bless.then(|| ("BLESS", "1".into())));
     job.judge = Judge::Tests;
     job
