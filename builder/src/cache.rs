@@ -116,11 +116,6 @@ impl<'a> Cache<'a> {
         Ok(place.entry(key, true))
     }
 
-    /// Whether step `name` has a sound result under `key`.
-    pub fn has(&self, name: &str, key: Digest) -> bool {
-        self.place(name, key).holds() == State::Sound
-    }
-
     /// A folder for step `name` that outlives builds and that its tools keep in order themselves, such
     /// as Cargo's target folder. `key` must tell apart what must not be mixed.
     pub fn workspace(&self, name: &str, key: &Digest) -> Result<PathBuf, Error> {

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     fs::{File, TryLockError},
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::Duration,
 };
@@ -71,11 +71,4 @@ fn same_file(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let inode = |metadata: std::io::Result<std::fs::Metadata>| metadata.map(|m| (m.dev(), m.ino())).ok();
     inode(file.metadata()).is_some_and(|held| inode(std::fs::metadata(path)) == Some(held))
-}
-
-/// The lock file that belongs to `path`: beside it, with `.lock` added to the name.
-pub fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
 }

@@ -35,16 +35,6 @@ pub fn digest(ctx: &Context<'_>, root: &Path) -> Result<Digest, Error> {
     Ok(walk.finish())
 }
 
-/// The digest of these files or folders, given relative to `root`, by name and content. A file that is
-/// missing counts as missing.
-pub fn digest_of(ctx: &Context<'_>, root: &Path, paths: &[PathBuf]) -> Result<Digest, Error> {
-    let mut walk = Walk::new(ctx, root, "files");
-    for path in paths.iter().collect::<BTreeSet<_>>() {
-        walk.any(path)?;
-    }
-    Ok(walk.finish())
-}
-
 /// The digest of one file's content; none when there is no such file.
 pub fn digest_of_file(ctx: &Context<'_>, path: &Path) -> Result<Option<Digest>, Error> {
     let metadata = match fs::metadata(path) {
@@ -91,18 +81,6 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
-    }
-
-    fn any(&mut self, relative: &Path) -> Result<(), Error> {
-        let path = self.root.join(relative);
-        match fs::metadata(&path) {
-            Ok(metadata) => self.entry(relative, &metadata),
-            Err(error) if absent(&error) => {
-                self.record(b"missing", relative, &[]);
-                Ok(())
-            }
-            Err(error) => Err(files::Error::at("read", &path)(error).into()),
-        }
     }
 
     fn entry(&mut self, relative: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
@@ -243,16 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_a_tree_does_not_count_but_the_names_in_it_do() {
+    fn the_place_of_a_tree_does_not_count() {
         let (one, two) = (place(), place());
         assert_eq!(one.digest(), two.digest());
+        assert_ne!(one.tree, two.tree);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_has_no_digest() {
+        let one = place();
         let ctx = Context::new(&one.project, &Silent);
-        let of = |names: &[&str]| {
-            let paths: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
-            digest_of(&ctx, &one.tree, &paths).unwrap()
-        };
-        assert_eq!(of(&["Cargo.toml", "src"]), of(&["src", "Cargo.toml", "src"]));
-        assert_ne!(of(&["Cargo.toml"]), of(&["Cargo.toml", "none"]));
         assert_eq!(digest_of_file(&ctx, &one.tree.join("none")).unwrap(), None);
     }
 
