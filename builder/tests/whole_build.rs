@@ -92,6 +92,38 @@ fn every_kind_of_input_counts_and_nothing_else() {
 }
 
 #[test]
+fn c_sources_count_with_their_headers_and_the_runtime() {
+    let checkout = Checkout::new();
+    let real = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for entry in fs::read_dir(real.join("runtime")).unwrap().map(Result::unwrap) {
+        if entry.file_name() != "target" {
+            fs::create_dir_all(checkout.path("runtime")).unwrap();
+            copy(&entry.path(), &checkout.path("runtime").join(entry.file_name()));
+        }
+    }
+    checkout.write(
+        "functions/c/main.c",
+        "#include \"near.h\"\n#include \"../../shared/far.h\"\nint main(void) { return NEAR + FAR; }\n",
+    );
+    checkout.write("functions/c/near.h", "#define NEAR 1\n");
+    checkout.write("shared/far.h", "#define FAR 1\n");
+    checkout.edit("tiny.toml", "crate = \"functions/tiny\"", "c-sources = [\"functions/c/main.c\"]");
+    assert!(checkout.build().good().ran("root task"));
+    assert!(checkout.build().good().nothing_to_do());
+    let edits: [(&str, &str, &str); 4] = [
+        ("functions/c/main.c", "NEAR + FAR", "FAR + NEAR + 0"),
+        ("functions/c/near.h", "NEAR 1", "NEAR 2"),
+        ("shared/far.h", "FAR 1", "FAR 2"),
+        ("runtime/c/src/main.rs", "\n", "\n// changed\n"),
+    ];
+    for (file, from, to) in edits {
+        checkout.edit(file, from, to);
+        assert!(checkout.build().good().ran("root task"), "{file}");
+        assert!(checkout.build().good().nothing_to_do(), "{file}");
+    }
+}
+
+#[test]
 fn a_build_with_nothing_to_do_writes_nothing() {
     let checkout = Checkout::new();
     let first = checkout.build().good();

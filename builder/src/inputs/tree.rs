@@ -28,7 +28,7 @@ crate::exit_code!(Error, Failed);
 ///
 /// Files that did not change since the last call are not read again.
 pub fn digest(ctx: &Context<'_>, root: &Path) -> Result<Digest, Error> {
-    let mut walk = Walk::new(ctx, root, "tree");
+    let mut walk = Walk::new(ctx, root);
     walk.folder(Path::new(""))?;
     let seen = std::mem::take(&mut walk.seen);
     walk.index.retain(|path| seen.contains(path));
@@ -66,8 +66,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(ctx: &Context<'_>, root: &'a Path, kind: &str) -> Self {
-        let index = Index::open(index_file(ctx, root, kind));
+    fn new(ctx: &Context<'_>, root: &'a Path) -> Self {
+        let index = Index::open(index_file(ctx, root, "tree"));
         Self { root, index, seen: BTreeSet::new(), hasher: Sha256::new() }
     }
 
