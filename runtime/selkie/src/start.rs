@@ -63,3 +63,14 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
     let allocation = info.location().is_some_and(|at| at.file().ends_with("alloc/src/alloc.rs"));
     exit::exit(if allocation { exit::OUT_OF_MEMORY } else { exit::PANICKED })
 }
+
+/// The prebuilt crate `alloc` is compiled for unwinding: its clean-up paths call this function. Nothing
+/// unwinds here, because a panic ends the function.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    exit::exit(exit::PANICKED)
+}
+
+/// Named by the unwind tables of the same crate, which are not part of the image.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}

@@ -11,6 +11,7 @@ use crate::{
     memory::{Memory, RawObjects},
     sync::Mutex,
 };
+use core::ops::Range;
 use selkie_base::Ranges;
 use selkie_sys::mapping;
 
@@ -21,27 +22,51 @@ pub const LARGE: usize = 1 << 21;
 /// Where the runtime maps memory: above the function's image, and below 4 GiB as long as there is room,
 /// because seL4 5.0.0 reports only 32 bits of a fault's address.
 const FIRST: usize = 0x1000_0000;
+/// Here lie large pages, so that no page table of small ones is in their way.
+const LARGE_ONLY: Range<usize> = 0x8000_0000..0x4000_0000_0000;
 const END: usize = 0x7000_0000_0000;
 
 /// Free addresses of the function's own address space.
-static ADDRESSES: Mutex<Ranges<64>> = Mutex::new(Ranges::empty());
+struct Free {
+    /// For pages of 4 KiB: page tables may lie there.
+    small: Ranges<64>,
+    /// For large pages, in multiples of [`LARGE`]: no page table lies there.
+    large: Ranges<64>,
+}
+
+static FREE: Mutex<Free> = Mutex::new(Free { small: Ranges::empty(), large: Ranges::empty() });
 
 /// Makes the addresses above the image available: once, at start-up.
 pub(crate) fn init(image_end: usize) {
-    ADDRESSES.lock().give(FIRST.max(image_end.next_multiple_of(LARGE)), END);
+    let mut free = FREE.lock();
+    let first = FIRST.max(image_end.next_multiple_of(LARGE));
+    free.small.give(first, LARGE_ONLY.start);
+    free.small.give(LARGE_ONLY.end, END);
+    free.large.give(LARGE_ONLY.start.max(first), LARGE_ONLY.end);
 }
 
 /// Takes `size` bytes of addresses, at a multiple of `align` (a power of two). Nothing is mapped there.
+/// Where `align` is at least [`LARGE`], large pages fit.
 pub fn reserve(size: usize, align: usize) -> Result<usize> {
-    let size = size.max(1).checked_next_multiple_of(PAGE).ok_or(Error::NoAddresses)?;
-    ADDRESSES.lock().take(size, align.max(PAGE)).ok_or(Error::NoAddresses)
+    let unit = if align < LARGE { PAGE } else { LARGE };
+    let size = size.max(1).checked_next_multiple_of(unit).ok_or(Error::NoAddresses)?;
+    let mut free = FREE.lock();
+    let ranges = if align < LARGE { &mut free.small } else { &mut free.large };
+    ranges.take(size, align.max(PAGE)).ok_or(Error::NoAddresses)
 }
 
-/// Gives addresses back. Nothing is mapped there any more.
+/// Gives addresses back, with the size that they were reserved with. Nothing is mapped there any more.
+/// Only large pages have been where they were reserved for large pages.
 pub fn release(address: usize, size: usize) {
-    if let Some(end) = address.checked_add(size.next_multiple_of(PAGE)) {
-        ADDRESSES.lock().give(address, end);
-    }
+    let mut free = FREE.lock();
+    let large = LARGE_ONLY.contains(&address);
+    let ranges = if large { &mut free.large } else { &mut free.small };
+    ranges.give(address, address + size.next_multiple_of(if large { LARGE } else { PAGE }));
+}
+
+/// Gives addresses back where pages of 4 KiB have been, wherever they lie.
+fn release_small(start: usize, end: usize) {
+    FREE.lock().small.give(start, end);
 }
 
 /// A kind of page.

@@ -112,7 +112,8 @@ impl Place {
         check(unsafe { sys::cnode_move(root, index, depth, from, source, bits) })
     }
 
-    /// Moves the capability at `source` to this empty place and gives it a badge or guard.
+    /// Moves the capability at `source` to this empty place and gives it a guard (a CNode). seL4 5.0.0
+    /// refuses to move endpoints and notifications this way, and no release changes a badge.
     pub fn mutate(self, source: Place, badge: Word) -> Result<()> {
         let ((root, index, depth), (from, source, bits)) = (self.parts(), source.parts());
         // SAFETY: as for `copy`.
@@ -120,7 +121,7 @@ impl Place {
     }
 
     /// Moves the capability at `pivot` to this place and the one at `source` to `pivot`, each with a new
-    /// badge or guard (0 keeps the old one). This place is empty, or is `source` itself.
+    /// guard (0 for what has none). What [`mutate`](Self::mutate) refuses is refused here. This place is empty, or is `source` itself.
     pub fn rotate(self, badge: Word, pivot: Place, pivot_badge: Word, source: Place) -> Result<()> {
         let (root, index, depth) = self.parts();
         let ((pivot, pivot_index, pivot_depth), (from, source, bits)) = (pivot.parts(), source.parts());
