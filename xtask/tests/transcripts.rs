@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::{
     fs,
     io::Read,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -96,9 +97,17 @@ fn wrong_command_lines_are_as_they_were() {
     transcript("wrong-verb.txt", &["biuld-image"]);
     transcript("wrong-option.txt", &["list", "--fromat", "json"]);
     transcript("wrong-format.txt", &["--format", "yaml", "list"]);
-    transcript("no-recipe.txt", &["build-image"]);
-    transcript("run-no-recipe.txt", &["run"]);
     transcript("clean-path.txt", &["clean", "../hello"]);
+}
+
+#[test]
+fn without_a_recipe_the_names_are_shown() {
+    for verb in ["build-image", "smoke", "run", "explain"] {
+        let output = run(&[verb]);
+        assert_eq!(output.status.code(), Some(2), "{verb}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("which RECIPE?") && text.contains("hello") && text.contains("panic"), "{text}");
+    }
 }
 
 #[test]
@@ -152,4 +161,98 @@ fn what_the_host_lacks_is_named() {
     assert!(items.iter().all(|item| item["found"].is_null()), "{report}");
     let text = xtask(&["doctor"]).env("PATH", empty.path()).output().unwrap();
     assert!(String::from_utf8(text.stdout).unwrap().contains("qemu-system-x86"));
+}
+
+/// A PATH on which only apt-get is, which puts stand-ins for everything there and writes down what it was
+/// asked.
+fn host_with_apt(apt: &str) -> tempfile::TempDir {
+    let host = tempfile::tempdir().unwrap();
+    for tool in ["env", "chmod", "id"] {
+        std::os::unix::fs::symlink(Path::new("/usr/bin").join(tool), host.path().join(tool)).unwrap();
+    }
+    let script = host.path().join("apt-get");
+    fs::write(&script, format!("#!/bin/sh\ncd '{}'\n{apt}", host.path().display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    host
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}
+
+#[test]
+fn doctor_installs_what_is_missing_without_a_question() {
+    let apt = "echo \"$DEBIAN_FRONTEND $*\" >> asked\n[ $1 = install ] || exit 0\n\
+        for tool in gcc ld python3 qemu-system-x86_64; do echo '#!/bin/sh' > $tool; chmod +x $tool; done\n";
+    let host = host_with_apt(apt);
+    let output = xtask(&["doctor", "--fix", "--format", "json"]).env("PATH", host.path()).output().unwrap();
+    if !is_root() {
+        assert_eq!(output.status.code(), Some(3), "nothing is installed by a user who may not");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(document(&output)["items"].as_array().unwrap().iter().all(|item| item["found"].is_string()));
+    let asked = fs::read_to_string(host.path().join("asked")).unwrap();
+    let (update, install) = asked.split_once('\n').unwrap();
+    assert_eq!(update, "noninteractive update");
+    for package in ["gcc", "libc6-dev", "binutils", "python3", "python3-venv", "qemu-system-x86"] {
+        assert!(install.split_whitespace().any(|word| word == package), "{package} is not in {install}");
+    }
+    assert!(install.starts_with("noninteractive install -y --no-install-recommends "), "{install}");
+}
+
+#[test]
+fn a_package_manager_that_fails_is_told() {
+    let host = host_with_apt("echo 'E: the network is down' >&2\nexit 100\n");
+    let output = xtask(&["demo", "--format", "json"]).env("PATH", host.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    if is_root() {
+        let message = document(&output)["error"]["message"].to_string();
+        assert!(message.contains("the network is down"), "{message}");
+    }
+}
+
+/// A build is stopped by a signal: the exit code says by which, and the next build is none the worse.
+#[test]
+fn signals_end_a_build_cleanly() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let out = tempfile::tempdir().unwrap();
+        let folder = out.path().to_str().unwrap();
+        let mut child = xtask(&["build-image", "hello", "--out", folder, "--format", "json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The first step takes seconds.
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        let kill =
+            Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(kill.success(), "the build was over before the signal");
+        let mut text = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{text}");
+        let error: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(error["error"]["code"], code);
+        assert!(!out.path().join("hello/qemu").exists(), "an image was left");
+    }
+}
+
+#[test]
+fn a_plan_is_the_same_every_time_and_builds_nothing() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_str().unwrap();
+    let plan = || document(&run(&["explain", "hello", "--out", folder, "--format", "json"]));
+    let first = plan();
+    assert_eq!(first, plan());
+    let plan = &first["plans"][0];
+    assert_eq!(plan["name"], "hello");
+    let names = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&plan["steps"]), ["kernel", "bindings", "root-task", "image"]);
+    assert!(names(&plan["inputs"]).contains(&"kernel-source".to_owned()));
+    assert!(!out.path().join("hello").exists(), "something was built");
+    let text = String::from_utf8(run(&["explain", "hello", "--out", folder]).stdout).unwrap();
+    assert!(text.contains(plan["key"].as_str().unwrap()), "{text}");
+    assert!(text.contains("verified configuration: none"), "{text}");
 }

@@ -71,18 +71,22 @@ fn tests(log: &str) -> Vec<Case> {
         };
         // Doc tests say what they do in the name: `src/x.rs - f (line 3) - compile`.
         let name = name.trim_end_matches(" - should panic").to_owned();
-        let verdict = if result.ends_with("ok") {
-            Verdict::Pass
-        } else if result.ends_with("FAILED") {
-            Verdict::Fail { why: message(log, &name) }
-        } else if let Some(reason) = result.strip_prefix("ignored") {
-            let reason = reason.trim_start_matches(", ");
-            Verdict::Skip {
-                reason: if reason.is_empty() { "marked as ignored".into() } else { reason.into() },
-            }
-        } else {
-            continue;
-        };
+        let verdict =
+            if let Some((_, reason)) = result.strip_prefix("SKIP ").and_then(|rest| rest.split_once(": ")) {
+                // With one thread libtest prints the name before the test runs.
+                Verdict::Skip { reason: reason.to_owned() }
+            } else if result.ends_with("ok") {
+                Verdict::Pass
+            } else if result.ends_with("FAILED") {
+                Verdict::Fail { why: message(log, &name) }
+            } else if let Some(reason) = result.strip_prefix("ignored") {
+                let reason = reason.trim_start_matches(", ");
+                Verdict::Skip {
+                    reason: if reason.is_empty() { "marked as ignored".into() } else { reason.into() },
+                }
+            } else {
+                continue;
+            };
         cases.push(Case { name, verdict });
     }
     for (name, reason) in skips {
@@ -122,6 +126,8 @@ test a::panics - should panic ... ok
 test a::slow ... ignored, takes minutes
 SKIP kvm_boots: no /dev/kvm
 test a::kvm_boots ... ok
+test a::serial ... SKIP serial: one thread only
+ok
 test a::wrong ... FAILED
 
 failures:
@@ -153,7 +159,8 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
         let wrong = Case { name: "a::wrong".into(), verdict: Verdict::Fail { why: "  | left: 1".into() } };
         let slow = skip("a::slow", "takes minutes");
         let kvm = skip("a::kvm_boots", "no /dev/kvm");
-        assert_eq!(cases, [pass("a::good"), pass("a::panics"), slow, kvm, wrong]);
+        let serial = skip("a::serial", "one thread only");
+        assert_eq!(cases, [pass("a::good"), pass("a::panics"), slow, kvm, serial, wrong]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The same with a real QEMU: a tiny guest (`tests/stand-in/guest.c`) does what its multiboot module says.
 
 use super::*;
-use std::sync::LazyLock;
+use std::{io::Write as _, sync::LazyLock};
 
 /// The tiny guest, compiled once.
 static GUEST: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -128,6 +128,7 @@ fn kvm_boots_where_a_probe_says_so() {
     assert_eq!(report.verdict, Verdict::Pass, "{report}");
     let accelerator = report.accelerator.unwrap();
     if accelerator.accel == Accel::Tcg {
-        eprintln!("SKIP the boot under KVM: {}", accelerator.reason);
+        // Past libtest's capture: `cargo xtask test` counts it as skipped.
+        let _ = writeln!(io::stderr(), "SKIP kvm_boots_where_a_probe_says_so: {}", accelerator.reason);
     }
 }
