@@ -73,7 +73,8 @@ impl Sandbox {
         let recipe = "[function]\nname = \"f\"\nversion = \"0.1.0\"\n[root-task]\ncrate = \"f\"\n\
                       [run]\nargs = [\"a\"]\n[smoke]\nexpect = [\"x\"]\n";
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernel-configs");
-        std::os::unix::fs::symlink(configs, dir.path().join("kernel-configs")).unwrap();
+        fs::create_dir(dir.path().join("checkout")).unwrap();
+        std::os::unix::fs::symlink(configs, dir.path().join("checkout/kernel-configs")).unwrap();
         let sandbox = Self { dir };
         for (name, text) in [
             ("f/src/main.rs", main.as_str()),
@@ -103,12 +104,12 @@ impl Sandbox {
                     "f.toml",
                     "[function]\nname = \"f\"\nversion = \"0.1.0\"\n[root-task]\nc-sources = [\"f/main.c\"]\n[smoke]\nexpect = [\"x\"]\n",
                 ),
-                ("runtime/c/include/selkie.h", "void selkie_exit(int status);\n"),
+                ("checkout/runtime/c/include/selkie.h", "void selkie_exit(int status);\n"),
             ],
         );
         for name in ["src/main.rs", "Cargo.toml", "Cargo.lock"] {
             sandbox.write(
-                &format!("runtime/c/{name}"),
+                &format!("checkout/runtime/c/{name}"),
                 &fs::read_to_string(sandbox.path(&format!("f/{name}"))).unwrap(),
             );
         }
@@ -126,7 +127,7 @@ impl Sandbox {
     }
 
     fn build(&self) -> Result<RootTask, root_task::Error> {
-        let project = Project { root: self.dir.path().to_owned(), out: self.path("out") };
+        let project = Project { root: self.path("checkout"), out: self.path("out") };
         let ctx = Context::new(&project, &Silent);
         let recipe = Recipe::load(&project, self.path("f.toml").to_str().unwrap()).unwrap();
         let toolchain = Toolchain::find(&ctx).unwrap();
@@ -145,6 +146,22 @@ impl Sandbox {
     fn complaint(&self) -> String {
         self.build().unwrap_err().to_string()
     }
+}
+
+/// The files of a crate `name` that `f` depends on by path, and those of `f` that say so.
+fn dependency(name: &str, text: &str) -> [(String, String); 4] {
+    let package =
+        |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+    let locked = |name: &str| format!("\n[[package]]\nname = \"{name}\"\nversion = \"0.1.0\"\n");
+    let manifest =
+        format!("{}[workspace]\n[dependencies]\n{name} = {{ path = \"../{name}\" }}\n", package("f"));
+    let lock = format!("version = 4\n{}dependencies = [\n \"{name}\",\n]\n{}", locked("f"), locked(name));
+    [
+        ("f/Cargo.toml".into(), manifest),
+        ("f/Cargo.lock".into(), lock),
+        (format!("{name}/Cargo.toml"), package(name)),
+        (format!("{name}/src/lib.rs"), text.into()),
+    ]
 }
 
 fn kernel() -> KernelConfig {
@@ -201,10 +218,16 @@ fn a_good_crate_gives_a_small_checked_root_task_that_says_who_it_is() {
 #[test]
 fn the_place_of_the_sources_leaves_no_trace() {
     let extra = "pub fn place() -> &'static str { concat!(env!(\"CARGO_MANIFEST_DIR\"), file!()) }";
-    let body = "core::hint::black_box(file!());";
-    let [a, b] =
-        [0, 1].map(|_| Sandbox::new(body, "", &[]).build().map(|built| fs::read(built.stripped).unwrap()));
-    assert!(a.unwrap() == b.unwrap());
+    let files =
+        dependency("place", "#![no_std]\n#[inline(never)] pub fn here() -> &'static str { file!() }\n");
+    let files = files.each_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    let [a, b] = [0, 1].map(|_| {
+        let sandbox = Sandbox::new("core::hint::black_box((file!(), place::here()));", "", &files);
+        fs::read(sandbox.build().unwrap().stripped).unwrap()
+    });
+    assert!(a == b);
+    let named = |text: &[u8]| a.windows(text.len()).any(|window| window == text);
+    assert!(named(b"src/main.rs") && named(b"place/src/lib.rs"));
     let leaking = Sandbox::new("core::hint::black_box(place());", extra, &[]).complaint();
     assert!(leaking.contains("of this machine, at file offset 0x"), "{leaking}");
     assert!(leaking.contains("section .rodata"), "{leaking}");
@@ -224,25 +247,13 @@ fn a_file_included_from_outside_is_part_of_the_source() {
 
 #[test]
 fn a_crate_that_wants_a_c_library_is_told_which_function_of_which_crate() {
-    let sandbox = Sandbox::new(
-        "greedy::grab();",
-        "",
-        &[
-            (
-                "f/Cargo.toml",
-                "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\ngreedy = { path = \"../greedy\" }\n",
-            ),
-            (
-                "f/Cargo.lock",
-                "version = 4\n\n[[package]]\nname = \"f\"\nversion = \"0.1.0\"\ndependencies = [\n \"greedy\",\n]\n\n[[package]]\nname = \"greedy\"\nversion = \"0.1.0\"\n",
-            ),
-            ("greedy/Cargo.toml", "[package]\nname = \"greedy\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"),
-            (
-                "greedy/src/lib.rs",
-                "#![no_std]\n#[link(name = \"c\")] unsafe extern \"C\" { fn malloc(size: usize) -> *mut u8; }\n#[inline(never)] pub fn grab() { core::hint::black_box(unsafe { malloc(1) }); }\n",
-            ),
-        ],
+    let files = dependency(
+        "greedy",
+        "#![no_std]\n#[link(name = \"c\")] unsafe extern \"C\" { fn malloc(size: usize) -> *mut u8; }\n\
+         #[inline(never)] pub fn grab() { core::hint::black_box(unsafe { malloc(1) }); }\n",
     );
+    let files = files.each_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    let sandbox = Sandbox::new("greedy::grab();", "", &files);
     let text = sandbox.complaint();
     assert!(text.contains("nobody defines `malloc`, used by `greedy::grab` of the crate `greedy`"), "{text}");
     assert!(text.contains("help: a root task has no C library"), "{text}");

@@ -197,9 +197,9 @@ fn a_site_is_exactly_three_instructions() {
     };
     let site = Offence::Site { address: SITE, function: Some("runtime::stub".into()) };
     // Another register on one side, the wrong direction, a clobbered register.
-    assert_eq!(found(2, 0xe5), [site.clone()]);
-    assert_eq!(found(7, 0xec), [site.clone()]);
-    assert_eq!(found(1, 0x8b), [site.clone()]);
+    assert_eq!(found(2, 0xe5), std::slice::from_ref(&site));
+    assert_eq!(found(7, 0xec), std::slice::from_ref(&site));
+    assert_eq!(found(1, 0x8b), std::slice::from_ref(&site));
     let mut sample = Sample::good();
     sample.section(".text").data[0x20..0x28]
         .copy_from_slice(&[0x49, 0x89, 0xe3, 0x0f, 0x05, 0x4c, 0x89, 0xdc]);

@@ -71,12 +71,14 @@ pub(super) fn build(job: &Job<'_>, folder: &Path, objects: &[PathBuf]) -> Result
             job.read_depends(&elf.with_extension("d"), folder)?;
             Ok(elf)
         }
-        Err(exec::Error::Failed { output, command, .. }) => Err(explain(folder, &krate, output, command)),
+        Err(exec::Error::Failed { output, command, help, .. }) => {
+            Err(explain(folder, &krate, output, command, help))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-fn explain(folder: &Path, krate: &Crate, output: String, command: String) -> Error {
+fn explain(folder: &Path, krate: &Crate, output: String, command: String, help: String) -> Error {
     if stale_lock(&output) {
         let dir = krate.workspace.clone();
         return Error::StaleLock { lock: dir.join("Cargo.lock"), dir, output };
@@ -84,7 +86,7 @@ fn explain(folder: &Path, krate: &Crate, output: String, command: String) -> Err
     let what = format!("the crate in {}", folder.display());
     let missing = linker_error::undefined(&output);
     if missing.is_empty() {
-        Error::Compile { what, output, command }
+        Error::Compile { what, output, command, help }
     } else {
         Error::Undefined { what, missing }
     }
@@ -174,19 +176,19 @@ impl Job<'_> {
             .env("CARGO_TARGET_DIR", target_dir)
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never")
-            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags(target_dir))
+            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags(target_dir)?)
             .env("RUSTC", &toolchain.rustc.path)
             .env("RUSTC_WRAPPER", &wrapper)
             .env("SELKIE_BINDINGS", self.inputs.bindings))
     }
 
     /// Flags for every crate of the root task, separated as Cargo wants them.
-    fn rustflags(&self, target_dir: &Path) -> OsString {
+    fn rustflags(&self, target_dir: &Path) -> Result<OsString, Error> {
         let mut flags: Vec<OsString> =
             ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"]
                 .map(OsString::from)
                 .into();
-        for (from, to) in self.remaps(target_dir) {
+        for (from, to) in self.remaps(target_dir)? {
             let mut flag = OsString::from("--remap-path-prefix=");
             flag.push(from);
             flag.push("=");
@@ -200,7 +202,7 @@ impl Job<'_> {
             }
             joined.push(flag);
         }
-        joined
+        Ok(joined)
     }
 }
 

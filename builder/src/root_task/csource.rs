@@ -104,8 +104,8 @@ fn compile(job: &Job<'_>, source: &Path, include: &Path, work: &Path) -> Result<
             ));
         }
         Ok(_) => {}
-        Err(exec::Error::Failed { output, command, .. }) => {
-            return Err(Error::Compile { what: source.display().to_string(), output, command });
+        Err(exec::Error::Failed { output, command, help, .. }) => {
+            return Err(Error::Compile { what: source.display().to_string(), output, command, help });
         }
         Err(error) => return Err(error.into()),
     }

@@ -1,6 +1,6 @@
 //! Paths of this machine: how they are kept out of a root task, and the scan that proves it.
 
-use super::{Error, Job};
+use super::{Error, Job, sources};
 use crate::{elf::Elf, note, recipe::RootTaskSource, run_config};
 use std::{
     ffi::OsString,
@@ -10,7 +10,7 @@ use std::{
 
 impl Job<'_> {
     /// What stands in compiled code for folders of this machine. The later one wins where two fit.
-    pub(super) fn remaps(&self, target_dir: &Path) -> Vec<(PathBuf, OsString)> {
+    pub(super) fn remaps(&self, target_dir: &Path) -> Result<Vec<(PathBuf, OsString)>, Error> {
         let toolchain = self.inputs.toolchain;
         let mut remaps = vec![
             // Where rust-src is installed, rustc finds the sources of `core` in it and names them so.
@@ -22,6 +22,10 @@ impl Job<'_> {
         ];
         remaps.extend(cargo_home().map(|folder| (folder, "cargo".into())));
         remaps.extend(registry_folders().map(|folder| (folder, "registry".into())));
+        for folder in self.folders_elsewhere()? {
+            let name = folder.file_name().unwrap_or_default().to_owned();
+            remaps.push((folder, name));
+        }
         if let Some(folder) = self.source_folder() {
             remaps.push((folder.to_owned(), "function".into()));
         }
@@ -29,7 +33,14 @@ impl Job<'_> {
         if let Some(folder) = self.inputs.bindings.parent() {
             remaps.push((folder.to_owned(), "bindings".into()));
         }
-        remaps
+        Ok(remaps)
+    }
+
+    /// The crates that are used by path from outside of the checkout.
+    fn folders_elsewhere(&self) -> Result<Vec<PathBuf>, Error> {
+        let sources = sources(self.ctx, self.inputs.recipe, self.inputs.toolchain)?;
+        let folders = sources.folders.into_iter();
+        Ok(folders.filter(|folder| !folder.starts_with(&self.ctx.project.root)).collect())
     }
 
     /// The folder that the function's sources lie in.
@@ -42,14 +53,15 @@ impl Job<'_> {
     }
 
     /// The folders whose names must not be in the result.
-    pub(super) fn places(&self) -> Vec<PathBuf> {
+    pub(super) fn places(&self) -> Result<Vec<PathBuf>, Error> {
         let project = self.ctx.project;
         let mut places = vec![project.root.clone(), project.cache(), self.inputs.toolchain.sysroot()];
         places.extend(self.inputs.bindings.parent().map(Path::to_owned));
         places.extend(self.source_folder().map(Path::to_owned));
+        places.extend(self.folders_elsewhere()?);
         places.extend(cargo_home());
         places.retain(|place| place.is_absolute() && place.components().count() > 2);
-        places
+        Ok(places)
     }
 }
 

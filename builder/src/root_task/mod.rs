@@ -102,7 +102,7 @@ pub enum Error {
     #[error(transparent)]
     RunConfig(#[from] run_config::Error),
     /// A C source or a crate does not compile, or does not link for a reason of its own.
-    #[error("{what} does not build\n{output}\n  command: {command}")]
+    #[error("{what} does not build\n{output}\n  command: {command}{help}")]
     Compile {
         /// The crate or file.
         what: String,
@@ -110,6 +110,8 @@ pub enum Error {
         output: String,
         /// The command line, ready to paste.
         command: String,
+        /// What to do, as a further line, when it is known.
+        help: String,
     },
     /// Symbols that nobody defines.
     #[error("{what} does not link: {}\n  help: {}", list(missing), remedy(missing))]
@@ -327,7 +329,7 @@ impl Job<'_> {
             data.clone()
         } else {
             let stripped = strip(&data).map_err(broken)?;
-            leaks::scan(&stripped, &self.places())?;
+            leaks::scan(&stripped, &self.places()?)?;
             stripped
         };
         files::write(&dir.join("root-task.elf"), &data)?;

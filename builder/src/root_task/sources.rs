@@ -5,7 +5,7 @@
 //! them are found in the sources (`include_str!("…")`, `#include "…"`), and in what the compilers said
 //! that they read in the last build.
 
-use super::{Error, Job, Toolchain, crate_build, csource, included};
+use super::{Error, Job, Toolchain, crate_build, csource, included, toolchain::TRIPLE};
 use crate::{
     Context, Digest, files,
     inputs::tree,
@@ -111,7 +111,7 @@ fn ask(folder: &Path, toolchain: &Toolchain) -> Result<(BTreeSet<PathBuf>, Sourc
     command.cargo_path(&toolchain.cargo.path).manifest_path(folder.join("Cargo.toml")).current_dir(folder);
     command
         .env("RUSTC", &toolchain.rustc.path)
-        .other_options(["--locked".to_owned(), "--all-features".to_owned()]);
+        .other_options(["--locked", "--all-features", "--filter-platform", TRIPLE].map(str::to_owned));
     let metadata =
         command.exec().map_err(|error| crate_build::metadata_error(folder, Some(&krate), error))?;
     // The other members of the workspace are in Cargo's list, too.
