@@ -149,6 +149,17 @@ impl Checkout {
         Built::of(self.command("tiny.toml").output().unwrap())
     }
 
+    /// Copies a folder of the real checkout, without what Cargo built in it.
+    pub(crate) fn take(&self, folder: &str) {
+        let real = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(folder);
+        fs::create_dir_all(self.path(folder)).unwrap();
+        for entry in fs::read_dir(real).unwrap().map(Result::unwrap) {
+            if entry.file_name() != "target" {
+                copy(&entry.path(), &self.path(folder).join(entry.file_name()));
+            }
+        }
+    }
+
     /// Forgets the results of a step.
     pub(crate) fn forget(&self, step: &str) {
         for folder in [format!("steps/{step}"), format!("work/{step}")] {
