@@ -90,7 +90,7 @@ impl Progress for Reporter {
     }
 
     fn console(&self, bytes: &[u8]) {
-        if self.show_console.load(Ordering::Relaxed) {
+        if self.show_console.load(Ordering::Relaxed) && !self.terminal.quiet {
             // Nobody is left to tell when stderr is gone.
             let _ = self.drawing.suspend(|| io::stderr().lock().write_all(bytes));
         }
