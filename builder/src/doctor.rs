@@ -112,12 +112,13 @@ pub enum Error {
         /// The packages.
         what: String,
         /// How it failed.
-        source: exec::Error,
+        source: Box<exec::Error>,
     },
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Install { source: exec::Error::Cancelled { .. }, .. } => crate::ExitCode::Failed,
+    Error::Install { source, .. } if matches!(**source, exec::Error::Cancelled { .. }) =>
+        crate::ExitCode::Failed,
     _ => crate::ExitCode::HostLacks,
 });
 
@@ -212,7 +213,7 @@ fn install(
             .fold(tool, |tool, name| tool.inherit(name))
             .run(&ctx.cancel);
         progress.end(&command, if result.is_ok() { "done" } else { "failed" });
-        result.map_err(|source| Error::Install { what: what.clone(), source })?;
+        result.map_err(|source| Error::Install { what: what.clone(), source: Box::new(source) })?;
     }
     Ok(())
 }

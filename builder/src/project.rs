@@ -14,7 +14,8 @@ pub struct Project {
 impl Project {
     /// The checkout that this crate was compiled in.
     pub fn here() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("builder/ lies in the checkout").to_owned();
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("builder/ lies in the checkout").to_owned();
         Self { out: root.join("out"), root }
     }
 
