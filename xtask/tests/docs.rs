@@ -1,4 +1,5 @@
 //! The documentation: its links lead somewhere.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use std::{
     collections::BTreeSet,

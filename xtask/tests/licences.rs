@@ -1,4 +1,5 @@
 //! Dependencies have licences that go with Apache-2.0 and MIT.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use serde_json::Value;
 use std::{path::Path, process::Command};

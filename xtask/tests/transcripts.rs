@@ -1,6 +1,7 @@
 //! The command line as users meet it: golden transcripts of what it prints, and how it ends.
 //!
 //! `cargo xtask test --bless` (or BLESS=1) writes the transcripts anew.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use serde_json::Value;
 use std::{

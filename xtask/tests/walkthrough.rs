@@ -1,5 +1,6 @@
 //! The commands of the documentation, run as they stand there: a block ```` ```LANGUAGE file=PATH ```` is
 //! written to a file, a block ```` ```sh run ```` is run.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use std::{
     fs,
