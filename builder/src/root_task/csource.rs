@@ -22,6 +22,7 @@ const FLAGS: &[&str] = &[
     "-g1",
     "-Wall",
     "-Wextra",
+    "-Werror=implicit-function-declaration",
     "-ffreestanding",
     "-fno-pic",
     "-fno-pie",
