@@ -66,7 +66,8 @@ fn c_text(text: String) -> *mut c_char {
 /// The value of a variable of the environment, as C has it.
 fn variable(name: &CStr) -> Option<*const c_char> {
     let mut entry = ENVIRONMENT.load(Ordering::Relaxed);
-    if entry.is_null() {
+    // With a `=` the name could be the beginning of another variable's text.
+    if entry.is_null() || name.to_bytes().contains(&b'=') {
         return None;
     }
     loop {
