@@ -260,6 +260,15 @@ fn a_crate_that_wants_a_c_library_is_told_which_function_of_which_crate() {
 }
 
 #[test]
+fn a_crate_that_wants_the_standard_library_is_named() {
+    let files = dependency("needy", "#[inline(never)] pub fn hello() { println!(\"hello\"); }\n");
+    let files = files.each_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    let text = Sandbox::new("needy::hello();", "", &files).complaint();
+    assert!(text.contains("crate `std` (which `needy` depends on)"), "{text}");
+    assert!(text.contains("help: a root task has no standard library"), "{text}");
+}
+
+#[test]
 fn a_system_call_of_linux_is_refused_by_name() {
     let body = "linux();";
     let extra = "#[inline(never)] fn linux() { unsafe { core::arch::asm!(\"syscall\", in(\"rax\") 39, lateout(\"rax\") _, out(\"rcx\") _, out(\"r11\") _) } }";
