@@ -56,11 +56,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.inner.source()
-    }
-}
+// The text says everything, causes included: a `source` would be printed after it a second time.
+impl std::error::Error for Error {}
 
 /// Implements `From<$error> for Error` with one exit code, or one chosen by a function of the error.
 #[macro_export]

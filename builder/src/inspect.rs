@@ -204,7 +204,7 @@ fn inspect_image(dir: &Path) -> Result<Report, Error> {
         image: None,
     };
     for member in &manifest.members {
-        let name = member.name.escape_debug().to_string();
+        let name = printable(&member.name);
         let content = if is_plain(&member.name) {
             read(&dir.join(&member.name), elf::MAX_FILE).map_err(|error| error.to_string())
         } else {
@@ -246,7 +246,7 @@ fn disagreements(image: &image::Manifest, root_task: Option<&ElfReport>) -> Vec<
     let differ = pairs.into_iter().filter(|(_, image, note)| image != note);
     differ
         .map(|(what, image, note)| {
-            let (image, note) = (image.escape_debug(), note.escape_debug());
+            let (image, note) = (printable(image), printable(note));
             format!("{what} is `{image}` in the manifest but `{note}` in the root task")
         })
         .collect()
@@ -342,7 +342,7 @@ impl Report {
             let state = if member.matches { "as in the manifest" } else { "NOT as in the manifest" };
             let size = member.size.map_or("?".into(), |size| size.to_string());
             let sha256 = member.sha256.map_or("?".into(), |digest| digest.to_string());
-            writeln!(out, "  {:<14} {size:>9}  {sha256}  {state}", member.name.escape_debug().to_string())?;
+            writeln!(out, "  {:<14} {size:>9}  {sha256}  {state}", printable(&member.name))?;
         }
         for (name, elf) in [("kernel", &self.kernel), ("root task", &self.root_task)] {
             if let Some(elf) = elf {
@@ -356,11 +356,22 @@ impl Report {
     }
 }
 
+/// A text from a file, fit for a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let quotes = ['\'', '"', '\\'];
+    let escape = |c: char| if quotes.contains(&c) { c.to_string() } else { c.escape_debug().to_string() };
+    text.chars().map(escape).collect()
+}
+
 fn render_image(out: &mut String, image: &image::Manifest) -> std::fmt::Result {
-    let plain = |text: &str| text.escape_debug().to_string();
-    writeln!(out, "function:  {} {}", plain(&image.name), plain(&image.version))?;
+    writeln!(out, "function:  {} {}", printable(&image.name), printable(&image.version))?;
     writeln!(out, "target:    {}", image.target)?;
-    writeln!(out, "kernel:    seL4 {} ({})", plain(&image.kernel.version), plain(&image.kernel.config))?;
+    writeln!(
+        out,
+        "kernel:    seL4 {} ({})",
+        printable(&image.kernel.version),
+        printable(&image.kernel.config)
+    )?;
     let options: Vec<_> = image
         .kernel
         .options
@@ -368,15 +379,15 @@ fn render_image(out: &mut String, image: &image::Manifest) -> std::fmt::Result {
         .map(|(name, value)| {
             use crate::kernel_config::OptionValue;
             match value {
-                OptionValue::Flag(_) => plain(name),
-                OptionValue::Number(number) => format!("{}={number}", plain(name)),
-                OptionValue::Text(text) => format!("{}={}", plain(name), plain(text)),
+                OptionValue::Flag(_) => printable(name),
+                OptionValue::Number(number) => format!("{}={number}", printable(name)),
+                OptionValue::Text(text) => format!("{}={}", printable(name), printable(text)),
             }
         })
         .collect();
     writeln!(out, "options:   {}", options.join(" "))?;
     for (header, reason) in &image.kernel.overlays {
-        writeln!(out, "overlay:   {}: {}", plain(header), plain(reason))?;
+        writeln!(out, "overlay:   {}: {}", printable(header), printable(reason))?;
     }
     writeln!(out, "interface: {}", image.kernel.interface)
 }
@@ -404,7 +415,7 @@ fn render_elf(out: &mut String, name: &str, elf: &ElfReport) -> std::fmt::Result
         json.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
     }
     for (key, value) in elf.run.iter().flatten() {
-        writeln!(out, "  run: {}={}", key.escape_debug(), value.escape_debug())?;
+        writeln!(out, "  run: {}={}", printable(key), printable(value))?;
     }
     Ok(())
 }

@@ -150,7 +150,7 @@ impl Report {
         for (title, parts) in tables.iter().filter(|(_, parts)| !parts.is_empty()) {
             let _ = writeln!(text, "{title}:");
             for Part { name, size } in parts {
-                let _ = writeln!(text, "  {size:>9}  {}", name.escape_debug());
+                let _ = writeln!(text, "  {size:>9}  {}", inspect::printable(name));
             }
         }
         if let Some(remark) = &self.remark {

@@ -3,6 +3,7 @@
 
 use super::{BASE, Error, Job};
 use crate::{Digest, files, note, run_config};
+use handlebars::{Handlebars, no_escape};
 use object::{
     Architecture, BinaryFormat, Endianness, SectionFlags, SectionKind,
     elf::{SHF_ALLOC, SHT_NOTE, SHT_PROGBITS},
@@ -70,10 +71,12 @@ impl Job<'_> {
 
 /// The linker script for these sizes, in bytes.
 fn script(stack: u64, heap: u64) -> String {
-    // Three numbers in a fixed text: whole templates with logic go through Handlebars.
-    [("base", format!("{BASE:#x}")), ("stack", format!("{stack:#x}")), ("heap", format!("{heap:#x}"))]
-        .iter()
-        .fold(SCRIPT.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
+    let mut handlebars = Handlebars::new();
+    handlebars.set_strict_mode(true);
+    handlebars.register_escape_fn(no_escape);
+    let [base, stack, heap] = [BASE, stack, heap].map(|number| format!("{number:#x}"));
+    let data = serde_json::json!({ "base": base, "stack": stack, "heap": heap });
+    handlebars.render_template(SCRIPT, &data).expect("the template names these three and nothing else")
 }
 
 /// An object file with the manifest note and the run configuration.
