@@ -113,7 +113,7 @@ impl std::fmt::Display for Counts {
 /// When the user stops it, when logs cannot be written, and when a filter names no test at all.
 pub fn run(ctx: &Context<'_>, options: &Options) -> Result<Summary> {
     let mut suites: Vec<SuiteReport> = Vec::new();
-    for (name, jobs) in repository::suites(ctx.project, options) {
+    for (name, jobs) in repository::suites(ctx, options) {
         let start = Instant::now();
         let mut report = SuiteReport { name, cases: Vec::new(), logs: Vec::new(), seconds: 0.0 };
         for job in jobs {

@@ -1,28 +1,35 @@
 //! The suites of this repository.
 
 use super::{Options, job::Job, judge::Judge};
-use crate::{Project, recipe::Recipe};
+use crate::{
+    Context, Project, Result, bindings, kernel,
+    kernel_config::KernelConfig,
+    recipe::{RawKernel, Recipe},
+};
 use std::path::{Path, PathBuf};
 
 /// The recipe whose function panics: it shows that the smoke test reports a failure.
 const MUST_FAIL: &str = "panic";
 
-/// The suites in the order of their run: what is quick to fail first.
-pub(super) fn suites(project: &Project, options: &Options) -> Vec<(&'static str, Vec<Job>)> {
-    let all = [
-        ("format", format(project)),
-        ("lints", lints(project)),
-        ("host", tests(project, &["--workspace"], options)),
-        ("guest", guest_tests(project, options)),
-        ("boots", boots(project, options)),
-    ];
-    let Some(filter) = options.filter.as_deref() else { return all.into() };
-    if all.iter().any(|(name, _)| *name == filter) {
-        return all.into_iter().filter(|(name, _)| *name == filter).collect();
+/// What makes the jobs of a suite.
+type Jobs = fn(&Context<'_>, &Options) -> Vec<Job>;
+
+/// All suites: what is quick to fail comes first.
+const SUITES: &[(&str, Jobs)] =
+    &[("format", format), ("lints", lints), ("host", host_tests), ("guest", guest_tests), ("boots", boots)];
+
+/// The suites that run, in this order.
+pub(super) fn suites(ctx: &Context<'_>, options: &Options) -> Vec<(&'static str, Vec<Job>)> {
+    let Some(filter) = options.filter.as_deref() else {
+        return SUITES.iter().map(|(name, jobs)| (*name, jobs(ctx, options))).collect();
+    };
+    if let Some((name, jobs)) = SUITES.iter().find(|(name, _)| *name == filter) {
+        return vec![(name, jobs(ctx, options))];
     }
-    let narrowed = all.into_iter().map(|(name, mut jobs)| {
+    let narrowed = SUITES.iter().map(|(name, jobs)| {
+        let mut jobs = jobs(ctx, options);
         jobs.retain_mut(|job| narrow(job, filter));
-        (name, jobs)
+        (*name, jobs)
     });
     narrowed.collect()
 }
@@ -37,34 +44,53 @@ fn narrow(job: &mut Job, filter: &str) -> bool {
     job.name.contains(filter)
 }
 
-fn format(project: &Project) -> Vec<Job> {
+fn format(ctx: &Context<'_>, _: &Options) -> Vec<Job> {
     let check = |(name, dir): (&str, PathBuf)| {
         cargo(format!("format of {name}"), &dir, &["fmt", "--all", "--", "--check", "--color", "never"])
     };
-    workspaces(project).into_iter().map(check).collect()
+    workspaces(ctx.project).into_iter().map(check).collect()
 }
 
-fn lints(project: &Project) -> Vec<Job> {
+fn lints(ctx: &Context<'_>, _: &Options) -> Vec<Job> {
     let args = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-    vec![cargo("clippy".into(), &project.root, &args)]
+    let host = cargo("clippy".into(), &ctx.project.root, &args);
+    let args = ["clippy", "--workspace", "--locked", "--", "-D", "warnings"];
+    let bindings = bindings(ctx);
+    let guest = workspaces(ctx.project).into_iter().skip(1).map(|(name, dir)| {
+        let mut job = cargo(format!("clippy of {name}"), &dir, &args);
+        // As the builder has it: a root task does not unwind.
+        job.env.push(("CARGO_PROFILE_DEV_PANIC", "abort".into()));
+        match &bindings {
+            Ok(path) => job.env.push(("SELKIE_BINDINGS", path.into())),
+            Err(error) => job.skip = Some(format!("there are no bindings: {error}")),
+        }
+        job
+    });
+    [host].into_iter().chain(guest).collect()
 }
 
-fn tests(project: &Project, what: &[&str], options: &Options) -> Vec<Job> {
-    vec![cargo_test("cargo test".into(), &project.root, what, options)]
+/// The bindings that the guest's crates are checked with.
+fn bindings(ctx: &Context<'_>) -> Result<PathBuf> {
+    let config = KernelConfig::load(ctx.project, &RawKernel::default().config)?;
+    let tree = kernel::locate(ctx, &config)?;
+    let kernel = kernel::build(ctx, &config, &tree)?;
+    Ok(bindings::generate(ctx, &config, &tree, &kernel)?.rust)
+}
+
+fn host_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    vec![cargo_test("cargo test".into(), &ctx.project.root, &["--workspace"], options)]
 }
 
 /// The parts of the runtime that need no kernel are tested on the host.
-fn guest_tests(project: &Project, options: &Options) -> Vec<Job> {
-    if !project.runtime().join("Cargo.toml").is_file() {
-        return Vec::new();
-    }
-    vec![cargo_test("cargo test of the runtime".into(), &project.runtime(), &[], options)]
+fn guest_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    vec![cargo_test("cargo test of the runtime".into(), &ctx.project.runtime(), &[], options)]
 }
 
 /// Every recipe is built, booted and tested; one must be reported as failed.
-fn boots(project: &Project, options: &Options) -> Vec<Job> {
+fn boots(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let project = ctx.project;
     let recipes = Recipe::all(project).unwrap_or_default();
-    let boot = |(name, _): (String, crate::Result<Recipe>)| {
+    let boot = |(name, _): (String, Result<Recipe>)| {
         let (title, code) = match name.as_str() {
             MUST_FAIL => (format!("{name} is reported as failed"), 4),
             _ => (format!("{name} boots"), 0),

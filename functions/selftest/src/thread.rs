@@ -94,7 +94,8 @@ fn configuration(tap: &mut Tap, sys: &mut System) -> Result<()> {
 fn suspension(tap: &mut Tap, sys: &mut System) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     static STOP: AtomicBool = AtomicBool::new(false);
-    (COUNT.store(0, Ordering::SeqCst), STOP.store(false, Ordering::SeqCst));
+    COUNT.store(0, Ordering::SeqCst);
+    STOP.store(false, Ordering::SeqCst);
     let thread = sys.spawn(|| {
         while !STOP.load(Ordering::SeqCst) {
             COUNT.fetch_add(1, Ordering::SeqCst);

@@ -64,11 +64,6 @@ pub fn release(address: usize, size: usize) {
     ranges.give(address, address + size.next_multiple_of(if large { LARGE } else { PAGE }));
 }
 
-/// Gives addresses back where pages of 4 KiB have been, wherever they lie.
-fn release_small(start: usize, end: usize) {
-    FREE.lock().small.give(start, end);
-}
-
 /// A kind of page.
 pub trait AnyPage: Object {
     /// Bytes of a page of this kind.
