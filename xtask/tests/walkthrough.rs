@@ -2,6 +2,7 @@
 //! written to a file, a block ```` ```sh run ```` is run.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+use serde_json::Value;
 use std::{
     fs,
     io::{self, Write},
@@ -114,6 +115,46 @@ fn the_five_steps_of_the_readme_work() {
     for text in ["Hello, world!", "PASS  mine"] {
         assert!(shown.contains(text), "{text} is not in\n{shown}");
     }
+}
+
+#[test]
+fn every_command_on_an_image_answers_with_one_document() {
+    if !can_boot("every_command_on_an_image_answers_with_one_document") {
+        return;
+    }
+    let (place, out) = workplace();
+    let image = "out/hello/qemu";
+    let document = |command: &str| -> Value {
+        let text = sh(&format!("cargo xtask --format json {command}\n"), place.path(), &out);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{command}: {error}\n{text}"))
+    };
+    let built = document("build-image hello");
+    assert_eq!(built["images"][0]["members"][0]["role"], "kernel");
+    assert_eq!(document("build-image hello")["images"][0]["fresh"], false);
+    assert_eq!(document("run hello --arg you --accel tcg")["status"], 0);
+    assert_eq!(document("smoke hello --junit smoke.xml")["reports"][0]["verdict"]["kind"], "pass");
+    assert!(fs::read_to_string(place.path().join("smoke.xml")).unwrap().contains("<testcase"));
+    assert_eq!(document(&format!("inspect {image}"))["kind"], "image");
+    assert!(document(&format!("size {image}"))["total"].as_u64().is_some_and(|total| total > 100_000));
+    assert_eq!(document("clean hello")["folders"].as_array().map(Vec::len), Some(1));
+    assert!(!out.join("hello").exists());
+}
+
+#[test]
+fn what_fails_has_the_exit_code_of_its_kind() {
+    if !can_boot("what_fails_has_the_exit_code_of_its_kind") {
+        return;
+    }
+    let (place, out) = workplace();
+    let shown = sh(
+        "code=0; cargo xtask smoke panic >/dev/null 2>&1 || code=$?; echo smoke $code\n\
+         code=0; cargo xtask run panic >/dev/null 2>&1 || code=$?; echo run $code\n\
+         code=0; cargo xtask build-image absent >/dev/null 2>&1 || code=$?; echo absent $code\n\
+         code=0; cargo xtask inspect absent >/dev/null 2>&1 || code=$?; echo inspect $code\n",
+        place.path(),
+        &out,
+    );
+    assert_eq!(shown, "smoke 4\nrun 1\nabsent 2\ninspect 1\n");
 }
 
 /// Copies a folder. The copies lie elsewhere than the runtime, so manifests name its place.
