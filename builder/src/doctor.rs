@@ -322,6 +322,16 @@ mod tests {
     }
 
     #[test]
+    fn what_ci_installs_is_what_the_table_says() {
+        let script = include_str!("../../.ci/run");
+        for need in &TABLE.needs {
+            for package in need.packages["debian"].split_whitespace() {
+                assert!(script.split_whitespace().any(|word| word == package), "{package} is not in .ci/run");
+            }
+        }
+    }
+
+    #[test]
     fn families_are_known_by_id_and_by_id_like() {
         assert_eq!(family("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"), Some("debian"));
         assert_eq!(family("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Some("debian"));
