@@ -4,7 +4,7 @@
 //! image's folder, and texts are escaped before they reach a terminal.
 
 use crate::{
-    Digest,
+    Digest, Project, Target,
     elf::{self, Elf},
     files,
     image::{self, Role, Verified},
@@ -135,6 +135,14 @@ pub enum Error {
         "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, a root task or a kernel"
     )]
     Neither(PathBuf),
+    /// No such file, and no such image.
+    #[error(
+        "{path}: there is no such file, and no image of that name\n  help: `cargo xtask build-image RECIPE` makes an image; `cargo xtask list` names the recipes"
+    )]
+    Missing {
+        /// What was asked for.
+        path: PathBuf,
+    },
     /// Too large.
     #[error("{path}: this file has more than {limit} bytes, which nothing of an image has")]
     TooLarge {
@@ -156,6 +164,17 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, Failed);
+
+/// What `named` means: a file or folder, or else the image of a recipe of that name, as it was last built.
+pub fn find(project: &Project, named: &Path) -> Result<PathBuf, Error> {
+    if named.exists() {
+        return Ok(named.to_owned());
+    }
+    let name = named.to_str().filter(|name| is_plain(name));
+    let mut images =
+        name.into_iter().flat_map(|name| Target::ALL.iter().map(|target| project.image(name, *target)));
+    images.find(|image| image.exists()).ok_or_else(|| Error::Missing { path: named.to_owned() })
+}
 
 /// Inspects an image's folder, a `manifest.json`, a root task or a kernel.
 pub fn inspect(path: &Path) -> Result<Report, Error> {

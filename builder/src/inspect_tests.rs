@@ -177,3 +177,17 @@ fn damaged_files_never_make_it_panic() {
         look(&bad);
     }
 }
+
+#[test]
+fn an_image_is_found_by_the_name_of_its_recipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = Project { root: dir.path().to_owned(), out: dir.path().join("out") };
+    let built = project.image("built", Target::Qemu);
+    fs::create_dir_all(&built).unwrap();
+    assert_eq!(find(&project, Path::new("built")).unwrap(), built);
+    assert_eq!(find(&project, dir.path()).unwrap(), dir.path());
+    for wrong in ["other", "../built", ".", "a/b"].map(|name| Path::new("/nowhere").join(name)) {
+        assert!(matches!(find(&project, &wrong), Err(Error::Missing { .. })), "{wrong:?}");
+    }
+    assert!(matches!(find(&project, Path::new("other")), Err(Error::Missing { .. })));
+}

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask inspect out/hello/qemu               an image: manifest, files, kernel config
+  cargo xtask inspect hello                        an image: manifest, files, kernel config
+  cargo xtask inspect out/hello/qemu               the same, by its folder
   cargo xtask inspect out/hello/qemu/root-task     a root task alone: the manifest in its note, segments
 
 What is shown comes from the file alone; files that are not as the manifest says are named.";
@@ -15,13 +16,14 @@ What is shown comes from the file alone; files that are not as the manifest says
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
-    /// Folder of an image, manifest.json, root task or kernel
+    /// Name of a recipe that was built, folder of an image, manifest.json, root task or kernel
     file: PathBuf,
 }
 
 impl Inspect {
-    pub(crate) fn run(&self, _: &App) -> anyhow::Result<Answer> {
-        let report = inspect::inspect(&self.file).map_err(Error::from)?;
+    pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
+        let file = inspect::find(&app.project, &self.file).map_err(Error::from)?;
+        let report = inspect::inspect(&file).map_err(Error::from)?;
         Answer::new(&report, report.render_text())
     }
 }
