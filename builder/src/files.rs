@@ -1,7 +1,8 @@
 //! Reading and writing files with errors that say where, why, and what to do.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -54,6 +55,18 @@ fn remedy(error: &io::Error) -> &'static str {
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(Error::at("read", path))
+}
+
+/// Reads a whole file of at most `limit` bytes that somebody else may have made.
+pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let mut content = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut content));
+    read.map_err(Error::at("read", path))?;
+    if content.len() as u64 > limit {
+        let large = io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"));
+        return Err(Error::at("read", path)(large));
+    }
+    Ok(content)
 }
 
 /// Writes a whole file. Not atomic: for files in a folder that is renamed into place afterwards.

@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// A manifest is never longer than this, in bytes.
+pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
+
 /// The file names in an image's folder.
 pub mod name {
     /// The kernel, as the target's loader takes it.
@@ -210,10 +213,11 @@ impl Manifest {
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(name::MANIFEST);
         if !path.exists() {
-            let recipe = dir.parent().and_then(Path::file_name).unwrap_or_default();
+            let recipe = dir.parent().and_then(Path::file_name).unwrap_or("RECIPE".as_ref());
             return Err(Error::Absent { dir: dir.to_owned(), name: recipe.to_string_lossy().into_owned() });
         }
-        serde_json::from_slice(&files::read(&path)?).map_err(|source| Error::Manifest { path, source })
+        serde_json::from_slice(&files::read_at_most(&path, MAX_MANIFEST)?)
+            .map_err(|source| Error::Manifest { path, source })
     }
 
     /// Its text: JSON with sorted keys, two spaces per level, and a line's end.
@@ -268,5 +272,16 @@ mod tests {
     fn a_folder_without_image_names_the_command_that_makes_it() {
         let text = Manifest::read(Path::new("/none/hello/qemu")).unwrap_err().to_string();
         assert!(text.contains("`cargo xtask build-image hello`"), "{text}");
+        let text = Manifest::read(Path::new("folder")).unwrap_err().to_string();
+        assert!(text.contains("`cargo xtask build-image RECIPE`"), "{text}");
+    }
+
+    #[test]
+    fn a_manifest_that_is_too_large_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(dir.path().join(name::MANIFEST)).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let text = Manifest::read(dir.path()).unwrap_err().to_string();
+        assert!(text.ends_with("it has more than 4194304 bytes"), "{text}");
     }
 }

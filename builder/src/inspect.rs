@@ -24,8 +24,6 @@ use std::{
 /// The Multiboot 1 magic number, in the first 8 KiB of a kernel (Multiboot specification 0.6.96, 3.1).
 const MULTIBOOT: [u8; 4] = 0x1bad_b002_u32.to_le_bytes();
 const MULTIBOOT_SEARCH: usize = 8192;
-/// A manifest is never longer than this.
-const MAX_MANIFEST: u64 = 4 << 20;
 
 /// What a file or image folder is and says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -209,7 +207,7 @@ pub fn inspect(path: &Path) -> Result<Report, Error> {
 }
 
 fn inspect_image(dir: &Path) -> Result<Report, Error> {
-    let text = read(&dir.join(image::name::MANIFEST), MAX_MANIFEST)?;
+    let text = read(&dir.join(image::name::MANIFEST), image::MAX_MANIFEST)?;
     let manifest: image::Manifest = serde_json::from_slice(&text)
         .map_err(|source| image::Error::Manifest { path: dir.join(image::name::MANIFEST), source })?;
     let mut report = Report {

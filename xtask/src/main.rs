@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 /// The one place where the process ends.
 fn main() -> ExitCode {
-    let terminal = Terminal::of_args(std::env::args());
+    let terminal = Terminal::of_args(std::env::args_os());
     let code = match parse(&terminal) {
         Ok(cli) => run(cli, terminal),
         Err(error) => terminal.clap(&error),

@@ -6,7 +6,10 @@ use builder::{
 };
 use clap::error::ErrorKind;
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+};
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -68,7 +71,9 @@ pub(crate) enum Paint {
 
 impl Terminal {
     /// Reads the options that say how to print before clap does, so that its errors obey them too.
-    pub(crate) fn of_args(args: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn of_args(args: impl Iterator<Item = OsString>) -> Self {
+        // An argument that is not UTF-8 is none of these options.
+        let args = args.map(|arg| arg.into_string().unwrap_or_default());
         let args: Vec<String> = args.take_while(|arg| arg != "--").collect();
         let value = |name: &str| {
             let joined = args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));

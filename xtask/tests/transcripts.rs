@@ -5,9 +5,10 @@
 
 use serde_json::Value;
 use std::{
+    ffi::OsStr,
     fs,
     io::Read,
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -109,6 +110,29 @@ fn without_a_recipe_the_names_are_shown() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("which RECIPE?") && text.contains("hello") && text.contains("panic"), "{text}");
     }
+}
+
+#[test]
+fn what_is_no_text_is_an_error_like_others() {
+    let wrong = OsStr::from_bytes(b"\xff.toml");
+    for args in [&["list"][..], &["build-image"], &["run", "hello", "--arg"], &["--format", "json", "clean"]]
+    {
+        let output = xtask(args).arg(wrong).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        if args.contains(&"json") {
+            assert_eq!(document(&output)["error"]["code"], 2);
+        }
+    }
+}
+
+#[test]
+fn verdicts_that_cannot_be_written_are_told_before_the_first_boot() {
+    let output = run(&["smoke", "hello", "--junit", "/no/such/folder/junit.xml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error: cannot write /no/such/folder/junit.xml: No such file or directory (os error 2)\n"
+    );
 }
 
 #[test]

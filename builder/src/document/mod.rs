@@ -253,7 +253,8 @@ fn read(path: &Path, file: &str, missing: impl FnOnce() -> Diagnostic) -> Result
 
 /// `path` as messages show it: relative to the checkout when it lies there.
 pub(crate) fn shown(project: &Project, path: &Path) -> String {
-    path.strip_prefix(&project.root).unwrap_or(path).display().to_string()
+    let shown = path.strip_prefix(&project.root).unwrap_or(path);
+    if shown.as_os_str().is_empty() { ".".into() } else { shown.display().to_string() }
 }
 
 /// `path` without `.` and `..`, by its text alone.

@@ -111,6 +111,12 @@ fn is_path(arg: &str) -> bool {
 /// There is no recipe `arg`, which would be at `path`.
 fn missing(project: &Project, path: &Path, arg: &str) -> Diagnostic {
     let by_name = !is_path(arg);
+    if let Some(name) =
+        arg.strip_suffix(".toml").filter(|name| project.recipes().join(arg).is_file() && !name.contains('/'))
+    {
+        return Diagnostic::of_file(shown(project, path), "there is no such file")
+            .help(format!("did you mean the recipe `{name}`?"));
+    }
     let folder = path.parent().unwrap_or(Path::new("/"));
     let there = names(folder).unwrap_or_else(|_| Vec::new());
     let there: Vec<_> = there.iter().map(String::as_str).collect();

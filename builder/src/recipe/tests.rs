@@ -149,6 +149,7 @@ fn a_missing_recipe_is_answered_with_the_closest() {
     let path = sandbox.project.recipes().join("helo.toml");
     assert!(sandbox.error(path.to_str().unwrap()).contains("did you mean `recipes/hello.toml`?"));
     assert!(sandbox.error("/no/such/folder/x.toml").contains("there is no such file"));
+    assert!(sandbox.error("hello.toml").contains("did you mean the recipe `hello`?"));
 }
 
 #[test]

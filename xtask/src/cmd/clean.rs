@@ -31,7 +31,10 @@ impl Clean {
         for folder in &removed.folders {
             text.push_str(&format!("removed {}\n", folder.display()));
         }
-        text.push_str(&format!("{} folders, {} bytes\n", removed.folders.len(), removed.bytes));
+        match removed.folders.len() {
+            0 => text.push_str("nothing to remove\n"),
+            _ => text.push_str(&format!("{} bytes\n", removed.bytes)),
+        }
         Answer::new(&removed, text)
     }
 }

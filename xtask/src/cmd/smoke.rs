@@ -2,9 +2,8 @@
 
 use super::common::{self, AccelArg, Recipes, TargetArg};
 use crate::{app::App, output::Answer};
-use anyhow::Context as _;
 use builder::{
-    Context, Target,
+    Context, Target, files,
     recipe::Recipe,
     smoke::{self, RunReport, SmokeOptions, Summary},
 };
@@ -45,16 +44,20 @@ impl Smoke {
         if self.show {
             app.show_console();
         }
+        let recipes = self.recipes.load(app)?;
+        if let Some(path) = &self.junit {
+            // Before the first boot: nobody waits for verdicts that cannot be written, or finds old ones.
+            files::write(path, "").map_err(builder::Error::from)?;
+        }
         let options = SmokeOptions { accel: self.accel.accel, ..SmokeOptions::default() };
         let mut summary = Summary::default();
-        for recipe in self.recipes.load(app)? {
+        for recipe in recipes {
             for target in self.target.of(&recipe) {
                 summary.reports.push(report(&ctx, &recipe, target, &options)?);
             }
         }
         if let Some(path) = &self.junit {
-            std::fs::write(path, smoke::junit(&summary, self.strict))
-                .with_context(|| path.display().to_string())?;
+            files::write(path, smoke::junit(&summary, self.strict)).map_err(builder::Error::from)?;
         }
         let code = summary.exit_code(self.strict);
         Ok(Answer::new(&summary, format!("{summary}\n"))?.with_code(code))
