@@ -9,6 +9,7 @@ use crate::{
     index::Index,
     kernel::{self, KernelBuild},
     lock::{self, Lock},
+    memory,
     plan::{self, InputKind, Plan},
     qemu,
     root_task::{self, RootTask, RootTaskInputs},
@@ -176,7 +177,7 @@ impl Place {
 
     /// The image, when it is what `plan` asks for to the last byte.
     fn current(&self, ctx: &Context<'_>, plan: &Plan) -> Option<Image> {
-        let record: Record = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
+        let record: Record = memory::recall(&self.record)?;
         let there = [name::MANIFEST, name::LOG].iter().all(|name| self.dir.join(name).is_file());
         if record.plan != plan.key || !there {
             return None;
@@ -214,8 +215,8 @@ impl Place {
             return Err(Error::Cancelled.into());
         }
         self.swap_in().map_err(Error::from)?;
-        let record = serde_json::to_vec(&Record { plan: plan.key, members: members.clone() });
-        files::replace(&self.record, record.unwrap_or_default()).map_err(Error::from)?;
+        let record = Record { plan: plan.key, members: members.clone() };
+        memory::store(&self.record, &record).map_err(Error::from)?;
         Ok(self.image(plan, members, true))
     }
 

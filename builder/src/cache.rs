@@ -7,10 +7,11 @@
 
 use crate::{
     Digest,
-    context::{Cancel, Progress, Silent},
+    context::{Cancel, Progress},
     exec, files,
     index::Index,
     lock::{self, Lock},
+    memory,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -58,13 +59,6 @@ crate::exit_code!(Error, |error| match error {
     Error::Files(error) | Error::Lock(lock::Error::Files(error)) => error.exit_code(),
     Error::Lock(lock::Error::Cancelled) => crate::ExitCode::Failed,
 });
-
-impl Cache<'static> {
-    /// The cache in `root`, for tests: waits silently and cannot be stopped.
-    pub fn quiet(root: PathBuf) -> Self {
-        Self::new(root, &Silent, Cancel::default())
-    }
-}
 
 impl<'a> Cache<'a> {
     /// The cache in `root`, which is made when the first step is stored.
@@ -149,13 +143,7 @@ enum State {
     Damaged(PathBuf),
 }
 
-/// The files of one entry.
-#[derive(Serialize, Deserialize)]
-struct List {
-    files: Vec<Listed>,
-    check: Digest,
-}
-
+/// One file of an entry.
 #[derive(Serialize, Deserialize)]
 struct Listed {
     path: PathBuf,
@@ -185,13 +173,11 @@ impl Place {
         if !self.dir.is_dir() {
             return State::Absent;
         }
-        let list: Option<List> =
-            fs::read(&self.list).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let Some(list) = list.filter(|list| list.check == Digest::of_json(&list.files)) else {
+        let Some(files) = memory::recall::<Vec<Listed>>(&self.list) else {
             return State::Damaged(self.list.clone());
         };
         let mut index = Index::open(self.index.clone());
-        for Listed { path, size, sha256 } in list.files {
+        for Listed { path, size, sha256 } in files {
             let path = self.dir.join(path);
             let sound = fs::metadata(&path).is_ok_and(|metadata| {
                 metadata.len() == size && index.digest(&path, &metadata).is_ok_and(|digest| digest == sha256)
@@ -221,14 +207,12 @@ impl Place {
     fn store(&self, log: &str) -> Result<(), files::Error> {
         let mut listed = Vec::new();
         list(&self.partial, Path::new(""), &mut listed)?;
-        let check = Digest::of_json(&listed);
-        let text = serde_json::to_vec(&List { files: listed, check }).unwrap_or_default();
         for old in [&self.list, &self.log, &self.dir] {
             files::remove(old)?;
         }
         files::replace(&self.log, log)?;
         files::rename(&self.partial, &self.dir)?;
-        files::replace(&self.list, text)
+        memory::store(&self.list, &listed)
     }
 
     /// Removes what killed builds left: nobody holds the lock of the entry that it was to become.
@@ -269,7 +253,13 @@ fn list(root: &Path, folder: &Path, into: &mut Vec<Listed>) -> Result<(), files:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Silent;
     use std::cell::Cell;
+
+    /// The cache in `root`: waits silently and cannot be stopped.
+    fn quiet(root: PathBuf) -> Cache<'static> {
+        Cache::new(root, &Silent, Cancel::default())
+    }
 
     struct Counted<'a> {
         cache: &'a Cache<'static>,
@@ -294,7 +284,7 @@ mod tests {
 
     fn with_cache(test: impl FnOnce(&Counted<'_>, &Path)) {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::quiet(dir.path().join("cache"));
+        let cache = quiet(dir.path().join("cache"));
         test(&Counted { cache: &cache, runs: Cell::new(0) }, dir.path());
     }
 
@@ -359,7 +349,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let cache = Cache::quiet(dir.path().to_owned());
+                    let cache = quiet(dir.path().to_owned());
                     let entry = cache.step::<Error>("slow", &1, |dir| {
                         runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         std::thread::sleep(std::time::Duration::from_millis(100));

@@ -27,10 +27,15 @@ impl Digest {
         }
     }
 
+    /// The digest of a path's name, UTF-8 or not.
+    pub fn of_path(path: &Path) -> Self {
+        Self::of(path.as_os_str().as_encoded_bytes())
+    }
+
     /// The digest of a value's canonical JSON (struct fields in order of declaration, maps sorted).
     ///
     /// # Panics
-    /// When the value does not serialise, which no type of this crate can do.
+    /// When the value does not serialise: a path need not be UTF-8, so it goes in by [`Digest::of_path`].
     pub fn of_json(value: &impl Serialize) -> Self {
         Self::of(serde_json::to_vec(value).expect("plain data always serialises"))
     }

@@ -33,6 +33,8 @@ pub struct Elf<'a> {
     pub data: &'a [u8],
     /// Whether it is a 64-bit file.
     pub is_64: bool,
+    /// Whether its numbers are written little end first.
+    pub is_little_endian: bool,
     /// `e_machine`
     pub machine: elf::Machine,
     /// `e_type`
@@ -206,6 +208,7 @@ fn read<'a, H: FileHeader<Endian = Endianness>>(data: &'a [u8], is_64: bool) -> 
     Ok(Elf {
         data,
         is_64,
+        is_little_endian: endian == Endianness::Little,
         machine: header.e_machine(endian),
         kind: header.e_type(endian),
         entry: header.e_entry(endian).into(),

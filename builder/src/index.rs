@@ -4,7 +4,7 @@
 //! times are too close to the moment of hashing could have changed without showing it, so its digest is
 //! not remembered at all (Git calls such files racy).
 
-use crate::Digest;
+use crate::{Digest, files};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -75,8 +75,9 @@ impl Index {
             return Ok(*digest);
         }
         if self.hashed_from.is_none() {
-            // Without a clock nothing is remembered, which costs time only.
-            self.hashed_from = self.file.parent().and_then(|folder| now(folder).ok());
+            // Without a clock every file is racy: nothing is remembered, which costs time only.
+            let now = self.file.parent().and_then(|folder| now(folder).ok());
+            self.hashed_from = Some(now.unwrap_or(i64::MIN));
         }
         let digest = Digest::of_file(path)?;
         self.changed = true;
@@ -92,15 +93,13 @@ impl Index {
     }
 
     /// Writes the index to its file when it changed, without the racy files.
-    pub fn save(&self) -> io::Result<()> {
+    pub fn save(&self) -> Result<(), files::Error> {
         if !self.changed {
             return Ok(());
         }
-        let known_until = self.hashed_from.map_or(i64::MAX, |time| time - RACY);
+        let known_until = self.hashed_from.map_or(i64::MAX, |time| time.saturating_sub(RACY));
         let sound = self.files.iter().filter(|(_, (stamp, _))| stamp.ctime < known_until);
-        let partial = self.file.with_extension(format!("{}.partial", std::process::id()));
-        fs::write(&partial, encode(sound))?;
-        fs::rename(&partial, &self.file)
+        files::replace(&self.file, encode(sound))
     }
 }
 
@@ -190,6 +189,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (source, file) = (dir.path().join("a"), dir.path().join("index"));
         fs::write(&source, "one").unwrap();
+        let mut index = Index::open(file.clone());
+        digest(&mut index, &source);
+        index.save().unwrap();
+        assert!(Index::open(file).files.is_empty());
+    }
+
+    #[test]
+    fn without_a_clock_nothing_is_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, file) = (dir.path().join("a"), dir.path().join("index"));
+        fs::write(&source, "one").unwrap();
+        fs::create_dir(dir.path().join(".clock")).unwrap();
         let mut index = Index::open(file.clone());
         digest(&mut index, &source);
         index.save().unwrap();

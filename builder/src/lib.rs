@@ -29,6 +29,7 @@ pub mod kernel;
 pub mod kernel_config;
 pub mod list;
 pub mod lock;
+mod memory;
 pub mod note;
 pub mod plan;
 pub mod project;

@@ -85,7 +85,7 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
         "its symbols are not in the cache any more\n  help: `cargo xtask build-image` brings them back";
     Ok(Report {
         path: path.to_owned(),
-        total: members.iter().map(|member| member.size).sum(),
+        total: members.iter().fold(0, |sum, member| sum.saturating_add(member.size)),
         members,
         elf: Some(of_elf(&elf, top)),
         remark: elf.symbols.is_empty().then(|| remark.to_owned()),
@@ -164,6 +164,17 @@ impl Report {
 mod tests {
     use super::*;
     use crate::elf_sample::Sample;
+
+    #[test]
+    fn sizes_that_a_manifest_makes_up_do_not_overflow() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = Project { root: "/".into(), out: dir.path().into() };
+        std::fs::write(dir.path().join(image::name::ROOT_TASK), Sample::good().bytes()).unwrap();
+        let mut manifest = image::tests::manifest();
+        manifest.members = vec![image::Member { size: u64::MAX, ..manifest.members[0].clone() }; 2];
+        std::fs::write(dir.path().join(image::name::MANIFEST), manifest.text()).unwrap();
+        assert_eq!(size(&project, dir.path(), 1).unwrap().total, u64::MAX);
+    }
 
     #[test]
     fn symbols_count_for_their_crates() {

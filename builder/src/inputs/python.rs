@@ -103,7 +103,7 @@ impl Python {
         let identity = Digest::of_json(&(&host, Digest::of(files::read(requirements)?)));
         // An environment refers to the interpreter that it was made with by its place. Of the builder
         // only this file matters: a change elsewhere must not ask the network for the modules again.
-        let key = Digest::of_json(&(include_str!("python.rs"), identity, &host.path));
+        let key = Digest::of_json(&(include_str!("python.rs"), identity, Digest::of_path(&host.path)));
         Ok(Self { host, requirements: requirements.to_owned(), key, identity })
     }
 

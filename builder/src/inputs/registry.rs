@@ -6,6 +6,7 @@ use crate::{
     exec::{self, Output, Tool},
     files,
     inputs::tools,
+    memory,
 };
 use cargo_metadata::{Metadata, MetadataCommand};
 use std::{
@@ -100,18 +101,13 @@ pub fn locate(ctx: &Context<'_>, manifest_dir: &Path, name: &str) -> Result<Path
         files::read(&manifest_dir.join("Cargo.lock"))?,
         ["HOME", "CARGO_HOME"].map(env::var_os),
     );
-    let memory = ctx.project.cache().join("registry").join(Digest::of_json(&asked).short(32));
-    if let Ok(known) = std::fs::read_to_string(&memory)
-        && Path::new(&known).is_dir()
-    {
-        return Ok(known.into());
+    let file = ctx.project.cache().join("registry").join(Digest::of_json(&asked).short(32));
+    if let Some(known) = memory::recall::<PathBuf>(&file).filter(|known| known.is_dir()) {
+        return Ok(known);
     }
     let found = find(&metadata(ctx, &manifest, name)?, name)
         .ok_or(Error::NotPinned { manifest, name: name.to_owned() })?;
-    if let (Some(folder), Some(text)) = (memory.parent(), found.to_str()) {
-        // The memory only saves time: a folder that cannot be written shows up where it matters.
-        let _ = files::create_dir_all(folder).and_then(|()| files::replace(&memory, text));
-    }
+    memory::keep(&file, &found);
     Ok(found)
 }
 

@@ -8,6 +8,7 @@ use crate::{
     exec::{self, Tool},
     files,
     index::Stamp,
+    memory,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -107,19 +108,15 @@ fn install(name: &str) -> String {
 /// When it is missing or does not work; both name the package that has it.
 pub fn find(ctx: &Context<'_>, name: &str) -> Result<HostTool, Error> {
     let found = lookup(name).ok_or_else(|| Error::Missing { name: name.to_owned() })?;
-    let memory = memory_file(ctx, name);
+    let file = memory_file(ctx, name);
     let choice = choice(ctx, name, &found)?;
-    if let Some(known) = recall(&memory, &choice) {
+    if let Some(known) = recall(&file, &choice) {
         return Ok(known);
     }
     let answer = ask(ctx, name, found)?;
     let watched = answer.watched.iter().map(|path| (path.clone(), stamp(path))).collect();
     let HostTool { name, version, digest, path } = answer.tool.clone();
-    let remembered = Remembered { choice, watched, name, version, digest, path };
-    // The memory only saves time: a folder that cannot be written shows up where it matters.
-    if let (Some(folder), Ok(text)) = (memory.parent(), serde_json::to_vec(&remembered)) {
-        let _ = files::create_dir_all(folder).and_then(|()| files::replace(&memory, text));
-    }
+    memory::keep(&file, &Remembered { choice, watched, name, version, digest, path });
     Ok(answer.tool)
 }
 
@@ -184,8 +181,8 @@ fn memory_file(ctx: &Context<'_>, name: &str) -> PathBuf {
     ctx.project.cache().join("tools").join(format!("{}.json", name.replace('/', "_")))
 }
 
-fn recall(memory: &Path, choice: &[String]) -> Option<HostTool> {
-    let known: Remembered = serde_json::from_slice(&fs::read(memory).ok()?).ok()?;
+fn recall(file: &Path, choice: &[String]) -> Option<HostTool> {
+    let known: Remembered = memory::recall(file)?;
     let same = known.choice == choice && known.watched.iter().all(|(path, then)| stamp(path) == *then);
     let Remembered { name, version, digest, path, .. } = known;
     same.then_some(HostTool { name, version, digest, path })

@@ -54,7 +54,7 @@ fn absent(error: &io::Error) -> bool {
 }
 
 fn index_file(ctx: &Context<'_>, root: &Path, kind: &str) -> PathBuf {
-    let name = Digest::of(root.as_os_str().as_bytes()).short(16);
+    let name = Digest::of_path(root).short(16);
     ctx.project.cache().join("index").join(format!("{name}.{kind}"))
 }
 

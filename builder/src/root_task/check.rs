@@ -33,9 +33,9 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum Offence {
-    /// Wrong machine, or 32 bit.
+    /// Wrong machine, 32 bit, or big-endian.
     #[error(
-        "it is not a 64-bit x86-64 file\n  help: build it for `x86_64-unknown-linux-gnu` or another x86-64 target"
+        "it is not a 64-bit little-endian x86-64 file\n  help: build it for `x86_64-unknown-linux-gnu` or another x86-64 target"
     )]
     Machine,
     /// Position-independent, shared, or relocatable.
@@ -272,7 +272,7 @@ pub(super) fn list(offences: &[Offence]) -> String {
 /// Every rule that the root task `elf` breaks; empty for a good one. `own` are the symbols that the
 /// function's C sources define: they may be called like those of a C library.
 pub fn check(elf: &Elf<'_>, limits: &Limits, own: &BTreeSet<String>) -> Vec<Offence> {
-    if !elf.is_64 || elf.machine != EM_X86_64 {
+    if !elf.is_64 || !elf.is_little_endian || elf.machine != EM_X86_64 {
         return vec![Offence::Machine];
     }
     let mut offences = Vec::new();

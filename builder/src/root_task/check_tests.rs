@@ -37,6 +37,16 @@ fn only_static_x86_64_programs_pass() {
 }
 
 #[test]
+fn a_big_endian_file_is_refused() {
+    let mut header = vec![0; 64];
+    header[..7].copy_from_slice(b"\x7fELF\x02\x02\x01");
+    header[0x11] = 2;
+    header[0x13] = 62;
+    let found = check(&Elf::parse(&header).unwrap(), &LIMITS, &BTreeSet::new());
+    assert_eq!(found, [Offence::Machine]);
+}
+
+#[test]
 fn headers_for_a_dynamic_linker_or_thread_local_storage_are_refused() {
     for (kind, name) in [(2, "PT_DYNAMIC"), (3, "PT_INTERP"), (7, "PT_TLS")] {
         let found = offence(|sample| {

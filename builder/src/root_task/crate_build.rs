@@ -148,7 +148,7 @@ fn stale_lock(output: &str) -> bool {
 impl Job<'_> {
     /// Cargo's target folder: kept between builds, so that a changed line compiles one crate.
     pub(super) fn target_dir(&self, folder: &Path) -> Result<PathBuf, Error> {
-        let key = Digest::of_json(&(self.bindings, folder, self.inputs.toolchain));
+        let key = Digest::of_json(&(self.bindings, Digest::of_path(folder), self.inputs.toolchain));
         Ok(self.ctx.cache.workspace("cargo", &key)?)
     }
 

@@ -113,6 +113,6 @@ fn compile(job: &Job<'_>, source: &Path, include: &Path, work: &Path) -> Result<
     job.read_depends(&depends, folder)?;
     let bytes = files::read(&object)?;
     // The path is part of the name: two files with the same content are two files.
-    let stem = format!("c-{}", Digest::of(source.as_os_str().as_encoded_bytes()).short(8));
+    let stem = format!("c-{}", Digest::of_path(source).short(8));
     link::store(work, &stem, "o", &bytes)
 }

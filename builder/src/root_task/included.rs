@@ -1,7 +1,7 @@
 //! Files that sources include by name, found by reading the sources.
 
 use super::{Error, sources::Sources};
-use crate::{Context, Digest, files, inputs::tree};
+use crate::{Context, Digest, files, inputs::tree, memory};
 use regex::Regex;
 use std::{
     collections::BTreeSet,
@@ -35,9 +35,9 @@ pub(super) fn follow(ctx: &Context<'_>, sources: &mut Sources) -> Result<(), Err
 
 /// What the sources in `folder` include from outside. Remembered under the folder's digest.
 fn of_folder(ctx: &Context<'_>, folder: &Path) -> Result<BTreeSet<PathBuf>, Error> {
-    let key = Digest::of_json(&(folder, tree::digest(ctx, folder)?)).short(32);
-    let memory = ctx.project.cache().join("crates").join(format!("{key}.includes.json"));
-    if let Some(known) = super::sources::read(&memory) {
+    let key = Digest::of_json(&(Digest::of_path(folder), tree::digest(ctx, folder)?)).short(32);
+    let file = ctx.project.cache().join("crates").join(format!("{key}.includes.json"));
+    if let Some(known) = memory::recall(&file) {
         return Ok(known);
     }
     let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
@@ -47,7 +47,7 @@ fn of_folder(ctx: &Context<'_>, folder: &Path) -> Result<BTreeSet<PathBuf>, Erro
     let manifest = folder.join("Cargo.toml");
     let found = files.flat_map(|file| includes(&file, &manifest));
     let found: BTreeSet<_> = found.filter(|path| !path.starts_with(folder)).collect();
-    super::sources::keep(&memory, &found);
+    memory::keep(&file, &found);
     Ok(found)
 }
 

@@ -9,6 +9,7 @@ use super::{Error, Job, Toolchain, crate_build, csource, included, toolchain::TR
 use crate::{
     Context, Digest, files,
     inputs::tree,
+    memory,
     recipe::{Recipe, RootTaskSource},
 };
 use cargo_metadata::MetadataCommand;
@@ -51,7 +52,7 @@ pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Res
         RootTaskSource::Prebuilt(file) => Sources { files: [file.path.clone()].into(), ..Sources::default() },
     };
     included::follow(ctx, &mut sources)?;
-    sources.files.extend(read::<BTreeSet<PathBuf>>(&seen_file(ctx, recipe)).unwrap_or_default());
+    sources.files.extend(memory::recall::<BTreeSet<PathBuf>>(&seen_file(ctx, recipe)).unwrap_or_default());
     let folders = &sources.folders;
     sources.files.retain(|file| !folders.iter().any(|folder| file.starts_with(folder)));
     Ok(sources)
@@ -80,10 +81,10 @@ pub fn digest(contents: &BTreeMap<PathBuf, Option<Digest>>) -> Digest {
 }
 
 fn of_crate(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<Sources, Error> {
-    let name = Digest::of(folder.as_os_str().as_encoded_bytes()).short(32);
-    let memory = ctx.project.cache().join("crates").join(format!("{name}.json"));
+    let name = Digest::of_path(folder).short(32);
+    let file = ctx.project.cache().join("crates").join(format!("{name}.json"));
     let identity = Digest::of_json(toolchain);
-    if let Some(known) = read::<Remembered>(&memory) {
+    if let Some(known) = memory::recall::<Remembered>(&file) {
         let mut same = known.toolchain == identity;
         for (path, digest) in &known.manifests {
             same = same && tree::digest_of_file(ctx, path)? == *digest;
@@ -99,7 +100,7 @@ fn of_crate(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<S
         digests.insert(path, digest);
     }
     let known = Remembered { manifests: digests, toolchain: identity, sources };
-    keep(&memory, &known);
+    memory::keep(&file, &known);
     Ok(known.sources)
 }
 
@@ -169,19 +170,8 @@ fn reachable(metadata: &cargo_metadata::Metadata, folder: &Path) -> BTreeSet<car
 }
 
 fn seen_file(ctx: &Context<'_>, recipe: &Recipe) -> PathBuf {
-    let name = Digest::of_json(&(&recipe.path, &recipe.source)).short(32);
+    let name = Digest::of_json(&(Digest::of_path(&recipe.path), &recipe.source)).short(32);
     ctx.project.cache().join("crates").join(format!("{name}.seen.json"))
-}
-
-pub(super) fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&files::read(path).ok()?).ok()
-}
-
-pub(super) fn keep(path: &Path, value: &impl Serialize) {
-    // Only saves time: a folder that cannot be written shows up where it matters.
-    if let (Some(folder), Ok(text)) = (path.parent(), serde_json::to_vec(value)) {
-        let _ = files::create_dir_all(folder).and_then(|()| files::replace(path, text));
-    }
 }
 
 impl Job<'_> {
@@ -199,7 +189,10 @@ impl Job<'_> {
         let generated = self.ctx.project.cache();
         let own = |path: &&PathBuf| !path.starts_with(&generated) && !path.starts_with("/usr");
         let seen = self.seen.borrow();
-        keep(&seen_file(self.ctx, self.inputs.recipe), &seen.iter().filter(own).collect::<BTreeSet<_>>());
+        memory::keep(
+            &seen_file(self.ctx, self.inputs.recipe),
+            &seen.iter().filter(own).collect::<BTreeSet<_>>(),
+        );
     }
 }
 
@@ -222,5 +215,16 @@ mod tests {
     fn makefile_rules_name_files() {
         let rules = "out.o: main.c \\\n /a/selkie.h \\\n with\\ space.h\n\n/a/selkie.h:\n";
         assert_eq!(prerequisites(rules), ["main.c", "/a/selkie.h", "with space.h"]);
+    }
+
+    #[test]
+    fn a_recipe_may_lie_in_a_folder_whose_name_is_not_utf_8() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let project = crate::Project::here();
+        let ctx = Context::new(&project, &crate::context::Silent);
+        let mut recipe = Recipe::load(&project, "hello").unwrap();
+        let usual = seen_file(&ctx, &recipe);
+        recipe.path = OsStr::from_bytes(b"/\xff/hello.toml").into();
+        assert_ne!(seen_file(&ctx, &recipe), usual);
     }
 }

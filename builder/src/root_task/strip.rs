@@ -13,8 +13,8 @@ const SECTION_HEADER: usize = 64;
 /// byte as they were.
 pub fn strip(data: &[u8]) -> Result<Vec<u8>, Error> {
     let elf = Elf::parse(data)?;
-    if !elf.is_64 {
-        return Err(Error::Malformed("only 64-bit files are stripped".into()));
+    if !elf.is_64 || !elf.is_little_endian {
+        return Err(Error::Malformed("only 64-bit little-endian files are stripped".into()));
     }
     let malformed = |what: &str| Error::Malformed(what.to_owned());
     let header = |index: usize| {
@@ -71,7 +71,7 @@ pub fn strip(data: &[u8]) -> Result<Vec<u8>, Error> {
     let table_offset = out.len();
     out.extend_from_slice(&table);
     put64(&mut out, 0x28, table_offset);
-    let count = (kept.len() + 2) as u16;
+    let count = u16::try_from(kept.len() + 2).map_err(|_| malformed("it has too many sections"))?;
     out[0x3c..0x3e].copy_from_slice(&count.to_le_bytes());
     out[0x3e..0x40].copy_from_slice(&(count - 1).to_le_bytes());
     Ok(out)
@@ -108,6 +108,16 @@ mod tests {
         }
         assert_eq!(Manifest::of_elf(&before).unwrap(), Manifest::of_elf(&after).unwrap());
         assert_eq!(strip(&stripped).unwrap(), stripped);
+    }
+
+    #[test]
+    fn a_big_endian_file_is_not_taken_for_another_one() {
+        let mut header = vec![0; FILE_HEADER];
+        header[..7].copy_from_slice(b"\x7fELF\x02\x02\x01");
+        header[0x11] = 2;
+        header[0x13] = 62;
+        assert!(!Elf::parse(&header).unwrap().is_little_endian);
+        assert!(matches!(strip(&header), Err(Error::Malformed(_))));
     }
 
     #[test]
