@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Files(#[from] files::Error),
     /// The user asked to stop while waiting.
-    #[error("stopped by the user while waiting for another build; nothing was written")]
+    #[error("stopped by the user while waiting for another process; nothing was written")]
     Cancelled,
 }
 
@@ -32,7 +32,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock `path`; says `waiting for another build of WHAT` when it has to wait.
+    /// Takes the lock `path`; says `waiting for another process: WHAT` when it has to wait.
     pub fn take(path: &Path, what: &str, progress: &dyn Progress, cancel: &Cancel) -> Result<Self, Error> {
         let mut told = false;
         loop {
@@ -43,7 +43,7 @@ impl Lock {
                 return Err(Error::Cancelled);
             }
             if !told {
-                progress.note(&format!("waiting for another build of {what}"));
+                progress.note(&format!("waiting for another process: {what}"));
                 told = true;
             }
             thread::sleep(PAUSE);

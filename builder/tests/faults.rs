@@ -196,7 +196,7 @@ fn builds_at_once_wait_for_each_other() {
     let built: Vec<Built> =
         children.into_iter().map(|child| Built::of(child.wait_with_output().unwrap()).good()).collect();
     assert_eq!(built.iter().filter(|built| built.ran("root task")).count(), 1);
-    assert!(built.iter().any(|built| built.stdout.contains("note waiting for another build of tiny")));
+    assert!(built.iter().any(|built| built.stdout.contains("note waiting for another process: tiny")));
     assert!(built.iter().all(|one| one.members() == built[0].members()));
 }
 

@@ -4,6 +4,7 @@ use super::common::{self, AccelArg, Recipes, TargetArg};
 use crate::{app::App, output::Answer};
 use builder::{
     Context, Target, files,
+    image::Image,
     recipe::Recipe,
     smoke::{self, RunReport, SmokeOptions, Summary},
 };
@@ -53,7 +54,7 @@ impl Smoke {
         let mut summary = Summary::default();
         for recipe in recipes {
             for target in self.target.of(&recipe) {
-                summary.reports.push(report(&ctx, &recipe, target, &options)?);
+                summary.reports.push(report(&ctx, &recipe, target, &options, self.show)?);
             }
         }
         if let Some(path) = &self.junit {
@@ -71,13 +72,31 @@ fn report(
     recipe: &Recipe,
     target: Target,
     options: &SmokeOptions,
+    show: bool,
 ) -> builder::Result<RunReport> {
-    let made =
-        common::image(ctx, recipe, target).and_then(|image| smoke::smoke(ctx, recipe, &image.dir, options));
+    let made = common::image(ctx, recipe, target).and_then(|image| boot(ctx, recipe, &image, options, show));
     match made {
         Err(error) if !ctx.cancel.requested() => {
             Ok(RunReport::not_made(&recipe.function.name, target, &error))
         }
         other => other,
     }
+}
+
+/// Boots one image; its verdict is told at once, before those of the others.
+fn boot(
+    ctx: &Context<'_>,
+    recipe: &Recipe,
+    image: &Image,
+    options: &SmokeOptions,
+    show: bool,
+) -> builder::Result<RunReport> {
+    let step = format!("smoke test {} on {}", image.name, image.target);
+    // Nothing is drawn into a console that is shown.
+    if !show {
+        ctx.progress.begin(&step);
+    }
+    let report = smoke::smoke(ctx, recipe, &image.dir, options)?;
+    ctx.progress.end(&step, report.verdict.word());
+    Ok(report)
 }
