@@ -484,7 +484,8 @@ fn nothing_is_left_after_a_sigkill() {
     runner.wait().unwrap();
     // The host ends QEMU itself; a child of QEMU is beyond its reach, and a real QEMU has none.
     assert_gone(&pids[..1]);
-    let _ = Command::new("kill").args(["-KILL", &pids[1]]).status();
+    let child = pids[1].parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
 }
 
 #[test]
