@@ -48,8 +48,9 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Files(error) | Error::Lock(lock::Error::Files(error)) => error.exit_code(),
-    _ => crate::ExitCode::Failed,
+    Error::Files(error) => error.exit_code(),
+    Error::Lock(error) => error.exit_code(),
+    Error::Cancelled | Error::Restless { .. } => crate::ExitCode::Failed,
 });
 
 /// Builds the image of `plan`, or finds it built.

@@ -56,8 +56,8 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Files(error) | Error::Lock(lock::Error::Files(error)) => error.exit_code(),
-    Error::Lock(lock::Error::Cancelled) => crate::ExitCode::Failed,
+    Error::Files(error) => error.exit_code(),
+    Error::Lock(error) => error.exit_code(),
 });
 
 impl<'a> Cache<'a> {

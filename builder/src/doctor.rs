@@ -2,14 +2,13 @@
 
 use crate::{
     Context,
-    context::{Cancel, Progress},
+    context::Cancel,
     exec::{self, Tool},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    env, fs,
-    os::unix::fs::PermissionsExt,
+    fs,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
@@ -188,31 +187,22 @@ pub fn ensure(ctx: &Context<'_>) -> Result<Report, Error> {
     };
     let Some(prefix) = privilege(&ctx.project.root, &ctx.cancel) else { return Err(error) };
     let names = packages(report.missing(), family(&release).unwrap_or_default());
-    install(manager, prefix, &names, ctx.progress, ctx)?;
+    install(manager, prefix, &names, ctx)?;
     let report = check(&ctx.project.root);
     report.error().map_or(Ok(report), Err)
 }
 
-fn install(
-    manager: &Manager,
-    prefix: &[&str],
-    names: &[String],
-    progress: &dyn Progress,
-    ctx: &Context<'_>,
-) -> Result<(), Error> {
+fn install(manager: &Manager, prefix: &[&str], names: &[String], ctx: &Context<'_>) -> Result<(), Error> {
     let what = names.join(" ");
-    progress.note(&format!("the host lacks the packages {what}: installing them"));
+    ctx.progress.note(&format!("the host lacks the packages {what}: installing them"));
     let commands = manager.update.iter().cloned().chain([format!("{} {what}", manager.install)]);
     for command in commands {
         let mut words = prefix.iter().copied().chain(command.split_whitespace());
         let Some(program) = words.next() else { continue };
-        progress.begin(&command);
+        ctx.progress.begin(&command);
         let tool = Tool::new(program, &ctx.project.root).args(words).env("DEBIAN_FRONTEND", "noninteractive");
-        let result = ["http_proxy", "https_proxy", "no_proxy", "APT_CONFIG"]
-            .iter()
-            .fold(tool, |tool, name| tool.inherit(name))
-            .run(&ctx.cancel);
-        progress.end(&command, if result.is_ok() { "done" } else { "failed" });
+        let result = tool.inherit(exec::NETWORK).inherit(&["APT_CONFIG"]).run(&ctx.cancel);
+        ctx.progress.end(&command, if result.is_ok() { "done" } else { "failed" });
         result.map_err(|source| Error::Install { what: what.clone(), source: Box::new(source) })?;
     }
     Ok(())
@@ -234,7 +224,7 @@ fn is_root() -> bool {
 fn look_for(need: &Need, cwd: &Path) -> Item {
     let run = |args: &[String]| Tool::new(&need.program, cwd).args(args).run(&Cancel::default()).ok();
     let usable = need.check.as_ref().is_none_or(|args| run(args).is_some());
-    let found = which(&need.program).filter(|_| usable);
+    let found = exec::which(need.program.as_ref()).filter(|_| usable);
     let version = found.as_ref().and_then(|_| run(&["--version".into()]));
     Item {
         name: need.name.clone(),
@@ -243,14 +233,6 @@ fn look_for(need: &Need, cwd: &Path) -> Item {
         version: version.and_then(|output| output.stdout.lines().next().map(str::to_owned)),
         packages: need.packages.clone(),
     }
-}
-
-/// The path of `program` on PATH.
-pub fn which(program: &str) -> Option<PathBuf> {
-    let runs = |path: &PathBuf| {
-        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(runs)
 }
 
 /// The packages that meet `items` in a family, each once, in order.

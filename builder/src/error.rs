@@ -59,23 +59,52 @@ impl fmt::Display for Error {
 // The text says everything, causes included: a `source` would be printed after it a second time.
 impl std::error::Error for Error {}
 
-/// Implements `From<$error> for Error` with one exit code, or one chosen by a function of the error.
-#[macro_export]
+/// Gives a module's error its exit code, always the same or one chosen by a function of the error, and
+/// makes it an [`Error`]. An error that wraps another module's asks that one.
 macro_rules! exit_code {
     ($error:ty, $code:ident) => {
-        impl From<$error> for $crate::Error {
-            fn from(error: $error) -> Self {
-                $crate::Error::new($crate::ExitCode::$code, error)
-            }
-        }
+        $crate::exit_code!($error, |_error| $crate::ExitCode::$code);
     };
     ($error:ty, |$e:ident| $code:expr) => {
+        impl $error {
+            /// What the process exits with when this error ends it.
+            pub fn exit_code(&self) -> $crate::ExitCode {
+                let $e = self;
+                $code
+            }
+        }
+
         impl From<$error> for $crate::Error {
             fn from(error: $error) -> Self {
-                let $e = &error;
-                let code = $code;
-                $crate::Error::new(code, error)
+                $crate::Error::new(error.exit_code(), error)
             }
         }
     };
+}
+pub(crate) use exit_code;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{bindings, cache, files, inputs, lock, root_task};
+
+    #[test]
+    fn a_full_disk_is_the_hosts_lack_wherever_it_shows() {
+        let full = || files::Error {
+            action: "write",
+            path: "/x".into(),
+            source: std::io::ErrorKind::StorageFull.into(),
+        };
+        let errors: [Error; 6] = [
+            lock::Error::Files(full()).into(),
+            bindings::Error::Cache(cache::Error::Files(full())).into(),
+            root_task::Error::Cache(cache::Error::Lock(lock::Error::Files(full()))).into(),
+            root_task::Error::Tree(inputs::tree::Error::Files(full())).into(),
+            inputs::python::Error::Cache(cache::Error::Files(full())).into(),
+            inputs::registry::Error::Tool(inputs::tools::Error::Files(full())).into(),
+        ];
+        for error in errors {
+            assert_eq!(error.code(), ExitCode::HostLacks, "{error}");
+        }
+    }
 }

@@ -9,13 +9,27 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     io::{self, Read},
-    os::unix::process::CommandExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
+
+/// What a tool that fetches something may know of the caller's environment: how to reach the network.
+pub const NETWORK: &[&str] = &[
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
 
 /// One run of a tool, with nothing inherited but what is named here.
 #[derive(Debug, Clone)]
@@ -111,11 +125,14 @@ impl Tool {
         self
     }
 
-    /// Hands a variable of the caller's environment through when it is set (HOME for pip, say).
-    pub fn inherit(mut self, name: &str) -> Self {
-        if let Some(value) = std::env::var_os(name) {
-            self.env.insert(name.into(), value);
-        }
+    /// Hands variables of the caller's environment through, those that are set. A name that ends with `_`
+    /// stands for all that begin with it.
+    pub fn inherit(mut self, names: &[&str]) -> Self {
+        let wanted = |variable: &str| {
+            names.iter().any(|name| variable == *name || (name.ends_with('_') && variable.starts_with(name)))
+        };
+        let found = std::env::vars_os().filter(|(variable, _)| variable.to_str().is_some_and(wanted));
+        self.env.extend(found);
         self
     }
 
@@ -144,7 +161,7 @@ impl Tool {
                 break status;
             }
             if cancel.requested() {
-                end_group(&mut child).map_err(start)?;
+                end_group(&mut child, GRACE).map_err(start)?;
                 return Err(Error::Cancelled { program });
             }
             thread::sleep(pause);
@@ -242,16 +259,32 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Vec<Ran>) {
     (result, times().take().unwrap_or_default())
 }
 
+/// The program `name` in one of the folders of PATH. Relative folders there do not count: what is found
+/// must not depend on where the user stands.
+pub fn which(name: &Path) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|path| is_executable(path))
+}
+
+/// Whether there is a program at `path`.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
 /// How long a tool has to clean up after itself before it is killed.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Ends a child and everything in its process group.
-pub(crate) fn end_group(child: &mut Child) -> io::Result<()> {
-    // The group has the child's number (`spawn`), and lives at least until the child is waited for.
+/// Ends a child and everything in its process group, which has the child's number: politely, then, after
+/// `grace`, by force.
+pub(crate) fn end_group(child: &mut Child, grace: Duration) -> io::Result<()> {
+    // The group lives at least until the child is waited for.
     let group = Pid::from_child(child);
     let _ = kill_process_group(group, Signal::TERM);
     let mut waited = Duration::ZERO;
-    while child.try_wait()?.is_none() && waited < GRACE {
+    while child.try_wait()?.is_none() && waited < grace {
         thread::sleep(Duration::from_millis(10));
         waited += Duration::from_millis(10);
     }
@@ -341,6 +374,16 @@ mod tests {
         let output = shell("env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= | cut -d= -f1 | sort")
             .run(&Cancel::default());
         assert_eq!(output.unwrap().stdout, "LC_ALL\nPATH\nSOURCE_DATE_EPOCH\nTZ\n");
+    }
+
+    #[test]
+    fn what_is_inherited_is_named_whole_or_by_its_beginning() {
+        let tool = shell("env").inherit(&["CARGO_PKG_", "CARGO_MANIFEST"]);
+        let output = tool.run(&Cancel::default()).unwrap().stdout;
+        assert!(
+            output.contains("CARGO_PKG_NAME=builder\n") && !output.contains("CARGO_MANIFEST"),
+            "{output}"
+        );
     }
 
     #[test]

@@ -18,20 +18,16 @@ pub struct Error {
     pub source: io::Error,
 }
 
-crate::exit_code!(Error, |error| error.exit_code());
+// A disk that is full or cannot be written is the host's lack.
+crate::exit_code!(Error, |error| match error.source.kind() {
+    io::ErrorKind::StorageFull
+    | io::ErrorKind::QuotaExceeded
+    | io::ErrorKind::ReadOnlyFilesystem
+    | io::ErrorKind::PermissionDenied => crate::ExitCode::HostLacks,
+    _ => crate::ExitCode::Failed,
+});
 
 impl Error {
-    /// What the process exits with: a disk that is full or cannot be written is the host's lack.
-    pub fn exit_code(&self) -> crate::ExitCode {
-        match self.source.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::PermissionDenied => crate::ExitCode::HostLacks,
-            _ => crate::ExitCode::Failed,
-        }
-    }
-
     /// For `map_err`: an error of `action` at `path`.
     pub fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -46,6 +46,7 @@ pub mod target;
 
 pub use context::Context;
 pub use digest::Digest;
+pub(crate) use error::exit_code;
 pub use error::{Error, ExitCode, Result};
 pub use project::Project;
 pub use target::Target;

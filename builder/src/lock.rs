@@ -25,6 +25,11 @@ pub enum Error {
     Cancelled,
 }
 
+crate::exit_code!(Error, |error| match error {
+    Error::Files(error) => error.exit_code(),
+    Error::Cancelled => crate::ExitCode::Failed,
+});
+
 /// A lock that is held until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {

@@ -67,7 +67,7 @@ impl Mini {
     fn probe(&self) -> Result<(), probe::Error> {
         let out = TempDir::new().unwrap();
         let include_dirs = [self.dir.path().to_owned()];
-        let headers = probe::Headers { include_dirs: &include_dirs, defines: &[] };
+        let headers = probe::Headers { compiler: Path::new("cc"), include_dirs: &include_dirs, defines: &[] };
         probe::check(&self.interface(), &self.era(), headers, out.path(), &Cancel::default())
     }
 

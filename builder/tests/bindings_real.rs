@@ -101,7 +101,11 @@ fn a_wrong_era_is_refused_with_what_the_headers_say() {
     fs::write(dir.path().join("kconfig-5.toml"), wrong).unwrap();
     let era = Era::load(dir.path(), "kconfig-5").unwrap();
     let interface = bindings::interface(&real.config, &era, &real.tree.root).unwrap();
-    let headers = probe::Headers { include_dirs: &real.kernel.include_dirs, defines: &real.kernel.defines };
+    let headers = probe::Headers {
+        compiler: &real.kernel.compiler,
+        include_dirs: &real.kernel.include_dirs,
+        defines: &real.kernel.defines,
+    };
     let error = probe::check(&interface, &era, headers, dir.path(), &Cancel::default()).unwrap_err();
     let text = error.to_string();
     for expected in [

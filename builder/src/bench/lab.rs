@@ -106,8 +106,7 @@ impl<'a> Lab<'a> {
 
 /// What Cargo must know to find its home and the compiler.
 fn inherit(tool: Tool) -> Tool {
-    let names = ["HOME", "CARGO", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
-    names.iter().fold(tool, |tool, name| tool.inherit(name))
+    tool.inherit(&["HOME", "CARGO", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"])
 }
 
 /// Something could not be measured.

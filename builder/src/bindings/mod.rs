@@ -104,14 +104,15 @@ pub enum Error {
     Cache(#[from] cache::Error),
 }
 
-crate::exit_code!(Error, |error| match &error {
+crate::exit_code!(Error, |error| match error {
     Error::WrongEra { .. } | Error::Era(_) => crate::ExitCode::Usage,
-    Error::Probe { source, .. } => source.code(),
+    Error::Probe { source, .. } => source.exit_code(),
     Error::Resolve { source, .. } => match **source {
         resolve::Error::Option { .. } | resolve::Error::Length { .. } => crate::ExitCode::Usage,
         _ => crate::ExitCode::Failed,
     },
     Error::Files(error) => error.exit_code(),
+    Error::Cache(error) => error.exit_code(),
     _ => crate::ExitCode::Failed,
 });
 
@@ -126,7 +127,11 @@ pub fn generate(
     let inputs = (&era, &config.options, &tree.version, tree.digest, kernel.key);
     let entry = ctx.cache.step("bindings", &inputs, |dir| {
         let interface = interface(config, &era, &tree.root)?;
-        let headers = probe::Headers { include_dirs: &kernel.include_dirs, defines: &kernel.defines };
+        let headers = probe::Headers {
+            compiler: &kernel.compiler,
+            include_dirs: &kernel.include_dirs,
+            defines: &kernel.defines,
+        };
         let probed = probe::check(&interface, &era, headers, dir, &ctx.cancel);
         probed.map_err(|source| Error::Probe { era: config.era.clone(), source: Box::new(source) })?;
         files::write(&dir.join("bindings.rs"), rust::render(&interface, &era)?)?;

@@ -11,13 +11,12 @@ use super::{
 };
 use crate::{
     context::Cancel,
-    error::ExitCode,
     exec::{self, Tool},
+    files,
 };
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -34,9 +33,11 @@ const FLAG_MACRO: &str = "\
 #define SELKIE_FLAG(option) SELKIE_PASTE(option)
 ";
 
-/// libsel4's headers.
+/// libsel4's headers, and what reads them.
 #[derive(Debug, Clone, Copy)]
 pub struct Headers<'a> {
+    /// The C compiler that built the kernel.
+    pub compiler: &'a Path,
     /// The folders that they are in, the generated ones and `autoconf.h` included.
     pub include_dirs: &'a [PathBuf],
     /// The macros that they expect a build system to define, as `NAME` or `NAME=VALUE`.
@@ -85,24 +86,15 @@ pub enum Error {
     #[error("this kernel's interface is not what the era says\n{}", list(.0))]
     Mismatch(Vec<Mismatch>),
     /// The probe's file could not be written or read.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Files(#[from] files::Error),
 }
 
-impl Error {
-    /// What the process exits with when this ends it.
-    pub fn code(&self) -> ExitCode {
-        match self {
-            Self::Compile(exec::Error::Missing { .. }) => ExitCode::HostLacks,
-            _ => ExitCode::Failed,
-        }
-    }
-}
+crate::exit_code!(Error, |error| match error {
+    Error::Compile(error) => error.exit_code(),
+    Error::Files(error) => error.exit_code(),
+    Error::Mismatch(_) => crate::ExitCode::Failed,
+});
 
 fn list(mismatches: &[Mismatch]) -> String {
     mismatches.iter().map(|mismatch| format!("  {mismatch}")).collect::<Vec<_>>().join("\n")
@@ -118,19 +110,19 @@ pub fn check(
 ) -> Result<(), Error> {
     let items = items(interface, era);
     let file = dir.join("probe.c");
-    fs::write(&file, source(&items, era)).map_err(|source| Error::Io { path: file, source })?;
+    files::write(&file, source(&items, era))?;
     let defines = headers.defines.iter().map(|define| format!("-D{define}"));
     let includes = headers.include_dirs.iter().map(|dir| format!("-I{}", dir.display()));
-    let tool = Tool::new("cc", dir)
+    let tool = Tool::new(headers.compiler, dir)
         .args(["-std=gnu99", "-O2", "-w", "-ffreestanding", "-nostdinc", "-fno-pic", "-S"])
         .args(defines)
         .args(includes)
         .args(["probe.c", "-o", "probe.s"]);
     tool.run(cancel)?;
     let file = dir.join("probe.s");
-    let assembly = fs::read_to_string(&file).map_err(|source| Error::Io { path: file.clone(), source })?;
-    fs::remove_file(&file).map_err(|source| Error::Io { path: file, source })?;
-    let mismatches = compare(&items, &assembly);
+    let assembly = files::read(&file)?;
+    files::remove(&file)?;
+    let mismatches = compare(&items, &String::from_utf8_lossy(&assembly));
     if mismatches.is_empty() { Ok(()) } else { Err(Error::Mismatch(mismatches)) }
 }
 

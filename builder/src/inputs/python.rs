@@ -7,14 +7,10 @@ use crate::{
     files,
     inputs::tools::{self, HostTool},
 };
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-/// What pip reads from the environment to find the network, by the names' beginnings. What it finds there
-/// is checked by hash.
-const PIP_ENVIRONMENT: &[&str] = &[
+/// What pip reads from the environment to find the index. What it finds there is checked by hash.
+const ENVIRONMENT: &[&str] = &[
     "HOME",
     "PIP_CERT",
     "PIP_CONFIG_FILE",
@@ -25,17 +21,7 @@ const PIP_ENVIRONMENT: &[&str] = &[
     "PIP_NO_INDEX",
     "PIP_PROXY",
     "PIP_TRUSTED_HOST",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
     "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
 ];
 
 /// Which Python and which modules: known without making anything.
@@ -82,10 +68,11 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Tool(tools::Error::Missing { .. } | tools::Error::Silent { .. }) | Error::NoVenv(_) => {
-        crate::ExitCode::HostLacks
-    }
-    _ => crate::ExitCode::Failed,
+    Error::Tool(error) => error.exit_code(),
+    Error::NoVenv(_) => crate::ExitCode::HostLacks,
+    Error::Install(error) | Error::Cancelled(error) => error.exit_code(),
+    Error::Cache(error) => error.exit_code(),
+    Error::Files(error) => error.exit_code(),
 });
 
 /// What to do when there is no venv, unless the failure was understood and says so already.
@@ -128,7 +115,7 @@ impl Python {
         let venv = Tool::new(&self.host.path, dir).args(["-I", "-m", "venv", "."]);
         venv.run(&ctx.cancel).map_err(failed(Error::NoVenv))?;
         let pip = ["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir"];
-        let mut install = Tool::new(dir.join("bin/python"), dir)
+        let install = Tool::new(dir.join("bin/python"), dir)
             .args(pip)
             .args([
                 "install",
@@ -139,13 +126,9 @@ impl Python {
                 ":all:",
                 "--requirement",
             ])
-            .arg(&self.requirements);
-        for (variable, value) in env::vars_os() {
-            let wanted = |name: &str| PIP_ENVIRONMENT.iter().any(|begin| name.starts_with(begin));
-            if variable.to_str().is_some_and(wanted) {
-                install = install.env(variable, value);
-            }
-        }
+            .arg(&self.requirements)
+            .inherit(exec::NETWORK)
+            .inherit(ENVIRONMENT);
         install.run(&ctx.cancel).map_err(failed(Error::Install))?;
         // pip has done its work; hundreds of files would be checked at every build.
         let remove = Tool::new(dir.join("bin/python"), dir).args(pip).args([

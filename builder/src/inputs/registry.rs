@@ -14,8 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What Cargo reads from the environment to find its home and the network, by the names' beginnings.
-const CARGO_ENVIRONMENT: &[&str] = &[
+/// What Cargo reads from the environment to find its home and the registry.
+const ENVIRONMENT: &[&str] = &[
     "HOME",
     "CARGO_HOME",
     "CARGO_HTTP_",
@@ -24,16 +24,6 @@ const CARGO_ENVIRONMENT: &[&str] = &[
     "CARGO_REGISTRY_",
     "CARGO_SOURCE_",
     "RUSTUP_",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
 ];
 
 /// A crate's source could not be found.
@@ -82,7 +72,8 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Tool(tools::Error::Missing { .. } | tools::Error::Silent { .. }) => crate::ExitCode::HostLacks,
+    Error::Tool(error) => error.exit_code(),
+    Error::Files(error) => error.exit_code(),
     _ => crate::ExitCode::Failed,
 });
 
@@ -133,14 +124,8 @@ fn metadata(ctx: &Context<'_>, manifest: &Path, name: &str) -> Result<Metadata, 
 
 fn cargo(ctx: &Context<'_>, manifest: &Path, args: &[&str]) -> Result<Result<Output, exec::Error>, Error> {
     let cargo = tools::find(ctx, "cargo")?.path;
-    let mut tool = Tool::new(cargo, &ctx.project.root).args(args).arg("--manifest-path").arg(manifest);
-    tool = tool.env("RUSTC", tools::find(ctx, "rustc")?.path);
-    for (variable, value) in env::vars_os() {
-        let wanted = |name: &str| CARGO_ENVIRONMENT.iter().any(|begin| name.starts_with(begin));
-        if variable.to_str().is_some_and(wanted) {
-            tool = tool.env(variable, value);
-        }
-    }
+    let tool = Tool::new(cargo, &ctx.project.root).args(args).arg("--manifest-path").arg(manifest);
+    let tool = tool.env("RUSTC", tools::find(ctx, "rustc")?.path).inherit(exec::NETWORK).inherit(ENVIRONMENT);
     Ok(tool.run(&ctx.cancel))
 }
 

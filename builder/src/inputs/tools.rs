@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     env, fs, io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -47,10 +46,6 @@ struct Question {
 
 const QUESTIONS: &[Question] = &[
     Question { name: "cc", provider: "gcc", version: "--version", parts: &["cc1", "as", "ld"] },
-    Question { name: "gcc", provider: "gcc", version: "--version", parts: &["cc1", "as", "ld"] },
-    Question { name: "as", provider: "ld", version: "--version", parts: &[] },
-    Question { name: "ld", provider: "ld", version: "--version", parts: &[] },
-    Question { name: "objcopy", provider: "ld", version: "--version", parts: &[] },
     Question { name: "cargo", provider: "cargo", version: "-vV", parts: &[] },
     Question { name: "rustc", provider: "cargo", version: "-vV", parts: &[] },
 ];
@@ -84,7 +79,8 @@ pub enum Error {
 
 crate::exit_code!(Error, |error| match error {
     Error::Missing { .. } | Error::Silent { .. } => crate::ExitCode::HostLacks,
-    Error::Files(_) | Error::Cancelled(_) => crate::ExitCode::Failed,
+    Error::Cancelled(error) => error.exit_code(),
+    Error::Files(error) => error.exit_code(),
 });
 
 fn question(name: &str) -> Question {
@@ -124,22 +120,14 @@ pub fn find(ctx: &Context<'_>, name: &str) -> Result<HostTool, Error> {
 pub fn lookup(name: &str) -> Option<PathBuf> {
     if let ("cargo" | "rustc", Some(cargo)) = (name, env::var_os("CARGO")) {
         let own = Path::new(&cargo).with_file_name(name);
-        if own.is_absolute() && executable(&own) {
+        if own.is_absolute() && exec::is_executable(&own) {
             return Some(own);
         }
     }
     if name.contains('/') {
-        return Some(PathBuf::from(name)).filter(|path| executable(path));
+        return Some(PathBuf::from(name)).filter(|path| exec::is_executable(path));
     }
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .map(|f| f.join(name))
-        .find(|p| executable(p))
-}
-
-fn executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    exec::which(Path::new(name))
 }
 
 /// What decides which program a version manager starts, besides the files that are watched.
@@ -203,7 +191,7 @@ fn ask(ctx: &Context<'_>, name: &str, found: PathBuf) -> Result<Answer, Error> {
         let tool = Tool::new(program, &ctx.project.root).args(args);
         let variables =
             ["HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_HOME", "PYENV_ROOT", "PYENV_VERSION"];
-        let output = variables.iter().fold(tool, |tool, variable| tool.inherit(variable)).run(&ctx.cancel);
+        let output = tool.inherit(&variables).run(&ctx.cancel);
         output.map(|output| output.stdout.trim().to_owned()).map_err(|source| match source {
             exec::Error::Cancelled { .. } => Error::Cancelled(source),
             source => {
@@ -249,7 +237,7 @@ fn behind_rustup(
     }
     let sysroot = query(&found.with_file_name("rustc"), &["--print", "sysroot"])?;
     let real = Path::new(&sysroot).join("bin").join(name);
-    Ok(if executable(&real) { real } else { found.to_owned() })
+    Ok(if exec::is_executable(&real) { real } else { found.to_owned() })
 }
 
 /// The files with which rustup and pyenv choose a version.
@@ -269,6 +257,7 @@ fn first_lines(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{Project, context::Silent};
+    use std::os::unix::fs::PermissionsExt;
 
     fn context(dir: &Path) -> Project {
         Project { root: dir.to_owned(), out: dir.join("out") }

@@ -22,7 +22,10 @@ pub enum Error {
     Special(PathBuf),
 }
 
-crate::exit_code!(Error, Failed);
+crate::exit_code!(Error, |error| match error {
+    Error::Files(error) => error.exit_code(),
+    Error::Special(_) => crate::ExitCode::Failed,
+});
 
 /// The digest of everything below `root`, but build results, version control and editors' files.
 ///

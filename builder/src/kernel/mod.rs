@@ -54,6 +54,8 @@ pub struct KernelBuild {
     pub include_dirs: Vec<PathBuf>,
     /// The macros that libsel4's headers expect a build system to define, as `NAME` or `NAME=VALUE`.
     pub defines: Vec<String>,
+    /// The C compiler that built it.
+    pub compiler: PathBuf,
     /// The digest of all that the kernel depends on.
     pub key: Digest,
     /// Whether it was built just now.
@@ -228,6 +230,7 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
         elf: file(make::ELF),
         include_dirs,
         defines: layout.defines().map(str::to_owned).collect(),
+        compiler: cc,
         dir: entry.dir,
         key: entry.key,
         fresh: entry.fresh,

@@ -5,7 +5,7 @@
 //! remembered for this QEMU, this kernel, this machine type and this host kernel.
 
 use super::{Binary, Boot, Ended, Error, Flow, GuestEnd, How, Peer, drive};
-use crate::{Context, Digest, smoke::frame};
+use crate::{Context, Digest, exec, smoke::frame};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs, io, path::Path, time::Duration};
 
@@ -208,7 +208,9 @@ impl Probe<'_> {
         let launch = self.boot.launch(self.qemu, Accel::Kvm, None);
         let ended = match drive(launch, Some(self.limit), &ctx.cancel, &mut watch) {
             Ok(ended) => ended,
-            Err(Error::Start { source, .. }) => return Ok(tcg(format!("QEMU does not start: {source}"))),
+            Err(Error::Exec(exec::Error::Start { source, .. })) => {
+                return Ok(tcg(format!("QEMU does not start: {source}")));
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(self.judge(&ended, &watch))

@@ -1,10 +1,11 @@
 //! Which QEMU there is, and how to tell it from another one.
 
 use super::Error;
+use crate::exec;
 use serde::Serialize;
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -28,23 +29,19 @@ impl Binary {
     /// The QEMU at `choice`, a path or a name on PATH; [`PROGRAM`] when the user chose none.
     ///
     /// # Errors
-    /// [`Error::Missing`] when there is no such executable file.
+    /// [`exec::Error::Missing`] when there is no such executable file.
     pub fn find(choice: Option<&Path>) -> Result<Self, Error> {
         let program = choice.unwrap_or(Path::new(PROGRAM));
-        let missing = || Error::Missing { program: program.display().to_string() };
+        let missing = || exec::Error::Missing { program: program.display().to_string() };
         let path = if program.components().count() > 1 {
             program.to_owned()
         } else {
-            let dirs = std::env::var_os("PATH").ok_or_else(missing)?;
-            std::env::split_paths(&dirs)
-                .map(|dir| dir.join(program))
-                .find(|path| executable(path))
-                .ok_or_else(missing)?
+            exec::which(program).ok_or_else(missing)?
         };
-        Self::at(&path).map_err(|source| match source.kind() {
+        Ok(Self::at(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => missing(),
-            _ => Error::Start { program: path.display().to_string(), source },
-        })
+            _ => exec::Error::Start { program: path.display().to_string(), source },
+        })?)
     }
 
     fn at(path: &Path) -> io::Result<Self> {
@@ -52,10 +49,6 @@ impl Binary {
         let meta = fs::metadata(&path)?;
         Ok(Self { path, size: meta.len(), mtime: (meta.mtime(), meta.mtime_nsec()), inode: meta.ino() })
     }
-}
-
-fn executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]

@@ -15,25 +15,15 @@ pub(crate) use exit::{own_words, signal_name};
 pub(crate) use process::{Ended, Flow, How, Launch, Peer, drive};
 pub(crate) use run_file::run_file;
 
+use crate::exec;
 use std::{io, path::PathBuf};
 
 /// QEMU could not be found or started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no QEMU.
-    #[error("`{program}` was not found\n  help: `cargo xtask doctor` names the package that has it")]
-    Missing {
-        /// Its name or path.
-        program: String,
-    },
-    /// QEMU is there but does not start.
-    #[error("`{program}` could not be started: {source}")]
-    Start {
-        /// Its path.
-        program: String,
-        /// Why.
-        source: io::Error,
-    },
+    /// There is no QEMU, or it does not start.
+    #[error(transparent)]
+    Exec(#[from] exec::Error),
     /// Talking to QEMU failed.
     #[error("the connection to `{program}` failed: {source}")]
     Talk {
@@ -64,6 +54,6 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Missing { .. } => crate::ExitCode::HostLacks,
+    Error::Exec(error) => error.exit_code(),
     _ => crate::ExitCode::Failed,
 });

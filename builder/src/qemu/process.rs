@@ -1,7 +1,7 @@
 //! One QEMU process from its start to its end: it never outlives the call that started it.
 
 use super::{Error, GuestEnd};
-use crate::context::Cancel;
+use crate::{context::Cancel, exec};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, WaitId, WaitIdOptions},
@@ -166,9 +166,11 @@ impl Process {
         prepare(&mut command, launch.run_file);
         let program = launch.program.display().to_string();
         let mut child = command.spawn().map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound if launch.cwd.is_dir() => Error::Missing { program: program.clone() },
+            io::ErrorKind::NotFound if launch.cwd.is_dir() => {
+                exec::Error::Missing { program: program.clone() }.into()
+            }
             io::ErrorKind::NotFound => Error::Image { path: launch.cwd.clone(), source },
-            _ => Error::Start { program: program.clone(), source },
+            _ => exec::Error::Start { program: program.clone(), source }.into(),
         })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = Group { child, reaped: false };

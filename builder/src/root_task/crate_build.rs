@@ -13,20 +13,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the nested Cargo may know of the caller's environment: where it keeps things, and how to reach
-/// the registry. None of it changes a byte of the result.
-const INHERITED: &[&str] = &[
+/// What the nested Cargo may know of the caller's environment beside the network: where it keeps things. None of it changes a byte of the result.
+const ENVIRONMENT: &[&str] = &[
     "HOME",
     "CARGO_HOME",
     "RUSTUP_HOME",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
     "CARGO_HTTP_CAINFO",
     "CARGO_HTTP_PROXY",
     "CARGO_NET_GIT_FETCH_WITH_CLI",
@@ -166,9 +157,7 @@ impl Job<'_> {
         if !recipe.features.is_empty() && matches!(recipe.source, RootTaskSource::Crate(_)) {
             tool = tool.arg("--features").arg(recipe.features.join(","));
         }
-        for name in INHERITED {
-            tool = tool.inherit(name);
-        }
+        tool = tool.inherit(exec::NETWORK).inherit(ENVIRONMENT);
         for (name, value) in PROFILE {
             tool = tool.env(name, value);
         }

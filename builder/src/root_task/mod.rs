@@ -211,9 +211,11 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Exec(exec::Error::Missing { .. }) => crate::ExitCode::HostLacks,
     Error::Files(error) => error.exit_code(),
-    Error::RunConfig(_) => crate::ExitCode::Usage,
+    Error::Tree(error) => error.exit_code(),
+    Error::Cache(error) => error.exit_code(),
+    Error::Exec(error) => error.exit_code(),
+    Error::RunConfig(error) => error.exit_code(),
     _ => crate::ExitCode::Failed,
 });
 

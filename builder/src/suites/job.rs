@@ -1,20 +1,22 @@
 //! One program of a suite: run to its end, its output in a log, its log judged.
 
 use super::{Case, Verdict, judge::Judge};
-use crate::{Context, Error, ExitCode, Result};
+use crate::{Context, Error, ExitCode, Result, exec};
 use std::{
     ffi::OsString,
     fs::{self, File},
     io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 /// No program of a suite takes this long unless it hangs.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
+/// How long a program has to clean up after itself: nested builds have much to do.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// One program of a suite.
 pub(super) struct Job {
@@ -94,29 +96,14 @@ impl Job {
                 return Ok(Some(End::Exited(status)));
             }
             if ctx.cancel.requested() {
-                end(&mut child)?;
+                exec::end_group(&mut child, GRACE)?;
                 return Ok(None);
             }
             if start.elapsed() > LIMIT {
-                end(&mut child)?;
+                exec::end_group(&mut child, GRACE)?;
                 return Ok(Some(End::TimedOut));
             }
             thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-/// Ends a child and all of its group: politely, so that nested builds clean up, then by force.
-fn end(child: &mut Child) -> io::Result<()> {
-    use rustix::process::{Pid, Signal, kill_process_group};
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let tell = |signal| group.map_or(Ok(()), |group| kill_process_group(group, signal));
-    tell(Signal::TERM)?;
-    let start = Instant::now();
-    while child.try_wait()?.is_none() && start.elapsed() < Duration::from_secs(5) {
-        thread::sleep(Duration::from_millis(20));
-    }
-    // The group may be gone by now.
-    let _ = tell(Signal::KILL);
-    child.wait().map(drop)
 }
