@@ -11,6 +11,7 @@ use selkie::{
 };
 
 mod cnode;
+mod component;
 mod fault;
 mod interrupt;
 mod ipc;
@@ -38,6 +39,7 @@ fn main(sys: &mut System) -> u8 {
     tap.group(sys, "thread", thread::run);
     tap.group(sys, "paging", paging::run);
     tap.group(sys, "fault", fault::run);
+    tap.group(sys, "component", component::run);
     tap.group(sys, "interrupt", interrupt::run);
     println!("# {}", if sys.memory.usage().free > 0 { "memory is left" } else { "memory is used up" });
     tap.end()
@@ -47,7 +49,9 @@ fn main(sys: &mut System) -> u8 {
 /// that, each group of checks must leave as much memory taken as there was before.
 fn warm_up(sys: &mut System) -> Result<()> {
     Mapping::with_guard(&mut sys.memory, 4 << 20)?.unmap(&mut sys.memory)?;
-    Mapping::new(&mut sys.memory, vspace::LARGE)?.unmap(&mut sys.memory)?;
+    // The page table of the small page stays, and must not be in the way of large ones.
+    Mapping::new(&mut sys.memory, vspace::LARGE + vspace::PAGE)?.unmap(&mut sys.memory)?;
+    Mapping::new(&mut sys.memory, 2 * vspace::LARGE)?.unmap(&mut sys.memory)?;
     let mut all = Vec::new();
     for _ in 0..500 {
         all.push(sys.memory.create::<Notification>()?);

@@ -13,6 +13,7 @@ use selkie::{
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     configuration(tap);
     heap(tap);
+    copies(tap);
     memory(tap, sys)?;
     time(tap)?;
     locks(tap, sys)
@@ -41,6 +42,22 @@ fn heap(tap: &mut Tap) {
     tap.yes("what was given back can be used again", large.capacity() >= 128 << 10);
     let mut impossible = Vec::<u8>::new();
     tap.yes("more than there is is refused", impossible.try_reserve(1 << 40).is_err());
+}
+
+/// Copies within one range, up and down, of every length and distance that a copy in words could get wrong.
+fn copies(tap: &mut Tap) {
+    let good = (0..64).all(|length| {
+        (0..=24).all(|distance| {
+            let mut bytes: [u8; 96] = core::array::from_fn(|index| index as u8);
+            bytes.copy_within(0..length, distance);
+            let up = (0..length).all(|index| usize::from(bytes[distance + index]) == index);
+            let rest = (distance + length..96).all(|index| usize::from(bytes[index]) == index);
+            let mut bytes: [u8; 96] = core::array::from_fn(|index| index as u8);
+            bytes.copy_within(distance..distance + length, 0);
+            up && rest && (0..length).all(|index| usize::from(bytes[index]) == distance + index)
+        })
+    });
+    tap.yes("copies of ranges that overlap", good);
 }
 
 fn memory(tap: &mut Tap, sys: &mut System) -> Result<()> {

@@ -56,23 +56,29 @@ fn configuration(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let tcb = object.cap();
     let space = Space { fault_endpoint: Slot::NULL, cnode: CNode::OWN, guard: 0, vspace: Pml4::OWN };
     let priority = sys.max_priority();
-    tap.is("configure", tcb.configure(space, priority, priority, 0x1000, Some(page.cap())), Ok(()));
-    tap.is("configure without an IPC buffer", tcb.configure(space, 0, 0, 0, None), Ok(()));
-    tap.is("set the spaces", tcb.set_space(space), Ok(()));
+    // SAFETY: here and below: the thread never runs.
+    let configured = unsafe { tcb.configure(space, priority, priority, 0x1000, Some(page.cap())) };
+    tap.is("configure", configured, Ok(()));
+    tap.is("configure without an IPC buffer", unsafe { tcb.configure(space, 0, 0, 0, None) }, Ok(()));
+    tap.is("set the spaces", unsafe { tcb.set_space(space) }, Ok(()));
     let no_cnode = Space { cnode: CNode::at(page.cap().slot()), ..space };
-    tap.is("a page as the capability space", tcb.set_space(no_cnode), Err(Error::IllegalOperation));
+    tap.is(
+        "a page as the capability space",
+        unsafe { tcb.set_space(no_cnode) },
+        Err(Error::IllegalOperation),
+    );
     let no_vspace = Space { vspace: Pml4::at(page.cap().slot()), ..space };
-    tap.is("a page as the address space", tcb.set_space(no_vspace), Err(Error::IllegalOperation));
-    tap.is("set the IPC buffer", tcb.set_ipc_buffer(0x2000, Some(page.cap())), Ok(()));
+    tap.is("a page as the address space", unsafe { tcb.set_space(no_vspace) }, Err(Error::IllegalOperation));
+    tap.is("set the IPC buffer", unsafe { tcb.set_ipc_buffer(0x2000, Some(page.cap())) }, Ok(()));
     tap.is(
         "an IPC buffer that is not aligned",
-        tcb.set_ipc_buffer(0x2008, Some(page.cap())),
+        unsafe { tcb.set_ipc_buffer(0x2008, Some(page.cap())) },
         Err(Error::Alignment),
     );
     let no_page = Page::at(object.cap().slot());
     tap.is(
         "a thread as the IPC buffer's page",
-        tcb.set_ipc_buffer(0x2000, Some(no_page)),
+        unsafe { tcb.set_ipc_buffer(0x2000, Some(no_page)) },
         Err(Error::IllegalOperation),
     );
     tap.is("set the priority", tcb.set_priority(priority), Ok(()));

@@ -59,6 +59,9 @@ pub fn frequency() -> Result<u64> {
     match FREQUENCY.load(Ordering::Relaxed) {
         0 => {
             let frequency = pit::measure(IoPort::OWN)?;
+            if frequency == 0 {
+                return Err(Error::NoDevice);
+            }
             FREQUENCY.store(frequency, Ordering::Relaxed);
             Ok(frequency)
         }

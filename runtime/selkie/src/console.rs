@@ -9,41 +9,38 @@ use crate::{
     serial::Serial,
     sync::{Mutex, MutexGuard},
 };
-use core::fmt::{self, Write};
+use core::{
+    fmt::{self, Write},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
-static CONSOLE: Mutex<Console> = Mutex::new(Console { state: State::Closed });
+static CONSOLE: Mutex<Console> = Mutex::new(Console(()));
+
+/// The serial port, as [`Serial::to_bits`] has it; 0 as long as none is open. It is no part of the value that
+/// the lock guards, so that the last words need no lock.
+static SERIAL: AtomicU32 = AtomicU32::new(0);
 
 /// The console, locked for one thread.
 #[derive(Debug)]
-pub struct Console {
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    Closed,
-    Open(Serial),
-    /// Nobody answers for a serial port.
-    Absent,
-}
+pub struct Console(());
 
 /// Locks the console: what is written until the guard is dropped comes out in one piece.
 pub fn lock() -> MutexGuard<'static, Console> {
     CONSOLE.lock()
 }
 
-/// Takes the console even from a thread that holds it, for the last words before the end.
-pub(crate) fn force() -> MutexGuard<'static, Console> {
+/// The console for the last words before the end: locked, unless a thread holds it that does not come to
+/// its end. Then what that one writes may be mixed with the last words.
+pub(crate) fn force() -> (Console, Option<MutexGuard<'static, Console>>) {
+    let mut guard = None;
     for _ in 0..1000 {
-        if let Some(console) = CONSOLE.try_lock() {
-            return console;
+        guard = CONSOLE.try_lock();
+        if guard.is_some() {
+            break;
         }
         crate::thread::yield_now();
     }
-    // SAFETY: whoever holds it does not run any more, or at worst mixes its output with this one: a
-    // `Console` is plain data, one register write at a time.
-    unsafe { CONSOLE.force_unlock() };
-    CONSOLE.lock()
+    (Console(()), guard)
 }
 
 impl Console {
@@ -65,7 +62,7 @@ impl Console {
         match self.serial() {
             Some(serial) => {
                 if serial.send(bytes).is_err() {
-                    self.state = State::Absent;
+                    SERIAL.store(0, Ordering::Relaxed);
                 }
             }
             None => bytes.iter().for_each(|byte| {
@@ -88,16 +85,14 @@ impl Console {
         self.serial()?.receive().ok().flatten()
     }
 
-    /// The serial port, opened when it is first used.
+    /// The serial port, opened when it is first used. Where nobody answers for one, somebody may later.
     pub(crate) fn serial(&mut self) -> Option<Serial> {
-        if let State::Closed = self.state {
-            let port = config::get().serial();
-            self.state = Serial::open(IoPort::OWN, port).map_or(State::Absent, State::Open);
+        if let Some(serial) = Serial::from_bits(SERIAL.load(Ordering::Relaxed)) {
+            return Some(serial);
         }
-        match self.state {
-            State::Open(serial) => Some(serial),
-            State::Closed | State::Absent => None,
-        }
+        let serial = Serial::open(IoPort::OWN, config::get().serial()).ok()?;
+        SERIAL.store(serial.to_bits(), Ordering::Relaxed);
+        Some(serial)
     }
 }
 

@@ -46,7 +46,7 @@ pub fn exit(status: u8) -> ! {
     let status = status.min(MAX_STATUS);
     let config = config::get();
     // The lock is never given back: nothing may follow the last line.
-    let mut console = console::force();
+    let (mut console, _guard) = console::force();
     let nonce = config.nonce();
     // Writing to the console does not fail.
     let _ = write!(console, "\n[selkie:exit status={status} nonce={nonce}]\n");

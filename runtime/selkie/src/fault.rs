@@ -125,7 +125,9 @@ pub(crate) fn start_handler(sys: &mut System) -> Result<()> {
     let _runs_for_ever = Builder::new().stack(HANDLER_STACK).spawn(sys, move || report(endpoint))?;
     sys.set_fault_handler(endpoint);
     let fault_endpoint = sys.new_fault_endpoint(0)?;
-    Tcb::first().set_space(Space { fault_endpoint, cnode: CNode::OWN, guard: 0, vspace: Pml4::OWN })
+    let space = Space { fault_endpoint, cnode: CNode::OWN, guard: 0, vspace: Pml4::OWN };
+    // SAFETY: the spaces are those that the thread has.
+    unsafe { Tcb::first().set_space(space) }
 }
 
 /// The handler only receives once and prints.
@@ -133,9 +135,9 @@ const HANDLER_STACK: usize = 8 << 10;
 
 fn report(endpoint: Endpoint) {
     let Received { badge, message } = endpoint.recv();
-    let mut console = console::force();
+    let (mut console, guard) = console::force();
     // Writing to the console does not fail.
     let _ = writeln!(console, "\nfault in thread {badge}: {}", Fault::decode(&message));
-    drop(console);
+    drop(guard);
     exit::exit(exit::FAULTED)
 }

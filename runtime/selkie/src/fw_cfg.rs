@@ -9,7 +9,7 @@ use crate::{
     memory::Memory,
     vspace::{Mapping, PAGE},
 };
-use core::ptr;
+use core::{ptr, sync::atomic};
 
 const SELECTOR: u16 = 0x510;
 const DATA: u16 = 0x511;
@@ -139,6 +139,8 @@ impl DmaPage {
                     _ => crate::thread::yield_now(),
                 }
             }
+            // What the device has written is not read before the control word.
+            atomic::compiler_fence(atomic::Ordering::Acquire);
             ptr::copy_nonoverlapping(command.byte_add(DMA_COMMAND).cast(), buffer.as_mut_ptr(), buffer.len());
         }
         Ok(())

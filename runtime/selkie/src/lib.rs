@@ -20,6 +20,10 @@
 //! - [`interrupt`], [`pit`], [`clock`]: interrupts, a timer that makes some, and time.
 //! - [`config`]: arguments and environment; [`exit()`]: the end.
 //!
+//! Safe here means what it means for a program that may open `/proc/self/mem`: capabilities that are used
+//! for what they are made for keep Rust's promises. A function that takes apart what its own memory is made
+//! of (the runtime's slots, the pages of its heap or image), or lets a device write there, is on its own.
+//!
 //! A function cannot tell whether it is the root task or one of several components. The runtime therefore
 //! uses only what BootInfo names, and takes nothing for granted that need not answer: no console, no
 //! interrupts and no ports are no reason to fail.

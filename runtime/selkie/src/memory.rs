@@ -173,7 +173,8 @@ impl Memory {
     pub(crate) fn make(&mut self, object: ObjectType, count: usize) -> Result<RawObjects> {
         self.reserve()?;
         let count = u32::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::NoMemory)?;
-        let bits = u32::from(object.bits()) + count.next_power_of_two().trailing_zeros();
+        let bits =
+            u32::from(object.bits()) + count.checked_next_power_of_two().map_or(64, u32::trailing_zeros);
         if bits >= 64 {
             return Err(Error::NoMemory);
         }

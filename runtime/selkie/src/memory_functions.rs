@@ -34,16 +34,27 @@ pub(crate) unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usi
         // SAFETY: going up overwrites nothing that is still to be read.
         return unsafe { memcpy(to, from, count) };
     }
-    // SAFETY: the caller's; going down overwrites nothing that is still to be read. The direction flag is
-    // set only meanwhile.
+    // The direction flag stays clear: seL4 5.0.0 runs with it as an interrupt finds it, and its compiled C
+    // code relies on it. SAFETY: the caller's; going down overwrites nothing that is still to be read. The
+    // loop is in assembly, so that it is not compiled to a call of this function.
     unsafe {
         asm!(
-            "std",
-            "rep movsb",
-            "cld",
-            inout("rcx") count => _,
-            inout("rdi") to.wrapping_add(count).wrapping_sub(1) => _,
-            inout("rsi") from.wrapping_add(count).wrapping_sub(1) => _,
+            "2: sub {left}, 8",
+            "jb 3f",
+            "mov {word}, [{from} + {left}]",
+            "mov [{to} + {left}], {word}",
+            "jmp 2b",
+            "3: add {left}, 8",
+            "jz 5f",
+            "4: mov {word:l}, [{from} + {left} - 1]",
+            "mov [{to} + {left} - 1], {word:l}",
+            "dec {left}",
+            "jnz 4b",
+            "5:",
+            left = inout(reg) count => _,
+            word = out(reg) _,
+            from = in(reg) from,
+            to = in(reg) to,
             options(nostack)
         );
     }

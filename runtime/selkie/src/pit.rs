@@ -11,7 +11,7 @@ use crate::{
 /// Counts of the timer in a second.
 pub const FREQUENCY: u32 = 1_193_182;
 /// The timer's ISA interrupt. The IO-APIC has it at pin 2 (ACPI: the usual interrupt source override).
-const IRQ_PIN: u8 = 2;
+pub const IRQ_PIN: u8 = 2;
 
 const CHANNEL_0: u16 = 0x40;
 const CHANNEL_2: u16 = 0x42;

@@ -29,8 +29,8 @@ const TRANSMITTER_EMPTY: u8 = 1 << 6;
 pub struct Serial {
     ports: IoPort,
     base: u16,
-    /// Bytes that can be written once the FIFO is empty.
-    depth: usize,
+    /// Bytes that can be written once the FIFO is empty: 1 to 16.
+    depth: u16,
 }
 
 impl Serial {
@@ -58,9 +58,20 @@ impl Serial {
         Ok(serial)
     }
 
+    /// A port behind the function's own capability in one word, never 0.
+    pub(crate) fn to_bits(self) -> u32 {
+        u32::from(self.base) << 16 | u32::from(self.depth)
+    }
+
+    /// The port that [`to_bits`](Self::to_bits) was asked for; none for 0.
+    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
+        let (base, depth) = ((bits >> 16) as u16, bits as u16);
+        (depth > 0).then_some(Self { ports: IoPort::OWN, base, depth })
+    }
+
     /// Sends bytes as they are; waits while the port is busy.
     pub fn send(&self, bytes: &[u8]) -> Result<()> {
-        for chunk in bytes.chunks(self.depth) {
+        for chunk in bytes.chunks(self.depth.into()) {
             self.wait_for(HOLDING_EMPTY)?;
             for byte in chunk {
                 self.write(DATA, *byte)?;

@@ -3,7 +3,12 @@
 use crate::{
     boot_info::BootInfo, cap::IoPort, clock, config, console, exit, fw_cfg::FwCfg, logger, system::System,
 };
-use core::{arch::naked_asm, fmt::Write, panic::PanicInfo};
+use core::{
+    arch::naked_asm,
+    fmt::Write,
+    panic::PanicInfo,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 unsafe extern "Rust" {
     /// What [`entry!`](crate::entry) defines.
@@ -55,10 +60,14 @@ fn run(sys: &mut System) -> ! {
 
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
-    let mut console = console::force();
-    // Writing to the console does not fail, unless a `Display` in the message does.
-    let _ = writeln!(console, "\n{info}");
-    drop(console);
+    static PANICKING: AtomicBool = AtomicBool::new(false);
+    // A `Display` in the message may panic, too: that ends it.
+    if !PANICKING.swap(true, Ordering::Relaxed) {
+        let (mut console, guard) = console::force();
+        // Writing to the console does not fail, unless a `Display` in the message does.
+        let _ = writeln!(console, "\n{info}");
+        drop(guard);
+    }
     // What a failed allocation ends in cannot be replaced in stable Rust, but known by where it panics.
     let allocation = info.location().is_some_and(|at| at.file().ends_with("alloc/src/alloc.rs"));
     exit::exit(if allocation { exit::OUT_OF_MEMORY } else { exit::PANICKED })

@@ -74,8 +74,14 @@ impl RawMutex {
                 Err(now) => state = now,
             }
         }
-        while !waiter.granted.load(Ordering::Acquire) {
+        // One signal comes for each lock that is handed over, and is the last that the thread that hands it
+        // over does with this one: after it, this thread may end and its notification be gone. So the signal
+        // is waited for even when the lock has visibly been granted.
+        loop {
             waiter.wake.wait();
+            if waiter.granted.load(Ordering::Acquire) {
+                return;
+            }
         }
     }
 
@@ -93,7 +99,7 @@ impl RawMutex {
             }
         }
         // SAFETY: the waiter is still there: nobody has granted it the lock. Afterwards it may be gone, so
-        // its notification is read first.
+        // its notification is read first; that one is there until the waiter has received the signal.
         unsafe {
             let wake = (*head).wake;
             (*head).granted.store(true, Ordering::Release);

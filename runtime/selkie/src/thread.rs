@@ -19,7 +19,7 @@ use selkie_sys::{Word, ipc_buffer};
 pub const DEFAULT_STACK: usize = 16 << 10;
 
 /// What a thread is to the runtime. A pointer to it lies in the thread's IPC buffer.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Thread {
     number: Word,
     tcb: Tcb,
@@ -55,18 +55,21 @@ impl Thread {
 }
 
 /// The calling thread.
-pub fn current() -> &'static Thread {
-    // SAFETY: every thread of a function has an IPC buffer, here and below.
-    let thread = unsafe { ipc_buffer::user_data() };
-    // SAFETY: before a second thread exists, and in each thread before anything else, this word is set to
-    // a `Thread` that lives as long as the thread.
-    unsafe { &*ptr::with_exposed_provenance(thread as usize) }
+pub fn current() -> Thread {
+    // SAFETY: before a second thread exists, and in each thread before anything else, the word is set to a
+    // `Thread` that lives as long as the thread.
+    unsafe { *here() }
+}
+
+/// Where the calling thread's `Thread` lies: good as long as the thread.
+fn here() -> *const Thread {
+    // SAFETY: every thread of a function has an IPC buffer.
+    ptr::with_exposed_provenance(unsafe { ipc_buffer::user_data() } as usize)
 }
 
 /// The calling thread's TCB, even before the runtime has started.
 pub(crate) fn current_tcb() -> Tcb {
-    // SAFETY: as in `current`.
-    if unsafe { ipc_buffer::user_data() } == 0 { Tcb::first() } else { current().tcb }
+    if here().is_null() { Tcb::first() } else { current().tcb }
 }
 
 /// Lets other threads of the same priority run.
@@ -161,13 +164,18 @@ impl<T> JoinHandle<T> {
 
     /// Waits for the thread's end, gives back what it was made of and returns its result.
     pub fn join(self, sys: &mut System) -> Result<T> {
-        let joiner = ptr::from_ref(current()).cast_mut();
         let waits = self
             .state()
-            .compare_exchange(ptr::null_mut(), joiner, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(ptr::null_mut(), here().cast_mut(), Ordering::AcqRel, Ordering::Acquire)
             .is_ok();
-        while waits && !self.is_finished() {
-            current().wake.wait();
+        // Exactly one signal comes then, and only this takes it (see `sync`).
+        if waits {
+            loop {
+                current().wake.wait();
+                if self.is_finished() {
+                    break;
+                }
+            }
         }
         // SAFETY: the thread is done, so it has written its result and does not touch it any more; nobody
         // else reads it, because this handle is used up.
@@ -179,7 +187,8 @@ impl<T> JoinHandle<T> {
     /// Stops the thread wherever it is and gives back what it was made of.
     ///
     /// # Safety
-    /// The thread holds no lock, and nobody has a reference to its stack.
+    /// The thread neither holds a lock nor is about to take or give one back (the console and the heap have
+    /// one each), does not wait in [`join`](Self::join), and nobody has a reference to its stack.
     pub unsafe fn kill(self, sys: &mut System) -> Result<()> {
         self.parts.destroy(&mut sys.memory)
     }
@@ -267,7 +276,8 @@ impl Parts {
         let space = Space { fault_endpoint, cnode: CNode::OWN, guard: 0, vspace: Pml4::OWN };
         let priority = builder.priority.unwrap_or(sys.max_priority());
         let max_priority = builder.max_priority.unwrap_or(priority);
-        tcb.configure(space, priority, max_priority, top, self.memory.page(self.stack))?;
+        // SAFETY: the thread does not run yet, and the page is mapped there.
+        unsafe { tcb.configure(space, priority, max_priority, top, self.memory.page(self.stack))? };
         let registers = Registers {
             rip: begin::<F, T> as *const () as Word,
             // As after a call: the return address lies at a multiple of 16 minus 8.

@@ -217,10 +217,16 @@ impl Mapping {
 
     /// Unmaps the memory and gives it back. Whoever still refers to it gets a fault.
     pub fn unmap(self, memory: &mut Memory) -> Result<()> {
+        let mut size = self.size;
+        if LARGE_ONLY.contains(&self.address) {
+            // Small pages leave their page table behind, in the way of large ones: neither it nor those
+            // addresses, at the end, are used again.
+            size = self.blocks.iter().flatten().filter(|block| block.large).map(Block::size).sum();
+        }
         for block in self.blocks.into_iter().flatten() {
             memory.destroy_raw(block.pages)?;
         }
-        release(self.address - self.guard, self.guard + self.size);
+        release(self.address - self.guard, self.guard + size);
         Ok(())
     }
 

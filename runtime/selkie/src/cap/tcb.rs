@@ -39,7 +39,11 @@ impl Tcb {
     /// Sets all that a new thread needs. Its priority and the highest one that it may give to others are
     /// at most the caller's highest. The IPC buffer lies at the multiple of 512 `buffer` in `frame`; none
     /// is 0 and no frame.
-    pub fn configure(
+    ///
+    /// # Safety
+    /// The thread does not run; or what it then finds in its spaces is what it needs, and `frame` is mapped
+    /// at `buffer`, for nobody else: the kernel only checks that the frame exists.
+    pub unsafe fn configure(
         self,
         space: Space,
         priority: u8,
@@ -52,24 +56,30 @@ impl Tcb {
         let frame = frame.map_or(0, |page| page.slot().0);
         let properties = sys::PrioProps::new(Word::from(max), Word::from(priority));
         let endpoint = fault_endpoint.0;
-        // SAFETY: the thread does not run before its registers are written, which is unsafe.
+        // SAFETY: the caller's.
         check(unsafe {
             sys::tcb_configure(self.0.0, endpoint, properties, cnode, guard, vspace, 0, buffer as Word, frame)
         })
     }
 
     /// Sets the thread's spaces and fault endpoint.
-    pub fn set_space(self, space: Space) -> Result<()> {
+    ///
+    /// # Safety
+    /// As for [`configure`](Self::configure).
+    pub unsafe fn set_space(self, space: Space) -> Result<()> {
         let Space { fault_endpoint, cnode, guard, vspace } = space;
-        // SAFETY: as for `configure`; a running thread in another address space ends in a fault at worst.
+        // SAFETY: the caller's.
         check(unsafe {
             sys::tcb_set_space(self.0.0, fault_endpoint.0, cnode.slot().0, guard, vspace.slot().0, 0)
         })
     }
 
     /// Sets the thread's IPC buffer.
-    pub fn set_ipc_buffer(self, buffer: usize, frame: Option<Page>) -> Result<()> {
-        // SAFETY: the kernel writes to the buffer only when the thread asks it to.
+    ///
+    /// # Safety
+    /// As for [`configure`](Self::configure): a thread writes its messages to `buffer`, whatever lies there.
+    pub unsafe fn set_ipc_buffer(self, buffer: usize, frame: Option<Page>) -> Result<()> {
+        // SAFETY: the caller's.
         check(unsafe {
             sys::tcb_set_ipc_buffer(self.0.0, buffer as Word, frame.map_or(0, |page| page.slot().0))
         })

@@ -61,7 +61,7 @@ impl ObjectType {
             Self::Tcb => bits::TCB as u8,
             Self::Endpoint => bits::ENDPOINT as u8,
             Self::Notification => bits::NOTIFICATION as u8,
-            Self::CNode { bits } => bits + bits::SLOT as u8,
+            Self::CNode { bits } => bits.saturating_add(bits::SLOT as u8),
             Self::Page => bits::PAGE as u8,
             Self::LargePage => bits::LARGE_PAGE as u8,
             Self::PageTable => bits::PAGE_TABLE as u8,
