@@ -8,7 +8,7 @@ use crate::{
     elf::{self, Elf},
     files,
     image::{self, Role, Verified},
-    note,
+    kernel, note,
     root_task::SITES,
     run_config,
 };
@@ -20,10 +20,6 @@ use std::{
     io::Read,
     path::{Component, Path, PathBuf},
 };
-
-/// The Multiboot 1 magic number, in the first 8 KiB of a kernel (Multiboot specification 0.6.96, 3.1).
-const MULTIBOOT: [u8; 4] = 0x1bad_b002_u32.to_le_bytes();
-const MULTIBOOT_SEARCH: usize = 8192;
 
 /// What a file or image folder is and says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -161,7 +157,11 @@ pub enum Error {
     },
 }
 
-crate::exit_code!(Error, Failed);
+crate::exit_code!(Error, |error| match error {
+    Error::Files(error) => error.exit_code(),
+    Error::Image(error) => error.exit_code(),
+    _ => crate::ExitCode::Failed,
+});
 
 /// What `named` means: a file or folder, or else the image of a recipe of that name, as it was last built.
 pub fn find(project: &Project, named: &Path) -> Result<PathBuf, Error> {
@@ -297,10 +297,9 @@ fn inspect_elf(data: &[u8], problems: &mut Vec<String>) -> Result<(Kind, ElfRepo
         None
     });
     let content = |name| elf.section(name).and_then(|section| elf.section_data(section));
-    let head = &data[..data.len().min(MULTIBOOT_SEARCH)];
     let kind = if elf.section(note::SECTION).is_some() {
         Kind::RootTask
-    } else if head.as_chunks::<4>().0.contains(&MULTIBOOT) {
+    } else if kernel::multiboot_header(data).is_some() {
         Kind::Kernel
     } else {
         Kind::Elf

@@ -125,7 +125,13 @@ fn a_kernel_is_recognised() {
     let path = dir.path().join("k");
     fs::write(&path, &data).unwrap();
     assert_eq!(inspect(&path).unwrap().kind, Kind::Elf);
-    data[0x1080..0x1084].copy_from_slice(&MULTIBOOT);
+    // The magic number alone may stand in any file; flags and check sum make it a header.
+    data[0x1080..0x1084].copy_from_slice(&0x1bad_b002_u32.to_le_bytes());
+    data[0x1084..0x108c].fill(1);
+    fs::write(&path, &data).unwrap();
+    assert_eq!(inspect(&path).unwrap().kind, Kind::Elf);
+    data[0x1084..0x1088].fill(0);
+    data[0x1088..0x108c].copy_from_slice(&0x1bad_b002_u32.wrapping_neg().to_le_bytes());
     fs::write(&path, &data).unwrap();
     let report = inspect(&path).unwrap();
     assert!(report.kind == Kind::Kernel && report.kernel.is_some());

@@ -1,8 +1,20 @@
 //! The library behind `cargo xtask`: from one recipe to an image, and from an image to a verdict.
 //!
 //! Data flows along one line, each stop a plain serialisable type in a module of its own:
-//! [`recipe::RawRecipe`] → [`recipe::Recipe`] → [`plan::Plan`] → [`image::Image`] → [`smoke::RunReport`].
-//! Nothing after the plan reads the clock, the environment, the current directory or a folder's order.
+//!
+//! 1. [`recipe::Recipe::load`] reads what the user wrote, with its places ([`recipe::RawRecipe`]), checks it
+//!    and fills in defaults: [`recipe::Recipe`]. [`kernel_config::KernelConfig`] comes about the same way.
+//! 2. [`plan::plan`] finds every input and its digest: [`plan::Plan`]. Nothing is left to decide after it:
+//!    no later step's result depends on the clock, the environment, the current directory or a folder's order.
+//! 3. [`build::build`] does the plan's steps, [`kernel`], [`bindings`] and [`root_task`], each found in the
+//!    [`cache`] when it was done before, and writes the [`image::Image`].
+//! 4. [`smoke::smoke`] boots the image in [`qemu`] and judges it: [`smoke::RunReport`]. [`run`] boots it for a
+//!    person.
+//!
+//! [`explain`] shows a plan; [`inspect`] and [`size`] read an image back. [`list`], [`clean`], [`doctor`],
+//! [`bench`], [`suites`] and [`reference`] are what else the command line offers. What all of them stand on:
+//! [`project`] (where things lie), [`context`] (whom to tell, whether to stop), [`inputs`] (source trees and
+//! tools of the host), [`exec`], [`files`] and [`error`].
 
 pub mod bench;
 pub mod bindings;
@@ -43,6 +55,7 @@ pub mod size;
 pub mod smoke;
 pub mod suites;
 pub mod target;
+mod template;
 
 pub use context::Context;
 pub use digest::Digest;

@@ -168,7 +168,7 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
 /// The files that a kernel config names.
 fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig) -> Result<Vec<Input>> {
     let folder = ctx.project.kernel_configs();
-    let era = folder.join("eras").join(&kernel.era).with_extension("toml");
+    let era = ctx.project.era(&kernel.era);
     let overlays = kernel.overlays.iter().map(|overlay| {
         (InputKind::Overlay, format!("overlay {}", overlay.header), folder.join(&overlay.file))
     });
@@ -192,7 +192,7 @@ fn tools(ctx: &Context<'_>, toolchain: &Toolchain) -> Result<Vec<Input>> {
             Input::new(InputKind::Tool, &tool.name, tool.digest).at(&tool.path).version(&tool.version)
         })
         .collect();
-    let modules = ctx.project.kernel_configs().join("python/requirements.txt");
+    let modules = ctx.project.python_requirements();
     if let Some(digest) = tree::digest_of_file(ctx, &modules)? {
         inputs.push(Input::new(InputKind::Pins, "python-modules", digest).at(&modules));
     }

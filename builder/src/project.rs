@@ -29,6 +29,21 @@ impl Project {
         self.root.join("kernel-configs")
     }
 
+    /// The file that says how the interface of an era's kernels is laid out. A name may have dots in it.
+    pub fn era(&self, name: &str) -> PathBuf {
+        self.kernel_configs().join("eras").join(format!("{name}.toml"))
+    }
+
+    /// The folder that pins a crate of the registry: a manifest and its lock file.
+    pub fn pinned_crate(&self, name: &str) -> PathBuf {
+        self.kernel_configs().join("sources").join(name)
+    }
+
+    /// The Python modules of the kernel's generators, each pinned by its hash.
+    pub fn python_requirements(&self) -> PathBuf {
+        self.kernel_configs().join("python/requirements.txt")
+    }
+
     /// `runtime/`
     pub fn runtime(&self) -> PathBuf {
         self.root.join("runtime")
@@ -42,5 +57,15 @@ impl Project {
     /// The folder of one image, `out/NAME/TARGET/`.
     pub fn image(&self, name: &str, target: crate::Target) -> PathBuf {
         self.out.join(name).join(target.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_era_may_have_dots_in_its_name() {
+        assert!(Project::here().era("cmake-12.1").ends_with("kernel-configs/eras/cmake-12.1.toml"));
     }
 }

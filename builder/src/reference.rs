@@ -8,8 +8,8 @@ use crate::{
     },
     kernel_config,
     recipe::{self, RawRecipe},
+    template,
 };
-use handlebars::{Handlebars, no_escape};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -47,12 +47,7 @@ struct Row {
 }
 
 /// The page, ready to be written to `docs/recipes.md`.
-///
-/// # Panics
-/// When the template is wrong, which a test would show.
 pub fn page() -> String {
-    let mut handlebars = Handlebars::new();
-    handlebars.register_escape_fn(no_escape);
     let data = serde_json::json!({
         "recipe_example": RECIPE,
         "message": message(),
@@ -60,7 +55,7 @@ pub fn page() -> String {
         "kernel_example": KERNEL,
         "kernel": sections(kernel_config::schema()),
     });
-    let page = handlebars.render_template(PAGE, &data).expect("the template fits its data");
+    let page = template::render(PAGE, &data);
     format!("{}\n", page.trim_end())
 }
 

@@ -97,9 +97,9 @@ fn unstripped(project: &Project, stripped: Digest) -> Option<PathBuf> {
     let steps = project.cache().join("steps").join(root_task::STEP);
     let walk = walkdir::WalkDir::new(steps).min_depth(1).max_depth(1).sort_by_file_name().into_iter();
     let mut folders = walk.flatten().map(walkdir::DirEntry::into_path);
-    let folder =
-        folders.find(|dir| Digest::of_file(&dir.join("root-task")).is_ok_and(|one| one == stripped))?;
-    Some(folder.join("root-task.elf"))
+    let folder = folders
+        .find(|dir| Digest::of_file(&dir.join(root_task::STRIPPED)).is_ok_and(|one| one == stripped))?;
+    Some(folder.join(root_task::ELF))
 }
 
 /// Where the bytes of an ELF file go.

@@ -47,7 +47,7 @@ impl Mini {
     }
 
     fn era(&self) -> Era {
-        Era::load(self.dir.path(), "mini").unwrap()
+        Era::load(self.dir.path().join("mini.toml")).unwrap()
     }
 
     fn interface(&self) -> Interface {
@@ -55,7 +55,7 @@ impl Mini {
     }
 
     fn try_interface(&self) -> Result<Interface, String> {
-        let era = Era::load(self.dir.path(), "mini").map_err(|error| error.to_string())?;
+        let era = Era::load(self.dir.path().join("mini.toml")).map_err(|error| error.to_string())?;
         let raw = bindings::raw_api(&era, self.dir.path()).map_err(|error| error.to_string())?;
         resolve::resolve(&raw, &era, Options(&self.options), "0.1.0").map_err(|error| error.to_string())
     }
@@ -456,6 +456,6 @@ fn functions_of_one_name_are_refused() {
 #[test]
 fn an_era_that_is_not_there_names_the_folder() {
     let dir = TempDir::new().unwrap();
-    let text = Era::load(dir.path(), "nothing").unwrap_err().to_string();
+    let text = Era::load(dir.path().join("nothing.toml")).unwrap_err().to_string();
     assert!(text.contains("nothing.toml: there is no such era"), "{text}");
 }

@@ -99,7 +99,7 @@ fn a_wrong_era_is_refused_with_what_the_headers_say() {
     assert_ne!(wrong, text);
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("kconfig-5.toml"), wrong).unwrap();
-    let era = Era::load(dir.path(), "kconfig-5").unwrap();
+    let era = Era::load(dir.path().join("kconfig-5.toml")).unwrap();
     let interface = bindings::interface(&real.config, &era, &real.tree.root).unwrap();
     let headers = probe::Headers {
         compiler: &real.kernel.compiler,
@@ -196,7 +196,7 @@ fn parameters_travel_as_the_trees_own_stubs_send_them() {
     let real = Real::new("x86_64-release");
     let (_, interface) = real.generate();
     let libsel4 = real.tree.root.join("libsel4");
-    let era = Era::load(&real.project.kernel_configs().join("eras"), &real.config.era).unwrap();
+    let era = Era::load(real.project.era(&real.config.era)).unwrap();
     let output = Command::new("python3")
         .args(["-B", "-W", "ignore"])
         .arg(libsel4.join("tools/syscall_stub_gen.py"))

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may fail")]
 
+#[path = "common/entry.rs"]
+mod entry;
+
 use builder::{
     Context, Digest, Project,
     context::Silent,
@@ -12,46 +15,22 @@ use builder::{
     root_task::{self, RootTask, RootTaskInputs, Toolchain},
     run_config,
 };
+use entry::ENTRY;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// A program that enters, does `body` once, and calls the kernel at one listed site.
-const MAIN: &str = r#"#![no_std]
-#![no_main]
-use core::{arch::global_asm, panic::PanicInfo};
-
-global_asm!(
-    ".section .text._start,\"ax\",@progbits",
-    ".globl _start", ".type _start,@function",
-    "_start: lea rsp, [rip + __selkie_stack_top]", "call {main}", "ud2",
-    ".size _start, . - _start",
-    ".section .text.stub,\"ax\",@progbits",
-    ".globl stub", ".type stub,@function",
-    "stub: mov rdx, -9", "1: mov r14, rsp", "syscall", "mov rsp, r14", "ret",
-    ".size stub, . - stub",
-    ".section .sel4_sites,\"ao\",@progbits,.text.stub",
-    ".quad 1b",
-    ".text",
-    main = sym main,
-);
-
-unsafe extern "C" {
-    fn stub();
+/// A program that does `body` once.
+const MAIN: &str = r#"unsafe extern "C" {
     static __selkie_run_start: u8;
     static __selkie_heap_size: u8;
-}
-
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
 }
 
 extern "C" fn main() {
     let numbers = [1u32, 2, 3];
     let index = unsafe { core::ptr::read_volatile(&raw const __selkie_run_start) } as usize;
-    core::hint::black_box((numbers[index], &raw const __selkie_heap_size));
+    black_box((numbers[index], &raw const __selkie_heap_size));
     BODY
     unsafe { stub() }
 }
@@ -67,7 +46,7 @@ impl Sandbox {
     /// A crate `f` whose `main` does `body`, with further files.
     fn new(body: &str, extra: &str, files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let main = MAIN.replace("BODY", body).replace("EXTRA", extra);
+        let main = ENTRY.to_owned() + &MAIN.replace("BODY", body).replace("EXTRA", extra);
         let manifest = "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
         let lock = "version = 4\n\n[[package]]\nname = \"f\"\nversion = \"0.1.0\"\n";
         let recipe = "[function]\nname = \"f\"\nversion = \"0.1.0\"\n[root-task]\ncrate = \"f\"\n\

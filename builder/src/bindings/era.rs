@@ -4,14 +4,10 @@
 //! headers and changes now and then. Each file of `kernel-configs/eras/` states it for one range of
 //! releases and one architecture, and [`super::probe`] holds it against the tree's own headers.
 
-use crate::kernel_config::Arch;
+use crate::{files, kernel_config::Arch};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 /// One file of `kernel-configs/eras/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -339,13 +335,8 @@ pub enum Error {
         path: PathBuf,
     },
     /// It could not be read.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Files(#[from] files::Error),
     /// It is not what an era looks like.
     #[error("{path}: {source}")]
     Format {
@@ -365,12 +356,11 @@ pub enum Error {
 }
 
 impl Era {
-    /// Reads the era `name` from the folder `dir`.
-    pub fn load(dir: &Path, name: &str) -> Result<Self, Error> {
-        let path = dir.join(format!("{name}.toml"));
+    /// Reads the era in the file `path`.
+    pub fn load(path: PathBuf) -> Result<Self, Error> {
         let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::Missing { path: path.clone() },
-            _ => Error::Io { path: path.clone(), source },
+            _ => files::Error::at("read", &path)(source).into(),
         })?;
         let era: Self = toml::from_str(&text)
             .map_err(|source| Error::Format { path: path.clone(), source: Box::new(source) })?;

@@ -19,7 +19,7 @@ pub use era::Era;
 pub use interface::Interface;
 
 use crate::{
-    Context, Digest, cache, files,
+    Context, Digest, Project, cache, files,
     kernel::{KernelBuild, KernelTree},
     kernel_config::{Arch, KernelConfig},
 };
@@ -77,7 +77,7 @@ pub enum Error {
         /// Why.
         source: Box<resolve::Error>,
     },
-    /// The template.
+    /// Names of the interface fall together in Rust.
     #[error(transparent)]
     Rust(#[from] rust::Error),
     /// The interface disagrees with the tree's headers.
@@ -123,7 +123,7 @@ pub fn generate(
     tree: &KernelTree,
     kernel: &KernelBuild,
 ) -> Result<Bindings, Error> {
-    let era = era_of(&ctx.project.kernel_configs().join("eras"), config)?;
+    let era = era_of(ctx.project, config)?;
     let inputs = (&era, &config.options, &tree.version, tree.digest, kernel.key);
     let entry = ctx.cache.step("bindings", &inputs, |dir| {
         let interface = interface(config, &era, &tree.root)?;
@@ -175,8 +175,8 @@ pub fn raw_api(era: &Era, tree: &Path) -> Result<RawApi, xml::Error> {
     Ok(RawApi { system_calls, interfaces })
 }
 
-fn era_of(eras: &Path, config: &KernelConfig) -> Result<Era, Error> {
-    let era = Era::load(eras, &config.era)?;
+fn era_of(project: &Project, config: &KernelConfig) -> Result<Era, Error> {
+    let era = Era::load(project.era(&config.era))?;
     if era.arch == config.arch && era.versions.contains(&config.source.version) {
         return Ok(era);
     }

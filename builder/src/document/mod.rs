@@ -15,7 +15,7 @@ use std::{
     fs::File,
     io::{ErrorKind, Read},
     ops::Range,
-    path::{Component, Path, PathBuf},
+    path::Path,
 };
 use toml::{
     Spanned,
@@ -255,21 +255,6 @@ fn read(path: &Path, file: &str, missing: impl FnOnce() -> Diagnostic) -> Result
 pub(crate) fn shown(project: &Project, path: &Path) -> String {
     let shown = path.strip_prefix(&project.root).unwrap_or(path);
     if shown.as_os_str().is_empty() { ".".into() } else { shown.display().to_string() }
-}
-
-/// `path` without `.` and `..`, by its text alone.
-pub(crate) fn clean(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                clean.pop();
-            }
-            part => clean.push(part),
-        }
-    }
-    clean
 }
 
 /// The names of the TOML files in `folder`, without `.toml`, sorted; none when there is no such folder.

@@ -19,8 +19,8 @@ pub(crate) fn same(a: &str, b: &str) -> bool {
 }
 
 /// ``did you mean `…`?`` when a candidate is close, else the list of them.
-pub(crate) fn did_you_mean(word: &str, kind: &str, candidates: &[&str]) -> String {
-    match closest(word, candidates.iter().copied()) {
+pub(crate) fn did_you_mean(word: &str, kind: &str, candidates: &[impl AsRef<str>]) -> String {
+    match closest(word, candidates.iter().map(AsRef::as_ref)) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None if candidates.is_empty() => format!("there are no {kind}"),
         None => format!("{kind}: {}", list(candidates)),
@@ -28,8 +28,8 @@ pub(crate) fn did_you_mean(word: &str, kind: &str, candidates: &[&str]) -> Strin
 }
 
 /// `a`, `b`, `c`
-pub(crate) fn list(words: &[&str]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+pub(crate) fn list(words: &[impl AsRef<str>]) -> String {
+    words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 fn normal(word: &str) -> String {
@@ -49,6 +49,6 @@ mod tests {
         assert_eq!(closest("q", keys), None);
         assert_eq!(closest("xyz", keys), None);
         assert_eq!(did_you_mean("zzzz", "keys", &["a", "b"]), "keys: `a`, `b`");
-        assert_eq!(did_you_mean("zzzz", "recipes", &[]), "there are no recipes");
+        assert_eq!(did_you_mean("zzzz", "recipes", &[""; 0]), "there are no recipes");
     }
 }

@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn every_module_is_pinned_by_hash() {
-        let path = Project::here().kernel_configs().join("python/requirements.txt");
+        let path = Project::here().python_requirements();
         let text = fs::read_to_string(path).unwrap();
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         assert!(lines.clone().count() >= 3);

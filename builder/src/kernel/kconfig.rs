@@ -4,7 +4,10 @@
 //! names, types, choices, dependencies and ranges. Options that only the sources mention are known by
 //! name alone.
 
-use crate::{document::suggest::closest, kernel_config::OptionValue};
+use crate::{
+    document::suggest::{closest, list},
+    kernel_config::OptionValue,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -143,7 +146,6 @@ impl Kconfig {
         }
         let on: Vec<_> = choice.members.iter().filter(|name| is_on(options, name)).collect();
         let prompt = &choice.prompt;
-        let list = |names: &[&String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
         match on.as_slice() {
             [_] => None,
             [] => Some(Complaint {

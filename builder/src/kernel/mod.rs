@@ -154,7 +154,7 @@ impl Method {
 /// Finds the source tree of `config`, fetching it when it is not there, and checks its digest.
 pub fn locate(ctx: &Context<'_>, config: &KernelConfig) -> Result<KernelTree> {
     let source = &config.source;
-    let pin = ctx.project.kernel_configs().join("sources").join(&source.crate_name);
+    let pin = ctx.project.pinned_crate(&source.crate_name);
     let folder = registry::locate(ctx, &pin, &source.crate_name)?;
     let root = folder.join(&source.subdir);
     if !root.is_dir() {
@@ -185,7 +185,7 @@ pub fn python(ctx: &Context<'_>) -> Result<PythonEnv> {
 }
 
 fn interpreter(ctx: &Context<'_>) -> Result<Python> {
-    Ok(Python::find(ctx, &ctx.project.kernel_configs().join("python/requirements.txt"))?)
+    Ok(Python::find(ctx, &ctx.project.python_requirements())?)
 }
 
 /// All that a kernel's bytes depend on.

@@ -1,7 +1,6 @@
 //! A kernel config's options as the header that the kernel's sources include.
 
-use crate::kernel_config::OptionValue;
-use handlebars::Handlebars;
+use crate::{kernel_config::OptionValue, template};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -23,11 +22,7 @@ pub fn autoconf(options: &BTreeMap<String, OptionValue>) -> String {
     };
     let options: Vec<_> =
         options.iter().filter_map(|(name, v)| Some(Defined { name, value: value(v)? })).collect();
-    let mut handlebars = Handlebars::new();
-    handlebars.register_escape_fn(handlebars::no_escape);
-    handlebars
-        .render_template(TEMPLATE, &BTreeMap::from([("options", options)]))
-        .expect("a template of the builder, rendered in a test")
+    template::render(TEMPLATE, &BTreeMap::from([("options", options)]))
 }
 
 fn c_string(text: &str) -> String {

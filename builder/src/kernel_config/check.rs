@@ -4,7 +4,8 @@ use super::{OptionValue, RawKernelConfig, RawSource};
 use crate::{
     Project,
     diagnostic::Diagnostics,
-    document::{Document, Findings, at, clean, names, shown, suggest::did_you_mean},
+    document::{Document, Findings, at, names, shown, suggest::did_you_mean},
+    files, qemu,
 };
 use std::path::{Component, Path};
 
@@ -19,9 +20,7 @@ pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig
         check_era(project, era, &mut findings);
     }
     if let Some(cpu) = &raw.qemu_cpu
-        && (cpu.is_empty()
-            || cpu.starts_with('-')
-            || cpu.contains(|c: char| c.is_whitespace() || c.is_control()))
+        && !qemu::is_cpu_model(cpu)
     {
         let message = format!("`{}` is not a CPU model", cpu.escape_debug());
         let help = "write one of those that `qemu-system-x86_64 -cpu help` lists, for instance `\"qemu64\"`";
@@ -39,9 +38,8 @@ pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig
 }
 
 fn check_era(project: &Project, era: &str, findings: &mut Findings<'_>) {
-    let there = names(&project.kernel_configs().join("eras")).unwrap_or_else(|_| Vec::new());
+    let there = names(&project.kernel_configs().join("eras")).unwrap_or_default();
     if !there.iter().any(|name| name == era) {
-        let there: Vec<_> = there.iter().map(String::as_str).collect();
         let message = format!("there is no era `{era}` in `kernel-configs/eras/`");
         findings.value(at!["era"], message, did_you_mean(era, "eras", &there));
     }
@@ -62,7 +60,7 @@ fn check_features(features: &[String], findings: &mut Findings<'_>) {
 
 fn check_source(project: &Project, source: &RawSource, findings: &mut Findings<'_>) {
     let name = &source.crate_name;
-    let pin = project.kernel_configs().join("sources").join(name).join("Cargo.toml");
+    let pin = project.pinned_crate(name).join("Cargo.toml");
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !plain {
         let help = "write the crate's name in the registry, for instance `\"sel4-sys\"`";
@@ -138,7 +136,7 @@ fn check_overlays(project: &Project, raw: &RawKernelConfig, findings: &mut Findi
             let message = format!("`{}` is overlaid twice", overlay.header);
             findings.value(at!["overlay", i, "header"], message, "keep one of the two");
         }
-        let path = clean(&project.kernel_configs().join(&overlay.file));
+        let path = files::clean(&project.kernel_configs().join(&overlay.file));
         if !is_inner(&overlay.file) {
             let help = "write a path relative to `kernel-configs/`, without `..`";
             findings.value(

@@ -54,8 +54,7 @@ impl KernelConfig {
 fn link(project: &Project, name: &str) -> Result<Link, Diagnostics> {
     let path = project.kernel_configs().join(format!("{name}.toml"));
     let source = Source::read(&path, &shown(project, &path), || {
-        let there = names(&project.kernel_configs()).unwrap_or_else(|_| Vec::new());
-        let there: Vec<_> = there.iter().map(String::as_str).collect();
+        let there = names(&project.kernel_configs()).unwrap_or_default();
         let help = did_you_mean(name, "kernel configs", &there);
         Diagnostic::of_file(shown(project, &path), format!("there is no kernel config `{name}`")).help(help)
     })?;
@@ -86,7 +85,6 @@ fn next(project: &Project, chain: &[Link]) -> Result<Option<String>, Diagnostics
             findings.value(at!["inherits"], format!("`{parent}` inherits from itself: {circle}"), help);
         }
         None => {
-            let there: Vec<_> = there.iter().map(String::as_str).collect();
             let help = did_you_mean(parent, "kernel configs", &there);
             findings.value(
                 at!["inherits"],

@@ -3,8 +3,11 @@
 use super::{Accel, Binary, Error, Launch};
 use crate::{
     exec::quote,
+    image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
     recipe::{Machine, Recipe, Serial},
+    run_config::FW_CFG_FILE,
+    template,
 };
 use serde::Serialize;
 use std::{
@@ -46,10 +49,7 @@ pub struct Boot {
     pub dir: PathBuf,
 }
 
-/// The kernel's file name in the image.
-const KERNEL: &str = "kernel";
-/// The root task's file name in the image.
-const ROOT_TASK: &str = "root-task";
+const RUN_SCRIPT: &str = include_str!("../../../templates/qemu/run.sh.hbs");
 
 impl Vm {
     /// The machine for `recipe` on `kernel`.
@@ -138,10 +138,17 @@ impl Boot {
         args.extend(self.vm.options(Console::Plain).into_iter().flatten());
         if let Some(file) = &run_file {
             args.push("-fw_cfg".into());
-            args.push(format!("name=opt/selkie/run,file=/proc/self/fd/{}", file.as_raw_fd()));
+            args.push(format!("name={FW_CFG_FILE},file=/proc/self/fd/{}", file.as_raw_fd()));
         }
         Launch { program: qemu.path.clone(), args, cwd: self.dir.clone(), run_file }
     }
+}
+
+/// Whether `text` may be a CPU model, with or without features: QEMU would not take it for something else.
+pub(crate) fn is_cpu_model(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('-')
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// `run.sh`: boots the image that it lies in, from any folder, with TCG unless told otherwise.
@@ -156,12 +163,7 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         .into_iter()
         .map(|words| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))
         .collect();
-    let mut handlebars = handlebars::Handlebars::new();
-    handlebars.set_strict_mode(true);
-    handlebars.register_escape_fn(handlebars::no_escape);
-    handlebars
-        .render_template(include_str!("../../../templates/qemu/run.sh.hbs"), &Data { name, options })
-        .expect("the template is part of this crate and a test renders it")
+    template::render(RUN_SCRIPT, &Data { name, options })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod run_file;
 
 pub use accel::{Accel, AccelRequest, Accelerator, Host, PROBE_LIMIT, Probe, UnknownAccel, choose};
 pub use binary::{Binary, PROGRAM};
+pub(crate) use command::is_cpu_model;
 pub use command::{Boot, Console, Vm, run_script};
 pub use exit::GuestEnd;
 pub(crate) use exit::{own_words, signal_name};

@@ -8,11 +8,12 @@ use crate::{
     Digest, Project, Result,
     diagnostic::{Diagnostic, Diagnostics},
     document::{
-        Document, Source, clean, names,
+        Document, Source, names,
         schema::Schema,
         shown,
         suggest::{closest, list},
     },
+    files,
 };
 use std::{
     path::{Path, PathBuf},
@@ -100,7 +101,7 @@ fn locate(project: &Project, arg: &str) -> Result<PathBuf, Diagnostics> {
         Diagnostic::of_file(arg, format!("the path cannot be made absolute: {error}"))
             .help("write a full path")
     })?;
-    Ok(clean(&absolute))
+    Ok(files::clean(&absolute))
 }
 
 /// Whether `arg` is a path, not a name.
@@ -118,12 +119,11 @@ fn missing(project: &Project, path: &Path, arg: &str) -> Diagnostic {
             .help(format!("did you mean the recipe `{name}`?"));
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let there = names(folder).unwrap_or_else(|_| Vec::new());
-    let there: Vec<_> = there.iter().map(String::as_str).collect();
+    let there = names(folder).unwrap_or_default();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = shown(project, folder);
     let show = |name: &str| if by_name { name.to_owned() } else { format!("{folder}/{name}.toml") };
-    let help = match closest(&stem, there.iter().copied()) {
+    let help = match closest(&stem, there.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{}`?", show(near)),
         None if there.is_empty() => {
             format!("`{folder}` has no recipes; docs/recipes.md has one to start from")

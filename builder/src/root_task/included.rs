@@ -5,7 +5,7 @@ use crate::{Context, Digest, files, inputs::tree, memory};
 use regex::Regex;
 use std::{
     collections::BTreeSet,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::LazyLock,
 };
 
@@ -65,24 +65,11 @@ fn includes(file: &Path, manifest: &Path) -> Vec<PathBuf> {
     let found = INCLUDE.captures_iter(&text).map(|captures| {
         let name = captures.get(2).map_or("", |name| name.as_str());
         match captures.get(1) {
-            Some(_) => resolve(&of(manifest), name.trim_start_matches('/')),
-            None => resolve(&of(file), name),
+            Some(_) => files::clean(&of(manifest).join(name.trim_start_matches('/'))),
+            None => files::clean(&of(file).join(name)),
         }
     });
     found.filter(|path| is_rust || path.is_file()).collect()
-}
-
-/// The path of `name` seen from `folder`, without `.` and `..`.
-pub(super) fn resolve(folder: &Path, name: impl AsRef<Path>) -> PathBuf {
-    let mut path = PathBuf::new();
-    for part in folder.join(name).components() {
-        match part {
-            Component::ParentDir => drop(path.pop()),
-            Component::CurDir => {}
-            part => path.push(part),
-        }
-    }
-    path
 }
 
 #[cfg(test)]

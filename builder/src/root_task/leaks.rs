@@ -65,7 +65,8 @@ impl Job<'_> {
     }
 }
 
-fn cargo_home() -> Option<PathBuf> {
+/// The folder in which Cargo keeps its own.
+pub(super) fn cargo_home() -> Option<PathBuf> {
     let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     own.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }

@@ -2,8 +2,7 @@
 //! configuration, and the arguments.
 
 use super::{BASE, Error, Job};
-use crate::{Digest, files, note, run_config};
-use handlebars::{Handlebars, no_escape};
+use crate::{Digest, files, note, run_config, template};
 use object::{
     Architecture, BinaryFormat, Endianness, SectionFlags, SectionKind,
     elf::{SHF_ALLOC, SHT_NOTE, SHT_PROGBITS},
@@ -71,12 +70,8 @@ impl Job<'_> {
 
 /// The linker script for these sizes, in bytes.
 fn script(stack: u64, heap: u64) -> String {
-    let mut handlebars = Handlebars::new();
-    handlebars.set_strict_mode(true);
-    handlebars.register_escape_fn(no_escape);
     let [base, stack, heap] = [BASE, stack, heap].map(|number| format!("{number:#x}"));
-    let data = serde_json::json!({ "base": base, "stack": stack, "heap": heap });
-    handlebars.render_template(SCRIPT, &data).expect("the template names these three and nothing else")
+    template::render(SCRIPT, &serde_json::json!({ "base": base, "stack": stack, "heap": heap }))
 }
 
 /// An object file with the manifest note and the run configuration.

@@ -272,6 +272,11 @@ impl<'a> Key<'a> {
 /// The name of the step in the cache.
 pub const STEP: &str = "root-task";
 
+/// The ELF with symbols, in the folder of the step.
+pub(crate) const ELF: &str = "root-task.elf";
+/// The ELF that goes into images, there too.
+pub(crate) const STRIPPED: &str = "root-task";
+
 /// The key that [`build`] keeps its result under.
 pub fn key(inputs: &RootTaskInputs<'_>) -> Result<Digest, Error> {
     Ok(Cache::key(STEP, &Key::new(inputs)?))
@@ -288,8 +293,8 @@ pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask,
         job.run(dir)
     })?;
     Ok(RootTask {
-        elf: entry.dir.join("root-task.elf"),
-        stripped: entry.dir.join("root-task"),
+        elf: entry.dir.join(ELF),
+        stripped: entry.dir.join(STRIPPED),
         dir: entry.dir,
         nonce,
         key: entry.key,
@@ -334,8 +339,8 @@ impl Job<'_> {
             leaks::scan(&stripped, &self.places()?)?;
             stripped
         };
-        files::write(&dir.join("root-task.elf"), &data)?;
-        Ok(files::write(&dir.join("root-task"), stripped)?)
+        files::write(&dir.join(ELF), &data)?;
+        Ok(files::write(&dir.join(STRIPPED), stripped)?)
     }
 
     /// Whether the sources still are what the result is kept under: somebody may have saved a file while

@@ -5,7 +5,7 @@
 //! them are found in the sources (`include_str!("…")`, `#include "…"`), and in what the compilers said
 //! that they read in the last build.
 
-use super::{Error, Job, Toolchain, crate_build, csource, included, toolchain::TRIPLE};
+use super::{Error, Job, Toolchain, crate_build, csource, included, leaks, toolchain::TRIPLE};
 use crate::{
     Context, Digest, files,
     inputs::tree,
@@ -16,7 +16,6 @@ use cargo_metadata::MetadataCommand;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     path::{Path, PathBuf},
 };
 
@@ -129,9 +128,7 @@ fn ask(folder: &Path, toolchain: &Toolchain) -> Result<(BTreeSet<PathBuf>, Sourc
     sources.files.extend(manifests.iter().cloned());
     // Cargo reads its configuration from every folder above the crate. What lies in Cargo's own home
     // holds wherever the crate lies, so it counts nowhere: the user's registry is no part of an image.
-    let home =
-        env::var_os("CARGO_HOME").or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo").into()));
-    let home = home.map(PathBuf::from);
+    let home = leaks::cargo_home();
     for above in folder.ancestors().map(|above| above.join(".cargo")).filter(|dir| Some(dir) != home.as_ref())
     {
         sources.files.extend(["config.toml", "config"].map(|name| above.join(name)));
@@ -179,7 +176,7 @@ impl Job<'_> {
     /// relative to `folder`.
     pub(super) fn read_depends(&self, rules: &Path, folder: &Path) -> Result<(), Error> {
         let text = String::from_utf8_lossy(&files::read(rules)?).into_owned();
-        let found = prerequisites(&text).into_iter().map(|name| included::resolve(folder, &name));
+        let found = prerequisites(&text).into_iter().map(|name| files::clean(&folder.join(name)));
         self.seen.borrow_mut().extend(found);
         Ok(())
     }

@@ -89,8 +89,8 @@ fn guest_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
 /// Every recipe is built, booted and tested; one must be reported as failed.
 fn boots(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let project = ctx.project;
-    let recipes = Recipe::all(project).unwrap_or_default();
-    let boot = |(name, _): (String, Result<Recipe>)| {
+    let recipes = Recipe::names(project).unwrap_or_default();
+    let boot = |name: String| {
         let (title, code) = match name.as_str() {
             MUST_FAIL => (format!("{name} is reported as failed"), 4),
             _ => (format!("{name} boots"), 0),

@@ -3,6 +3,10 @@
 
 #![allow(dead_code, reason = "not every test uses everything")]
 
+mod entry;
+
+pub(crate) use entry::ENTRY;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -11,36 +15,8 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-/// A function that enters, uses what it includes, and calls the kernel at one listed site.
-const MAIN: &str = r#"#![no_std]
-#![no_main]
-use core::{arch::global_asm, hint::black_box, panic::PanicInfo};
-
-global_asm!(
-    ".section .text._start,\"ax\",@progbits",
-    ".globl _start", ".type _start,@function",
-    "_start: lea rsp, [rip + __selkie_stack_top]", "call {main}", "ud2",
-    ".size _start, . - _start",
-    ".section .text.stub,\"ax\",@progbits",
-    ".globl stub", ".type stub,@function",
-    "stub: mov rdx, -9", "1: mov r14, rsp", "syscall", "mov rsp, r14", "ret",
-    ".size stub, . - stub",
-    ".section .sel4_sites,\"ao\",@progbits,.text.stub",
-    ".quad 1b",
-    ".text",
-    main = sym main,
-);
-
-unsafe extern "C" {
-    fn stub();
-}
-
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-const INCLUDED: &str = include_str!("../../../shared/included.txt");
+/// A function that uses what it includes.
+const MAIN: &str = r#"const INCLUDED: &str = include_str!("../../../shared/included.txt");
 
 extern "C" fn main() {
     black_box((INCLUDED, part::NUMBER, "one"));
@@ -89,7 +65,7 @@ impl Checkout {
             ("tiny.toml", RECIPE.to_owned()),
             ("kernel-configs/test.toml", "inherits = \"x86_64-release\"\n".to_owned()),
             ("shared/included.txt", "included".to_owned()),
-            ("functions/tiny/src/main.rs", MAIN.to_owned()),
+            ("functions/tiny/src/main.rs", format!("{ENTRY}{MAIN}")),
             (
                 "functions/tiny/Cargo.toml",
                 package("tiny", "[dependencies]\npart = { path = \"../../part\" }\n[workspace]\n"),

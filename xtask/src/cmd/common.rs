@@ -49,8 +49,7 @@ impl OneRecipe {
 
 /// No recipe was named: which ones there are.
 fn none_given(app: &App, help: &str) -> anyhow::Error {
-    let names: Vec<String> =
-        Recipe::all(&app.project).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+    let names = Recipe::names(&app.project).unwrap_or_default();
     let text = format!("which RECIPE?\n  there are: {}\n  help: {help}", names.join(", "));
     Error::new(ExitCode::Usage, text).into()
 }

@@ -8,7 +8,7 @@ use super::{
     interface::{Context, Field, FieldType, Interface, Struct},
     names::{capitals, identifier, stripped},
 };
-use handlebars::{Handlebars, no_escape};
+use crate::template;
 use invocation::{InvocationText, Writer};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,9 +18,6 @@ const TEMPLATE: &str = include_str!("../../../../templates/bindings/bindings.rs.
 /// The bindings could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The template could not be filled in.
-    #[error("templates/bindings/bindings.rs.hbs: {0}")]
-    Template(#[from] Box<handlebars::RenderError>),
     /// Two functions would have one name.
     #[error(
         "`{first}` and `{second}` would both become `{name}`\n  help: change `strip-prefixes` in the era's file"
@@ -38,11 +35,7 @@ pub enum Error {
 /// The bindings' source text.
 pub fn render(interface: &Interface, era: &Era) -> Result<String, Error> {
     distinct(interface, &era.names)?;
-    let mut handlebars = Handlebars::new();
-    handlebars.set_strict_mode(true);
-    handlebars.register_escape_fn(no_escape);
-    let page = Page::new(interface, era);
-    handlebars.render_template(TEMPLATE, &page).map_err(|error| Box::new(error).into())
+    Ok(template::render(TEMPLATE, &Page::new(interface, era)))
 }
 
 /// Checks that no two functions have one name.

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     Project,
     diagnostic::Diagnostics,
-    document::{Document, Findings, Step, clean, shown},
+    document::{Document, Findings, Step, shown},
+    files,
 };
 use std::path::{Path, PathBuf};
 
@@ -125,7 +126,7 @@ impl Check<'_> {
 
 /// The place of the path `written` in the recipe at `recipe`.
 pub(super) fn resolve(recipe: &Path, written: &str) -> PathBuf {
-    clean(&recipe.parent().unwrap_or(Path::new("/")).join(written))
+    files::clean(&recipe.parent().unwrap_or(Path::new("/")).join(written))
 }
 
 /// The first value that is there twice: its index.

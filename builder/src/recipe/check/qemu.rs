@@ -3,6 +3,7 @@
 use super::{Check, size};
 use crate::{
     document::at,
+    qemu,
     recipe::{
         Size,
         units::{GIB, MIB},
@@ -47,9 +48,7 @@ impl Check<'_> {
         let qemu = &self.raw.targets.qemu;
         self.extra_args();
         if let Some(cpu) = &qemu.cpu
-            && (cpu.is_empty()
-                || cpu.starts_with('-')
-                || cpu.contains(|c: char| c.is_whitespace() || c.is_control()))
+            && !qemu::is_cpu_model(cpu)
         {
             let help = "write a model and features, for instance `\"qemu64,+fsgsbase\"`; `qemu-system-x86_64 -cpu help` \
                         lists both";
