@@ -184,7 +184,8 @@ pub fn inspect(path: &Path) -> Result<Report, Error> {
         return inspect_image(path);
     }
     if path.file_name().is_some_and(|name| name == image::name::MANIFEST) {
-        return inspect_image(path.parent().unwrap_or(Path::new(".")));
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        return inspect_image(dir.unwrap_or(Path::new(".")));
     }
     let data = read(path, elf::MAX_FILE)?;
     let mut problems = Vec::new();

@@ -136,6 +136,19 @@ fn verdicts_that_cannot_be_written_are_told_before_the_first_boot() {
 }
 
 #[test]
+fn images_of_two_recipes_never_overwrite_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("main.c"), "").unwrap();
+    let recipe = "[function]\nname = 'hello'\nversion = '1.0.0'\n[root-task]\nc-sources = ['main.c']\n";
+    let path = dir.path().join("hello.toml");
+    fs::write(&path, recipe).unwrap();
+    let output = run(&["build-image", "hello", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("are both called `hello`"), "{text}");
+}
+
+#[test]
 fn errors_are_json_too() {
     for args in [
         &["--format", "json", "biuld-image"][..],

@@ -23,6 +23,8 @@ const ENVIRONMENT: &[&str] = &[
     "PIP_TRUSTED_HOST",
     "REQUESTS_CA_BUNDLE",
 ];
+/// What an environment takes on the disk, in bytes, roughly.
+const ROOM: u64 = 16 << 20;
 
 /// Which Python and which modules: known without making anything.
 #[derive(Debug, Clone)]
@@ -56,6 +58,11 @@ pub enum Error {
     /// The modules could not be had.
     #[error("the Python modules of the kernel's generators cannot be installed: {0}")]
     Install(Box<exec::Error>),
+    /// Neither venv nor pip say that this is why they fail.
+    #[error(
+        "there is no room on the disk of {0} for the Python modules of the kernel's generators\n  help: make room on that disk (`cargo xtask clean` removes what Selkie wrote), or choose another folder with `--out`"
+    )]
+    DiskFull(PathBuf),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(Box<exec::Error>),
@@ -69,7 +76,7 @@ pub enum Error {
 
 crate::exit_code!(Error, |error| match error {
     Error::Tool(error) => error.exit_code(),
-    Error::NoVenv(_) => crate::ExitCode::HostLacks,
+    Error::NoVenv(_) | Error::DiskFull(_) => crate::ExitCode::HostLacks,
     Error::Install(error) | Error::Cancelled(error) => error.exit_code(),
     Error::Cache(error) => error.exit_code(),
     Error::Files(error) => error.exit_code(),
@@ -81,6 +88,12 @@ fn venv_help(error: &exec::Error) -> &'static str {
         exec::Error::Failed { help, .. } if !help.is_empty() => "",
         _ => "\n  help: `apt-get install python3-venv` on Debian and Ubuntu, or `cargo xtask doctor --fix`",
     }
+}
+
+/// Whether less is left on the disk of `dir` than an environment takes.
+fn is_full(dir: &Path) -> bool {
+    let left = |disk: rustix::fs::StatVfs| disk.f_bavail.saturating_mul(disk.f_frsize);
+    rustix::fs::statvfs(dir).is_ok_and(|disk| left(disk) < ROOM)
 }
 
 impl Python {
@@ -99,7 +112,8 @@ impl Python {
         let entry = ctx.cache.keyed_step("python", self.key, |dir| {
             ctx.progress.begin("python");
             let made = self.make(ctx, dir);
-            ctx.progress.end("python", "the kernel's generators have what they import");
+            let note = if made.is_ok() { "the kernel's generators have what they import" } else { "failed" };
+            ctx.progress.end("python", note);
             made
         })?;
         Ok(PythonEnv { python: entry.dir.join("bin/python"), identity: self.identity })
@@ -109,6 +123,7 @@ impl Python {
         let failed = |error: fn(Box<exec::Error>) -> Error| {
             move |source| match source {
                 exec::Error::Cancelled { .. } => Error::Cancelled(Box::new(source)),
+                _ if is_full(dir) => Error::DiskFull(dir.to_owned()),
                 source => error(Box::new(source)),
             }
         };
@@ -179,6 +194,12 @@ mod tests {
         assert_eq!(error.code(), ExitCode::Failed);
         let text = error.to_string();
         assert!(text.contains("DO NOT MATCH THE HASHES") && text.contains("cannot be installed"), "{text}");
+    }
+
+    #[test]
+    fn a_full_disk_is_recognised() {
+        assert!(is_full(Path::new("/proc")), "nothing fits there");
+        assert!(!is_full(&std::env::temp_dir()));
     }
 
     #[test]

@@ -57,6 +57,11 @@ pub(super) fn build(job: &Job<'_>, folder: &Path, objects: &[PathBuf]) -> Result
     });
     match tool.run(&job.ctx.cancel) {
         Ok(output) => {
+            let warnings = warnings(&output.stderr);
+            if !warnings.is_empty() {
+                let warnings = exec::last_lines(warnings.trim_end(), 40);
+                job.ctx.progress.note(&format!("{}:\n{warnings}", folder.display()));
+            }
             let elf = executable(&output.stdout).ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
             // Cargo's own list of what the crate and its path dependencies were made from.
             job.read_depends(&elf.with_extension("d"), folder)?;
@@ -203,4 +208,39 @@ fn executable(messages: &str) -> Option<PathBuf> {
         _ => None,
     });
     paths.last().map(|path| path.into_std_path_buf())
+}
+
+/// The compiler's warnings in what Cargo prints besides its own progress (`   Compiling x v0.1.0`), whose
+/// verbs end in the twelfth column.
+fn warnings(stderr: &str) -> String {
+    let is_progress = |line: &str| {
+        let verb = line.split_at_checked(12).filter(|(_, rest)| rest.starts_with(' '));
+        verb.is_some_and(|(verb, _)| verb.trim_start().chars().all(char::is_alphabetic) && verb.trim() != "")
+    };
+    let mut warnings = String::new();
+    let mut inside = false;
+    for line in stderr.lines() {
+        inside = line.starts_with("warning") || (inside && !is_progress(line));
+        if inside {
+            warnings.push_str(line);
+            warnings.push('\n');
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_told_and_progress_is_not() {
+        let warning = "warning: unused variable: `x`\n --> src/main.rs:5:33\n  |\n5 |     let x = 1;\n  |         ^ help: `_x`\n  |\n  = note: on by default\n\nwarning: `f` (bin \"f\") generated 1 warning\n";
+        let progress = [
+            "   Compiling libc v0.2.1\n   Compiling f v0.1.0 (/f)\n",
+            "    Finished `release` profile in 1.9s\n",
+        ];
+        assert_eq!(warnings(&[progress[0], warning, progress[1]].concat()), warning);
+        assert_eq!(warnings(&progress.concat()), "");
+    }
 }

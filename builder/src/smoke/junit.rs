@@ -2,13 +2,13 @@
 //! crate for it would bring more code than all of this module's dependents.
 
 use super::{Summary, Verdict};
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 /// The run as a JUnit file. When `strict`, skipped tests are failures in it.
 pub fn junit(summary: &Summary, strict: bool) -> String {
     let [_, failed, skipped] = summary.counts();
     let (failed, skipped) = if strict { (failed + skipped, 0) } else { (failed, skipped) };
-    let seconds: f64 = summary.reports.iter().filter_map(|r| r.timing.end).map(|end| end.as_secs_f64()).sum();
+    let seconds = summary.reports.iter().filter_map(|r| r.timing.end).sum::<Duration>().as_secs_f64();
     let counts = format!(
         "tests=\"{}\" failures=\"{failed}\" errors=\"0\" skipped=\"{skipped}\" time=\"{seconds:.3}\"",
         summary.reports.len()
@@ -91,6 +91,7 @@ mod tests {
             let document = roxmltree::Document::parse(&xml).unwrap();
             let suite = document.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();
             assert_eq!(suite.attribute("tests"), Some("3"));
+            assert_eq!(suite.attribute("time"), Some("0.000"));
             assert_eq!(suite.attribute("failures"), Some(failures));
             assert_eq!(suite.attribute("skipped"), Some(skipped));
             let failure = document.descendants().rfind(|node| node.has_tag_name("failure")).unwrap();

@@ -4,7 +4,10 @@ use super::{
     frame::{self, Frame},
     pattern::Pattern,
 };
-use crate::qemu::{GuestEnd, How, own_words, signal_name};
+use crate::{
+    qemu::{GuestEnd, How, own_words, signal_name},
+    recipe::show_period,
+};
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
@@ -137,6 +140,10 @@ impl fmt::Display for Verdict {
     }
 }
 
+fn shown(period: Duration) -> String {
+    show_period(u64::try_from(period.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// What a good run looks like.
 #[derive(Debug)]
 pub(crate) struct Expectation {
@@ -232,7 +239,7 @@ impl<'a> Scene<'a> {
         match self.observed.how {
             How::TimedOut | How::Stopped => fail(
                 Cause::Timeout,
-                format!("no end within {:?}; {}", self.expected.timeout, self.progress()),
+                format!("no end within {}; {}", shown(self.expected.timeout), self.progress()),
             ),
             How::KvmFailed(line) => {
                 fail(Cause::KvmFailed, format!("{line}\n  help: `--accel tcg` does without KVM"))

@@ -18,7 +18,7 @@ pub(crate) struct Recipes {
 }
 
 impl Recipes {
-    /// The recipes, checked, each with its name.
+    /// The recipes, checked, each once.
     pub(crate) fn load(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
         if self.all {
             let named = Recipe::all(&app.project)?;
@@ -27,8 +27,27 @@ impl Recipes {
         if self.names.is_empty() {
             return Err(none_given(app, "name one or more, or say --all"));
         }
-        self.names.iter().map(|name| Ok(Recipe::load(&app.project, name)?)).collect()
+        let mut recipes: Vec<Recipe> = Vec::new();
+        for name in &self.names {
+            let recipe = Recipe::load(&app.project, name)?;
+            match recipes.iter().find(|other| other.function.name == recipe.function.name) {
+                None => recipes.push(recipe),
+                Some(other) if other.path == recipe.path => {}
+                Some(other) => return Err(same_name(other, &recipe)),
+            }
+        }
+        Ok(recipes)
     }
+}
+
+/// Two recipes whose images would overwrite each other.
+fn same_name(one: &Recipe, other: &Recipe) -> anyhow::Error {
+    let [one_path, other_path] = [one, other].map(|recipe| recipe.path.display());
+    let text = format!(
+        "{one_path} and {other_path} are both called `{}`, so that their images would lie in one folder\n  help: take one at a time, with another `--out`",
+        one.function.name
+    );
+    Error::new(ExitCode::Usage, text).into()
 }
 
 /// One recipe.
