@@ -186,11 +186,7 @@ impl Place {
         let mut index = Index::open(self.index.clone());
         for member in &record.members {
             let path = self.dir.join(&member.name);
-            let same = fs::metadata(&path).is_ok_and(|metadata| {
-                metadata.len() == member.size
-                    && index.digest(&path, &metadata).is_ok_and(|digest| digest == member.sha256)
-            });
-            if !same {
+            if !index.matches(&path, member.size, member.sha256) {
                 ctx.progress.note(&format!("{} was changed after it was built: made anew", path.display()));
                 return None;
             }

@@ -179,10 +179,7 @@ impl Place {
         let mut index = Index::open(self.index.clone());
         for Listed { path, size, sha256 } in files {
             let path = self.dir.join(path);
-            let sound = fs::metadata(&path).is_ok_and(|metadata| {
-                metadata.len() == size && index.digest(&path, &metadata).is_ok_and(|digest| digest == sha256)
-            });
-            if !sound {
+            if !index.matches(&path, size, sha256) {
                 return State::Damaged(path);
             }
         }

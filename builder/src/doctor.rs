@@ -152,14 +152,13 @@ impl Report {
 
 /// Looks for everything that Selkie needs.
 pub fn check(root: &Path) -> Report {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let release = os_release();
     let items = TABLE.needs.iter().map(|need| look_for(need, root)).collect();
     let mut report = Report { host: pretty_name(&release), items, install: None, kvm: kvm() };
-    if let Some(family) = family(&release)
+    if let Some((family, manager)) = family(&release)
         && report.missing().next().is_some()
     {
-        let names = packages(report.missing(), family);
-        report.install = Some(line(&TABLE.managers[family], &names, is_root()));
+        report.install = Some(line(manager, &packages(report.missing(), family), is_root()));
     }
     report
 }
@@ -179,15 +178,11 @@ pub fn packages_of(program: &str) -> Option<String> {
 pub fn ensure(ctx: &Context<'_>) -> Result<Report, Error> {
     let report = check(&ctx.project.root);
     let Some(error) = report.error() else { return Ok(report) };
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let Some(manager) =
-        family(&release).map(|family| &TABLE.managers[family]).filter(|manager| manager.unattended)
-    else {
+    let Some((family, manager)) = family(&os_release()).filter(|(_, manager)| manager.unattended) else {
         return Err(error);
     };
     let Some(prefix) = privilege(&ctx.project.root, &ctx.cancel) else { return Err(error) };
-    let names = packages(report.missing(), family(&release).unwrap_or_default());
-    install(manager, prefix, &names, ctx)?;
+    install(manager, prefix, &packages(report.missing(), family), ctx)?;
     let report = check(&ctx.project.root);
     report.error().map_or(Ok(report), Err)
 }
@@ -253,12 +248,21 @@ fn line(manager: &Manager, names: &[String], root: bool) -> String {
     format!("{update}{sudo}{} {}", manager.install, names.join(" "))
 }
 
+/// How the distribution describes itself (os-release(5)); empty when it does not.
+fn os_release() -> String {
+    fs::read_to_string("/etc/os-release").unwrap_or_default()
+}
+
 /// The family whose ids contain the host's `ID` or one of its `ID_LIKE`.
-fn family(release: &str) -> Option<&'static str> {
+fn family(release: &str) -> Option<(&'static str, &'static Manager)> {
     let ids = ["ID", "ID_LIKE"].iter().filter_map(|key| value(release, key)).collect::<Vec<_>>().join(" ");
     let known =
         |manager: &Manager| ids.split_whitespace().any(|id| manager.ids.iter().any(|known| known == id));
-    TABLE.managers.iter().find(|(_, manager)| known(manager)).map(|(family, _)| family.as_str())
+    TABLE
+        .managers
+        .iter()
+        .find(|(_, manager)| known(manager))
+        .map(|(family, manager)| (family.as_str(), manager))
 }
 
 fn pretty_name(release: &str) -> String {
@@ -282,6 +286,10 @@ fn kvm() -> Kvm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn name_of(release: &str) -> Option<&'static str> {
+        family(release).map(|(name, _)| name)
+    }
 
     fn missing(name: &str) -> Item {
         let need = TABLE.needs.iter().find(|need| need.name == name).expect("a need of the table");
@@ -315,12 +323,12 @@ mod tests {
 
     #[test]
     fn families_are_known_by_id_and_by_id_like() {
-        assert_eq!(family("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"), Some("debian"));
-        assert_eq!(family("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Some("debian"));
-        assert_eq!(family("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Some("fedora"));
-        assert_eq!(family("ID=manjaro\nID_LIKE=arch\n"), Some("arch"));
-        assert_eq!(family("ID=plan9\n"), None);
-        assert_eq!(family(""), None);
+        assert_eq!(name_of("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"), Some("debian"));
+        assert_eq!(name_of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Some("debian"));
+        assert_eq!(name_of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Some("fedora"));
+        assert_eq!(name_of("ID=manjaro\nID_LIKE=arch\n"), Some("arch"));
+        assert_eq!(name_of("ID=plan9\n"), None);
+        assert_eq!(name_of(""), None);
     }
 
     #[test]

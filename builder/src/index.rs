@@ -85,6 +85,13 @@ impl Index {
         Ok(digest)
     }
 
+    /// Whether the file `path` leads to has this size and this digest. One that cannot be read has not.
+    pub fn matches(&mut self, path: &Path, size: u64, sha256: Digest) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| {
+            metadata.len() == size && self.digest(path, &metadata).is_ok_and(|digest| digest == sha256)
+        })
+    }
+
     /// Forgets every file for which `keep` is false.
     pub fn retain(&mut self, keep: impl Fn(&Path) -> bool) {
         let before = self.files.len();
