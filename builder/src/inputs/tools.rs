@@ -46,7 +46,7 @@ struct Question {
 
 const QUESTIONS: &[Question] = &[
     Question { name: "cc", provider: "gcc", version: "--version", parts: &["cc1", "as", "ld"] },
-    Question { name: "cargo", provider: "cargo", version: "-vV", parts: &[] },
+    Question { name: "cargo", provider: "cargo", version: "--version", parts: &[] },
     Question { name: "rustc", provider: "cargo", version: "-vV", parts: &[] },
 ];
 

@@ -267,6 +267,13 @@ impl<'a> Key<'a> {
             templates: link::template_digests(),
         })
     }
+
+    /// What the exit line of this root task repeats. It follows from what the function is made of and not
+    /// from the host's tools, so that compilers that make the same code make the same root task.
+    fn nonce(&self) -> String {
+        let Self { manifest, run, source, features, sources, bindings, .. } = self;
+        Digest::of_json(&(manifest, run, source, features, sources, bindings)).short(16)
+    }
 }
 
 /// The name of the step in the cache.
@@ -286,7 +293,7 @@ pub fn key(inputs: &RootTaskInputs<'_>) -> Result<Digest, Error> {
 pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask, Error> {
     let key = Key::new(inputs)?;
     let digest = Cache::key(STEP, &key);
-    let nonce = digest.short(16);
+    let nonce = key.nonce();
     let entry = ctx.cache.keyed_step(STEP, digest, |dir| {
         let seen = RefCell::default();
         let job = Job { ctx, inputs, manifest: &key.manifest, nonce: &nonce, bindings: key.bindings, seen };
