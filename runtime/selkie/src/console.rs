@@ -59,16 +59,15 @@ impl Console {
 
     /// Writes bytes as they are.
     pub fn write_raw(&mut self, bytes: &[u8]) {
-        match self.serial() {
-            Some(serial) => {
-                if serial.send(bytes).is_err() {
-                    SERIAL.store(0, Ordering::Relaxed);
-                }
+        if let Some(serial) = self.serial() {
+            if serial.send(bytes).is_ok() {
+                return;
             }
-            None => bytes.iter().for_each(|byte| {
-                // SAFETY: it prints one character on a debug kernel and does nothing on others.
-                unsafe { selkie_sys::debug_put_char((*byte).into()) };
-            }),
+            SERIAL.store(0, Ordering::Relaxed);
+        }
+        for byte in bytes {
+            // SAFETY: it prints one character on a debug kernel and does nothing on others.
+            unsafe { selkie_sys::debug_put_char((*byte).into()) };
         }
     }
 

@@ -16,6 +16,8 @@ pub const IRQ_PIN: u8 = 2;
 const CHANNEL_0: u16 = 0x40;
 const CHANNEL_2: u16 = 0x42;
 const COMMAND: u16 = 0x43;
+/// A one-shot of channel 0 that is never given its count.
+const STOPPED: u8 = 0x30;
 /// Bit 0: channel 2 counts; bit 1: to the loudspeaker; bit 5: channel 2 has come to its end.
 const GATE: u16 = 0x61;
 
@@ -30,8 +32,14 @@ pub struct Timer {
 impl Timer {
     /// Takes the timer and its interrupt. Nothing counts yet.
     pub fn new(sys: &mut System) -> Result<Self> {
+        let ports = IoPort::OWN;
+        // The firmware leaves it running.
+        ports.out8(COMMAND, STOPPED)?;
         let interrupt = Interrupt::isa(sys, IRQ_PIN)?;
-        Ok(Self { ports: IoPort::OWN, interrupt })
+        // What came before is not the caller's.
+        let _ = interrupt.notification().poll();
+        interrupt.ack()?;
+        Ok(Self { ports, interrupt })
     }
 
     /// Interrupts every `counts` counts (2 to 65,536; [`FREQUENCY`] of them are a second).
@@ -46,8 +54,7 @@ impl Timer {
 
     /// Stops: an already begun interrupt may still come.
     pub fn stop(&self) -> Result<()> {
-        // A one-shot that is never given its count.
-        self.ports.out8(COMMAND, 0x30)
+        self.ports.out8(COMMAND, STOPPED)
     }
 
     fn program(&self, command: u8, counts: u32) -> Result<()> {
