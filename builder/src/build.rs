@@ -39,6 +39,12 @@ pub enum Error {
         /// The recipe's name.
         name: String,
     },
+    /// The tools cannot work in the output folder.
+    #[error(
+        "{}: Python and the linker cannot write below a path with `:` or `%`, or one that is not UTF-8\n  help: choose another folder with `--out`",
+        .0.display()
+    )]
+    OutPath(PathBuf),
     /// A file or folder failed.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -50,6 +56,7 @@ pub enum Error {
 crate::exit_code!(Error, |error| match error {
     Error::Files(error) => error.exit_code(),
     Error::Lock(error) => error.exit_code(),
+    Error::OutPath(_) => crate::ExitCode::Usage,
     Error::Cancelled | Error::Restless { .. } => crate::ExitCode::Failed,
 });
 
@@ -61,6 +68,10 @@ pub fn build(ctx: &Context<'_>, plan: &Plan) -> Result<Image> {
     let place = Place::of(ctx, plan);
     if let Some(image) = place.current(ctx, plan) {
         return Ok(image);
+    }
+    let out = &ctx.project.out;
+    if out.to_str().is_none_or(|out| out.contains([':', '%'])) {
+        return Err(Error::OutPath(out.clone()).into());
     }
     let _lock = Lock::take(&place.lock, &plan.name, ctx.progress, &ctx.cancel).map_err(Error::from)?;
     let mut plan = plan.clone();

@@ -149,6 +149,18 @@ fn images_of_two_recipes_never_overwrite_each_other() {
 }
 
 #[test]
+fn an_output_folder_that_the_tools_cannot_use_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in [&b"a:b"[..], b"a%s", b"a\xff"] {
+        let out = dir.path().join(OsStr::from_bytes(name));
+        let output = xtask(&["build-image", "hello", "--out"]).arg(&out).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("choose another folder with `--out`"), "{text}");
+    }
+}
+
+#[test]
 fn errors_are_json_too() {
     for args in [
         &["--format", "json", "biuld-image"][..],

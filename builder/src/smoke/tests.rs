@@ -170,7 +170,8 @@ fn an_early_exit() {
 
 #[test]
 fn a_hang() {
-    let silent = fails(Stage::hanging("sleep 60"), Cause::Timeout, &["no end within 1500 ms", "nothing was printed"]);
+    let silent =
+        fails(Stage::hanging("sleep 60"), Cause::Timeout, &["no end within 1500 ms", "nothing was printed"]);
     assert!(silent.timing.end < Some(Duration::from_secs(15)));
     fails(
         Stage::hanging("line 'Hello, world'; sleep 60"),
