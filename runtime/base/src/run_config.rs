@@ -197,6 +197,24 @@ mod tests {
     }
 
     #[test]
+    fn hostile_bytes_end_in_an_error_or_in_texts() {
+        for length in 0..SECTION.len() {
+            assert!(RunConfig::new("qemu", &SECTION[..length]).is_err());
+        }
+        for index in 0..SECTION.len() {
+            for byte in [0, b'=', b'.', 0x80, 0xff] {
+                let mut bytes = SECTION.to_vec();
+                bytes[index] = byte;
+                if let Ok(config) = RunConfig::new("qemu", &bytes) {
+                    let texts = config.args().chain(config.env().map(|(_, value)| value));
+                    assert!(texts.map(str::len).sum::<usize>() < SECTION.len());
+                    let _ = (config.nonce(), config.at_exit(), config.serial());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_override_wins() {
         let over = b"SELKIERUN1\0arg=x\0env=N=3\0env=SECRET=s=1\0nonce=ff\0\0";
         let config = on("process").with_override(over).unwrap();
