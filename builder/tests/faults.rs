@@ -153,9 +153,19 @@ fn a_full_disk_is_an_error_or_the_image_is_right() {
 
 #[test]
 fn a_build_that_is_stopped_leaves_nothing_half_done() {
+    stop_builds(8);
+}
+
+#[test]
+#[ignore = "takes minutes: cargo xtask test --long"]
+fn many_builds_that_are_stopped_leave_nothing_half_done() {
+    stop_builds(80);
+}
+
+fn stop_builds(rounds: u64) {
     let checkout = Checkout::new();
     let expected = checkout.build().good();
-    for (round, moment) in moments(8, 1500).enumerate() {
+    for (round, moment) in moments(rounds, 1500).enumerate() {
         checkout.forget("root-task");
         checkout.forget("cargo");
         let _ = fs::remove_dir_all(checkout.image());
@@ -174,9 +184,19 @@ fn a_build_that_is_stopped_leaves_nothing_half_done() {
 
 #[test]
 fn a_build_that_is_killed_is_built_right_the_next_time() {
+    kill_builds(8);
+}
+
+#[test]
+#[ignore = "takes minutes: cargo xtask test --long"]
+fn many_builds_that_are_killed_are_built_right_the_next_time() {
+    kill_builds(80);
+}
+
+fn kill_builds(rounds: u64) {
     let checkout = Checkout::new();
     let expected = checkout.build().good();
-    for (round, moment) in moments(8, 1500).enumerate() {
+    for (round, moment) in moments(rounds, 1500).enumerate() {
         checkout.forget("root-task");
         checkout.forget("cargo");
         if round % 4 == 0 {

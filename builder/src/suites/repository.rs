@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// The recipe whose function panics: it shows that the smoke test reports a failure.
 const MUST_FAIL: &str = "panic";
+/// The recipe that is booted again and again by the long tests, and how often.
+const SOAKED: &str = "selftest";
+const SOAK: usize = 20;
 
 /// What makes the jobs of a suite.
 type Jobs = fn(&Context<'_>, &Options) -> Vec<Job>;
@@ -109,7 +112,8 @@ fn boots(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
             skip: None,
         }
     };
-    recipes.into_iter().map(boot).collect()
+    let soak = if options.long { vec![SOAKED.to_owned(); SOAK] } else { Vec::new() };
+    recipes.into_iter().chain(soak).map(boot).collect()
 }
 
 /// The workspaces of the repository, those that exist.
