@@ -12,7 +12,7 @@
 //!    person.
 //!
 //! [`explain`] shows a plan; [`inspect`] and [`size`] read an image back. [`list`], [`clean`], [`doctor`],
-//! [`bench`], [`suites`] and [`reference`] are what else the command line offers. What all of them stand on:
+//! [`mod@bench`], [`suites`] and [`mod@reference`] are what else the command line offers. What all of them stand on:
 //! [`project`] (where things lie), [`context`] (whom to tell, whether to stop), [`inputs`] (source trees and
 //! tools of the host), [`exec`], [`files`] and [`error`].
 
