@@ -114,6 +114,7 @@ pub fn check(
     let defines = headers.defines.iter().map(|define| format!("-D{define}"));
     let includes = headers.include_dirs.iter().map(|dir| format!("-I{}", dir.display()));
     let tool = Tool::new(headers.compiler, dir)
+        .env("TMPDIR", dir)
         .args(["-std=gnu99", "-O2", "-w", "-ffreestanding", "-nostdinc", "-fno-pic", "-S"])
         .args(defines)
         .args(includes)

@@ -131,6 +131,7 @@ impl Python {
         venv.run(&ctx.cancel).map_err(failed(Error::NoVenv))?;
         let pip = ["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir"];
         let install = Tool::new(dir.join("bin/python"), dir)
+            .env("TMPDIR", dir)
             .args(pip)
             .args([
                 "install",
@@ -146,7 +147,7 @@ impl Python {
             .inherit(ENVIRONMENT);
         install.run(&ctx.cancel).map_err(failed(Error::Install))?;
         // pip has done its work; hundreds of files would be checked at every build.
-        let remove = Tool::new(dir.join("bin/python"), dir).args(pip).args([
+        let remove = Tool::new(dir.join("bin/python"), dir).env("TMPDIR", dir).args(pip).args([
             "uninstall",
             "--yes",
             "--quiet",

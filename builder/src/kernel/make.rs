@@ -241,6 +241,7 @@ impl Build<'_> {
         let optimisation = self.config.options.keys().find_map(|name| name.strip_prefix("OPTIMISATION_"));
         let debug: &[&str] = if self.config.is_debug() { &["-g", "-DDEBUG"] } else { &[] };
         Tool::new(self.cc, folder)
+            .env("TMPDIR", self.work())
             .args(COMPILE)
             .args(self.layout.compile)
             .arg(format!("-{}", optimisation.unwrap_or("O2")))
@@ -267,6 +268,7 @@ impl Build<'_> {
     fn link(&self) -> Result<()> {
         let elf = self.dir.join(ELF);
         let link = Tool::new(self.cc, &self.work())
+            .env("TMPDIR", self.work())
             .args(LINK)
             .args(self.layout.link)
             .args(self.sources.asm.iter().map(|file| object(file)))

@@ -94,9 +94,10 @@ pub(super) fn describe(folder: &Path, toolchain: &Toolchain) -> Result<Crate, Er
     if !manifest.is_file() {
         return Err(Error::NoManifest(folder.to_owned()));
     }
-    let mut command = MetadataCommand::new();
-    command.cargo_path(&toolchain.cargo.path).manifest_path(&manifest).no_deps();
-    let metadata = command.exec().map_err(|error| metadata_error(folder, None, error))?;
+    let metadata = metadata_command(&manifest, toolchain)
+        .no_deps()
+        .exec()
+        .map_err(|error| metadata_error(folder, None, error))?;
     let package = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
     let package = package.ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
     let mut names: Vec<_> = package
@@ -134,6 +135,17 @@ pub(super) fn metadata_error(folder: &Path, krate: Option<&Crate>, error: cargo_
         }
         _ => Error::Metadata { dir: folder.to_owned(), output },
     }
+}
+
+/// Cargo's description of the crate with this manifest. What the user's own builds run rustc with is not
+/// what a root task is built with.
+pub(super) fn metadata_command(manifest: &Path, toolchain: &Toolchain) -> MetadataCommand {
+    let mut command = MetadataCommand::new();
+    command.cargo_path(&toolchain.cargo.path).manifest_path(manifest).env("RUSTC", &toolchain.rustc.path);
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Cargo's words for a lock file that does not fit.

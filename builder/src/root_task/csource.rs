@@ -84,6 +84,7 @@ fn compile(job: &Job<'_>, source: &Path, include: &Path, work: &Path) -> Result<
         flag
     };
     let tool = Tool::new(&job.inputs.toolchain.cc.path, folder)
+        .env("TMPDIR", dir.path())
         .args(FLAGS)
         .arg("-I")
         .arg(include)

@@ -12,7 +12,6 @@ use crate::{
     memory,
     recipe::{Recipe, RootTaskSource},
 };
-use cargo_metadata::MetadataCommand;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -107,10 +106,9 @@ fn of_crate(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<S
 /// its answer depends on, too.
 fn ask(folder: &Path, toolchain: &Toolchain) -> Result<(BTreeSet<PathBuf>, Sources), Error> {
     let krate = crate_build::describe(folder, toolchain)?;
-    let mut command = MetadataCommand::new();
-    command.cargo_path(&toolchain.cargo.path).manifest_path(folder.join("Cargo.toml")).current_dir(folder);
+    let mut command = crate_build::metadata_command(&folder.join("Cargo.toml"), toolchain);
     command
-        .env("RUSTC", &toolchain.rustc.path)
+        .current_dir(folder)
         .other_options(["--locked", "--all-features", "--filter-platform", TRIPLE].map(str::to_owned));
     let metadata =
         command.exec().map_err(|error| crate_build::metadata_error(folder, Some(&krate), error))?;
