@@ -127,7 +127,7 @@ impl Python {
                 source => error(Box::new(source)),
             }
         };
-        let venv = Tool::new(&self.host.path, dir).args(["-I", "-m", "venv", "."]);
+        let venv = Tool::new(&self.host.path, dir).env("TMPDIR", dir).args(["-I", "-m", "venv", "."]);
         venv.run(&ctx.cancel).map_err(failed(Error::NoVenv))?;
         let pip = ["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir"];
         let install = Tool::new(dir.join("bin/python"), dir)

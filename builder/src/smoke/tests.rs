@@ -475,6 +475,8 @@ fn nothing_is_left_after_a_sigkill() {
     let mut runner = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "smoke::tests::a_runner_to_be_killed"])
         .env("SELKIE_TEST_IMAGE", &stage.boot.dir)
+        // What it leaves behind goes with this test's folder.
+        .env("TMPDIR", &stage.boot.dir)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
