@@ -1,0 +1,58 @@
+//! The kernel's state.
+
+use crate::{Host, Memory, Tcb};
+use selkie_tender_table::Table;
+
+/// The kernel: the state of the machine that the root task sees, but for what lies in its [`Memory`].
+#[derive(Debug)]
+pub struct Kernel<'m, H> {
+    pub(crate) memory: Memory<'m>,
+    pub(crate) table: &'m Table,
+    pub(crate) host: H,
+    /// The thread that runs; 0 while none can.
+    pub(crate) current: Tcb,
+    /// Every system call is printed.
+    pub(crate) tracing: bool,
+    /// The endpoint that host devices are called at; 0 when there are none.
+    pub(crate) device_endpoint: u64,
+}
+
+/// What is to be done when the kernel is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// This thread runs on, with the registers in its TCB.
+    Run(Tcb),
+    /// No thread can run: wait for the alarm or for input.
+    Idle,
+    /// The root task has ended with this status.
+    Exit(u8),
+    /// This thread has faulted and nobody handles faults of it.
+    Unhandled(Tcb),
+}
+
+impl<'m, H: Host> Kernel<'m, H> {
+    /// The memory.
+    pub fn memory(&self) -> Memory<'m> {
+        self.memory
+    }
+
+    /// The interface that is served.
+    pub fn table(&self) -> &'m Table {
+        self.table
+    }
+
+    /// The host.
+    pub fn host(&mut self) -> &mut H {
+        &mut self.host
+    }
+
+    /// Whether every system call is printed, decoded.
+    pub fn set_tracing(&mut self, on: bool) {
+        self.tracing = on;
+    }
+
+    /// The thread that runs.
+    pub fn current(&self) -> Tcb {
+        self.current
+    }
+}

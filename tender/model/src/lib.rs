@@ -1,0 +1,49 @@
+//! seL4's interface for one address space, served from ordinary memory.
+//!
+//! [`Kernel`] holds what a kernel holds: objects, capabilities and their derivation, threads and who runs
+//! next. Objects lie where the kernel would put them, in the physical memory that untypeds stand for
+//! ([`Memory`]), with the sizes that the interface gives them: accounting is exact by construction. What is
+//! outside of the model (mapping a page, a byte of the console, the time) is asked of a [`Host`]; hence the
+//! model is safe code, runs on any host, and can be tested there.
+//!
+//! Nothing here is a protection: the root task shares the process and can write these tables. The boundary
+//! is the filter of system calls.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod boot;
+mod cap;
+mod cnode;
+mod cspace;
+mod debug;
+mod delete;
+mod derivation;
+mod device;
+mod endpoint;
+mod entry;
+mod error;
+mod fault;
+mod host;
+mod interrupt;
+mod kernel;
+mod memory;
+mod message;
+mod notification;
+mod port;
+mod request;
+mod schedule;
+mod slot;
+mod tcb;
+mod thread;
+mod untyped;
+mod vspace;
+
+pub use boot::{Boot, TooSmall};
+pub use cap::{Cap, FrameSize, Rights};
+pub use error::{Error, LookupFailure};
+pub use fault::Fault;
+pub use host::{Access, Host, MapError};
+pub use kernel::{Kernel, Next};
+pub use memory::Memory;
+pub use slot::{Mdb, Slot};
+pub use tcb::{Register, Tcb, ThreadState};
