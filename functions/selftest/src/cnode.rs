@@ -1,5 +1,9 @@
 //! Capability spaces: every operation on slots, and look-ups that fail.
 
+mod addresses;
+mod kinds;
+mod tree;
+
 use crate::tap::Tap;
 use selkie::{
     LookupFailure,
@@ -74,7 +78,10 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     moves(tap, sys)?;
     rotations(tap, sys)?;
     derivation(tap, sys)?;
-    look_ups(tap, sys)
+    look_ups(tap, sys)?;
+    addresses::run(tap, sys)?;
+    kinds::run(tap, sys)?;
+    tree::run(tap, sys)
 }
 
 fn copies(tap: &mut Tap, sys: &mut System) -> Result<()> {

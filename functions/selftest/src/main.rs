@@ -10,6 +10,7 @@ use selkie::{
     vspace::{self, Mapping},
 };
 
+mod actor;
 mod cnode;
 mod component;
 mod fault;
@@ -17,6 +18,7 @@ mod interrupt;
 mod ipc;
 mod notification;
 mod paging;
+mod raw;
 mod runtime;
 mod tap;
 mod thread;
@@ -33,6 +35,7 @@ fn main(sys: &mut System) -> u8 {
     }
     tap.group(sys, "runtime", runtime::run);
     tap.group(sys, "untyped", untyped::run);
+    tap.group(sys, "device", untyped::devices);
     tap.group(sys, "cnode", cnode::run);
     tap.group(sys, "notification", notification::run);
     tap.group(sys, "ipc", ipc::run);

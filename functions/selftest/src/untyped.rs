@@ -1,5 +1,8 @@
 //! Retyping: every type of object, and every way to be refused.
 
+mod accounts;
+mod arguments;
+
 use crate::tap::Tap;
 use selkie::{
     cap::{Capability, ObjectType, Place, Untyped},
@@ -23,8 +26,9 @@ const TYPES: [(&str, ObjectType); 11] = [
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     types(tap, sys)?;
     refusals(tap, sys)?;
+    arguments::run(tap, sys)?;
     room(tap, sys)?;
-    devices(tap, sys)
+    accounts::run(tap, sys)
 }
 
 fn types(tap: &mut Tap, sys: &mut System) -> Result<()> {
@@ -127,7 +131,8 @@ fn room(tap: &mut Tap, sys: &mut System) -> Result<()> {
     sys.memory.destroy(node)
 }
 
-fn devices(tap: &mut Tap, sys: &mut System) -> Result<()> {
+/// What untypeds of device memory refuse and give.
+pub fn devices(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let node = sys.memory.create_cnode(4)?;
     let root = node.cap().place(0, 0);
     let device = sys.boot_info().untypeds().find(|untyped| untyped.device);
