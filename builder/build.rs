@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What counts as the builder's source, in a checkout.
-const SOURCE: [&str; 4] = ["builder/src", "builder/data", "templates", "Cargo.lock"];
+const SOURCE: [&str; 5] = ["builder/src", "builder/data", "templates", "tender/table/src", "Cargo.lock"];
 
 fn main() -> io::Result<()> {
     let builder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());

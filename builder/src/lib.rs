@@ -44,6 +44,7 @@ pub mod lock;
 mod memory;
 pub mod note;
 pub mod plan;
+pub mod process;
 pub mod project;
 pub mod qemu;
 pub mod recipe;

@@ -1,0 +1,3 @@
+//! The process target: the root task inside the tender, as one static executable.
+
+pub mod table;
