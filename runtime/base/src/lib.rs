@@ -1,8 +1,9 @@
 //! The parts of the runtime that touch no kernel: bookkeeping of slots, memory and addresses, and
-//! decoding of the run configuration. They run, and are tested, on the host as they are.
+//! decoding of the run configuration and of what is said about devices. They run, and are tested, on the host as they are.
 
 #![cfg_attr(not(test), no_std)]
 
+pub mod devices;
 mod pool;
 mod ranges;
 mod run_config;
