@@ -1,5 +1,11 @@
 //! Messages between threads: words, badges, capabilities, replies.
 
+mod lengths;
+mod queues;
+mod replies;
+mod rights;
+mod transfer;
+
 use crate::{
     notification::{badged, drop_cap},
     tap::Tap,
@@ -17,7 +23,12 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     calls(tap, sys)?;
     saved_replies(tap, sys)?;
     capabilities(tap, sys)?;
-    order(tap, sys)
+    order(tap, sys)?;
+    rights::run(tap, sys)?;
+    lengths::run(tap, sys)?;
+    transfer::run(tap, sys)?;
+    queues::run(tap, sys)?;
+    replies::run(tap, sys)
 }
 
 fn one_way(tap: &mut Tap, sys: &mut System) -> Result<()> {

@@ -16,6 +16,7 @@ mod component;
 mod fault;
 mod interrupt;
 mod ipc;
+mod labels;
 mod notification;
 mod paging;
 mod raw;
@@ -37,6 +38,7 @@ fn main(sys: &mut System) -> u8 {
     tap.group(sys, "untyped", untyped::run);
     tap.group(sys, "device", untyped::devices);
     tap.group(sys, "cnode", cnode::run);
+    tap.group(sys, "labels", labels::run);
     tap.group(sys, "notification", notification::run);
     tap.group(sys, "ipc", ipc::run);
     tap.group(sys, "thread", thread::run);

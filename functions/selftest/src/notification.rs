@@ -1,5 +1,8 @@
 //! Notifications: bits that are set, taken, and waited for.
 
+mod bound;
+mod waiters;
+
 use crate::tap::Tap;
 use core::sync::atomic::{AtomicU32, Ordering};
 use selkie::{
@@ -26,7 +29,9 @@ pub fn drop_cap(sys: &mut System, cap: impl Capability) -> Result<()> {
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     signals(tap, sys)?;
     waiting(tap, sys)?;
-    binding(tap, sys)
+    binding(tap, sys)?;
+    waiters::run(tap, sys)?;
+    bound::run(tap, sys)
 }
 
 fn signals(tap: &mut Tap, sys: &mut System) -> Result<()> {

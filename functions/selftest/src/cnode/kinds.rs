@@ -68,14 +68,20 @@ fn badges(tap: &mut Tap, sys: &mut System, node: &Objects<CNode>) -> Result<()> 
     tap.is("not to 0 either", at(node, 3).mint(at(node, 2), Rights::ALL, 0), illegal);
     tap.is("mutate of an endpoint", at(node, 3).mutate(at(node, 1), 0), illegal);
     tap.is("mutate of an endpoint with a badge", at(node, 3).mutate(at(node, 2), 6), illegal);
+    tap.is("an endpoint's badge above 28 bits", at(node, 7).mint(source, Rights::ALL, 1 << 28), Ok(()));
+    tap.is("is none", at(node, 8).mint(at(node, 7), Rights::ALL, 5), Ok(()));
     at(node, 4).copy(signal.cap().place(), Rights::ALL)?;
     tap.is("mutate of a notification", at(node, 5).mutate(at(node, 4), 0), illegal);
     let wide = 0xfedc_ba98_7654_3210;
-    tap.is("mint with a badge of 64 bits", at(node, 6).mint(at(node, 4), Rights::ALL, wide), Ok(()));
+    tap.is(
+        "mint of a notification with a badge of 64 bits",
+        at(node, 6).mint(at(node, 4), Rights::ALL, wide),
+        Ok(()),
+    );
     let slot = sys.memory.slot()?;
     slot.place().take(at(node, 6))?;
     Notification::at(slot).signal();
-    tap.is("all 64 bits arrive", signal.cap().poll(), Some(wide));
+    tap.is("a notification's badge has 64 bits", signal.cap().poll(), Some(wide));
     slot.place().delete()?;
     sys.memory.release_slots(slot, 1);
     sys.memory.destroy(signal)?;
