@@ -96,4 +96,16 @@ impl LookupFailure {
             }
         }
     }
+
+    /// What [`message`](Self::message) has made these words of; their number follows from the first.
+    pub fn from_message(words: [u64; 4]) -> Self {
+        match words {
+            [1, ..] => Self::InvalidRoot,
+            [3, bits_left, bits_found, _] => Self::DepthMismatch { bits_left, bits_found },
+            [4, bits_left, guard_found, bits_found] => {
+                Self::GuardMismatch { bits_left, guard_found, bits_found }
+            }
+            [_, bits_left, ..] => Self::MissingCapability { bits_left },
+        }
+    }
 }

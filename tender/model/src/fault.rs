@@ -1,4 +1,11 @@
-//! Faults of threads, and how they become messages.
+//! Faults of threads, how they become messages, and what an answer to one changes.
+
+use crate::{
+    Host, Kernel, LookupFailure, Next, Register, Tcb, ThreadState,
+    endpoint::Send,
+    message::{MESSAGE_REGISTERS, Tag},
+};
+use selkie_tender_table::Number;
 
 /// What stopped the current thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,180 @@ pub enum Fault {
         /// While receiving.
         receiving: bool,
         /// Why.
-        failure: crate::LookupFailure,
+        failure: LookupFailure,
     },
+}
+
+/// The registers that the message of an unknown system call begins with.
+const SYSCALL_REGISTERS: [Register; 18] = [
+    Register::Rax,
+    Register::Rbx,
+    Register::Rcx,
+    Register::Rdx,
+    Register::Rsi,
+    Register::Rdi,
+    Register::Rbp,
+    Register::R8,
+    Register::R9,
+    Register::R10,
+    Register::R11,
+    Register::R12,
+    Register::R13,
+    Register::R14,
+    Register::R15,
+    Register::FaultIp,
+    Register::Rsp,
+    Register::Rflags,
+];
+/// The registers that the message of an exception begins with.
+const EXCEPTION_REGISTERS: [Register; 3] = [Register::FaultIp, Register::Rsp, Register::Rflags];
+
+/// Bits of a page fault's error code that its message has.
+const VM_CODE: u64 = 0x1f;
+/// Bits of an exception's number and error code that its message has.
+const EXCEPTION_WORD: u64 = 0xffff_ffff;
+
+/// The highest user address on seL4 5.0.0, where what lies above is the kernel's.
+const USER_TOP: u64 = 0xffff_ff00_0000_0000;
+/// The addresses that are none: bits 47 to 63 are not equal.
+const NOT_CANONICAL: core::ops::Range<u64> = 0x8000_0000_0000..0xffff_8000_0000_0000;
+
+/// The value that a register gets when a thread is to have `value` in it.
+pub(crate) fn sanitised(register: Register, value: u64) -> u64 {
+    const FLAGS_ONE: u64 = 1 << 1;
+    const FLAGS_ZERO: u64 = 1 << 3 | 1 << 5;
+    const FLAGS_INTERRUPTS: u64 = 1 << 9;
+    const FLAGS_TRAP: u64 = 1 << 8;
+    const FLAGS: u64 = 0xfff;
+    match register {
+        Register::Rip | Register::FaultIp if NOT_CANONICAL.contains(&value) => 0,
+        Register::Rflags => (value | FLAGS_ONE | FLAGS_INTERRUPTS) & !(FLAGS_ZERO | FLAGS_TRAP) & FLAGS,
+        // The kernel itself stops on a base that is no address.
+        Register::FsBase if NOT_CANONICAL.contains(&value) => 0,
+        Register::FsBase => value.min(USER_TOP),
+        _ => value,
+    }
+}
+
+impl<H: Host> Kernel<'_, H> {
+    /// The fault that the thread waits with, or has stopped with.
+    pub fn fault_of(&self, thread: Tcb) -> Option<Fault> {
+        let memory = &self.memory;
+        let label = thread.fault_label(memory);
+        let (first, second) = (thread.fault_word_0(memory), thread.fault_word_1(memory));
+        let is = |number| label == self.table.number(number);
+        if label == 0 {
+            None
+        } else if is(Number::FaultVm) {
+            let code = thread.fault_word_2(memory);
+            Some(Fault::Vm { address: first, fetch: second != 0, code })
+        } else if is(Number::FaultUnknownSyscall) {
+            Some(Fault::UnknownSyscall { number: first })
+        } else if is(Number::FaultUserException) {
+            Some(Fault::Exception { number: first, code: second })
+        } else {
+            let words = [
+                thread.lookup_word_0(memory),
+                thread.lookup_word_1(memory),
+                thread.lookup_word_2(memory),
+                thread.lookup_word_3(memory),
+            ];
+            let failure = LookupFailure::from_message(words);
+            Some(Fault::Cap { address: first, receiving: second != 0, failure })
+        }
+    }
+
+    /// The thread waits with a fault from here on.
+    fn set_fault(&self, thread: Tcb, fault: Fault) {
+        let memory = &self.memory;
+        let (label, words) = match fault {
+            Fault::Vm { address, fetch, code } => (Number::FaultVm, [address, fetch.into(), code & VM_CODE]),
+            Fault::UnknownSyscall { number } => (Number::FaultUnknownSyscall, [number, 0, 0]),
+            Fault::Exception { number, code } => {
+                (Number::FaultUserException, [number & EXCEPTION_WORD, code & EXCEPTION_WORD, 0])
+            }
+            Fault::Cap { address, receiving, failure } => {
+                let (words, _) = failure.message();
+                thread.set_lookup_word_0(memory, words[0]);
+                thread.set_lookup_word_1(memory, words[1]);
+                thread.set_lookup_word_2(memory, words[2]);
+                thread.set_lookup_word_3(memory, words[3]);
+                (Number::FaultCap, [address, receiving.into(), 0])
+            }
+        };
+        thread.set_fault_label(memory, self.table.number(label));
+        thread.set_fault_word_0(memory, words[0]);
+        thread.set_fault_word_1(memory, words[1]);
+        thread.set_fault_word_2(memory, words[2]);
+    }
+
+    /// The thread has faulted: its fault endpoint gets a message. Without one the root task ends.
+    pub(crate) fn raise(&mut self, thread: Tcb, fault: Fault) {
+        self.set_fault(thread, fault);
+        let address = thread.fault_endpoint(&self.memory);
+        let handler = self.lookup_cap(thread, address).ok().map(|slot| slot.cap(&self.memory));
+        match handler.and_then(Self::through) {
+            Some(through) if through.grant => {
+                self.send(thread, through, Send { blocking: true, call: false });
+            }
+            _ => {
+                self.set_state(thread, ThreadState::Inactive);
+                self.ended = Some(Next::Unhandled(thread));
+            }
+        }
+    }
+
+    /// Writes the message of the fault that `sender` waits with to `receiver`; returns its tag.
+    pub(crate) fn write_fault(&self, sender: Tcb, receiver: Tcb) -> Tag {
+        let memory = &self.memory;
+        let buffer = self.writable_buffer(receiver);
+        let mut length = 0;
+        let mut put = |word| {
+            self.set_message_word(receiver, buffer, length, word);
+            length += 1;
+        };
+        let ip = sender.register(memory, Register::FaultIp);
+        match self.fault_of(sender) {
+            Some(Fault::Vm { address, fetch, code }) => {
+                [ip, address, fetch.into(), code].into_iter().for_each(put);
+            }
+            Some(Fault::UnknownSyscall { number }) => {
+                SYSCALL_REGISTERS.iter().for_each(|at| put(sender.register(memory, *at)));
+                put(number);
+            }
+            Some(Fault::Exception { number, code }) => {
+                EXCEPTION_REGISTERS.iter().for_each(|at| put(sender.register(memory, *at)));
+                put(number);
+                put(code);
+            }
+            Some(Fault::Cap { address, receiving, failure }) => {
+                let (words, count) = failure.message();
+                [ip, address, receiving.into()].into_iter().for_each(&mut put);
+                words.into_iter().take(count).for_each(put);
+            }
+            None => {}
+        }
+        Tag::new(sender.fault_label(memory), self.room(buffer, length))
+    }
+
+    /// Takes the registers that the answer of `sender` has for `receiver`, which has faulted; whether it is
+    /// to run on.
+    pub(crate) fn read_fault_answer(&self, sender: Tcb, receiver: Tcb) -> bool {
+        let registers: &[Register] = match self.fault_of(receiver) {
+            Some(Fault::UnknownSyscall { .. }) => &SYSCALL_REGISTERS,
+            Some(Fault::Exception { .. }) => &EXCEPTION_REGISTERS,
+            Some(Fault::Vm { .. } | Fault::Cap { .. }) | None => return true,
+        };
+        let tag = self.tag(sender);
+        let buffer = match tag.length() > MESSAGE_REGISTERS.len() as u64 {
+            true => self.message_buffer(sender),
+            false => None,
+        };
+        let length = self.room(buffer, tag.length());
+        for (index, register) in (0..length).zip(registers) {
+            let value = sanitised(*register, self.message_word(sender, buffer, index));
+            receiver.set_register(&self.memory, *register, value);
+        }
+        tag.label() == 0
+    }
 }

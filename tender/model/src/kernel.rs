@@ -1,6 +1,6 @@
 //! The kernel's state.
 
-use crate::{Host, Memory, Tcb};
+use crate::{Host, Memory, Tcb, schedule::Schedule};
 use selkie_tender_table::Table;
 
 /// The kernel: the state of the machine that the root task sees, but for what lies in its [`Memory`].
@@ -11,6 +11,10 @@ pub struct Kernel<'m, H> {
     pub(crate) host: H,
     /// The thread that runs; 0 while none can.
     pub(crate) current: Tcb,
+    /// Who else can run.
+    pub(crate) schedule: Schedule,
+    /// What has ended the root task; it happens when the kernel is left.
+    pub(crate) ended: Option<Next>,
     /// Every system call is printed.
     pub(crate) tracing: bool,
     /// The endpoint that host devices are called at; 0 when there are none.

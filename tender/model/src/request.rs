@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) extra: [Option<Slot>; 3],
     /// The physical address of the thread's IPC buffer; `None` when it has none.
     pub(crate) buffer: Option<u64>,
+    /// The thread waits for an answer.
+    pub(crate) call: bool,
 }
 
 /// What an invocation answers with when it succeeds.
@@ -47,6 +49,12 @@ impl Request {
     pub(crate) fn value<H: Host>(&self, kernel: &Kernel<'_, H>, param: usize) -> u64 {
         let place = self.place(kernel, param);
         if place.kind == Place::BITS { place.extract(self.word(kernel, place.index.into())) } else { 0 }
+    }
+
+    /// The whole word that a parameter is in, where the kernel looks at all of it; 0 as above.
+    pub(crate) fn whole_word<H: Host>(&self, kernel: &Kernel<'_, H>, param: usize) -> u64 {
+        let place = self.place(kernel, param);
+        if place.kind == Place::BITS { self.word(kernel, place.index.into()) } else { 0 }
     }
 
     /// A parameter that is an extra capability: its slot.

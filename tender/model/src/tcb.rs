@@ -64,6 +64,28 @@ impl Register {
     pub const CONTEXT: u64 = 19;
     /// Words of all registers.
     pub const COUNT: u64 = 21;
+    /// The registers of seL4's user context, in its order.
+    pub const USER_CONTEXT: [Self; Self::CONTEXT as usize] = [
+        Self::Rip,
+        Self::Rsp,
+        Self::Rflags,
+        Self::Rax,
+        Self::Rbx,
+        Self::Rcx,
+        Self::Rdx,
+        Self::Rsi,
+        Self::Rdi,
+        Self::Rbp,
+        Self::R8,
+        Self::R9,
+        Self::R10,
+        Self::R11,
+        Self::R12,
+        Self::R13,
+        Self::R14,
+        Self::R15,
+        Self::FsBase,
+    ];
 }
 
 /// Defines the words of a TCB, each with a function that reads and one that writes it.
