@@ -1,6 +1,6 @@
 //! The kernel's state.
 
-use crate::{Host, Memory, Tcb, schedule::Schedule};
+use crate::{Host, Memory, Tcb, device::Devices, schedule::Schedule};
 use selkie_tender_table::Table;
 
 /// The kernel: the state of the machine that the root task sees, but for what lies in its [`Memory`].
@@ -19,6 +19,8 @@ pub struct Kernel<'m, H> {
     pub(crate) tracing: bool,
     /// The endpoint that host devices are called at; 0 when there are none.
     pub(crate) device_endpoint: u64,
+    /// The host devices.
+    pub(crate) devices: Devices,
 }
 
 /// What is to be done when the kernel is left.

@@ -42,7 +42,7 @@ mod transfer;
 mod untyped;
 mod vspace;
 
-pub use boot::{Boot, TooSmall};
+pub use boot::{Boot, BootError};
 pub use cap::{Cap, FrameSize, Rights};
 pub use error::{Error, LookupFailure};
 pub use fault::Fault;

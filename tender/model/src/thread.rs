@@ -289,7 +289,7 @@ impl<H: Host> Kernel<'_, H> {
     /// Puts a root into a slot of the invoked thread, in place of what was there. Emptying the slot can
     /// delete what the root was made from, or the thread.
     fn replace(&mut self, request: &Request, slot: Slot, (cap, source): Root) -> Result<(), Error> {
-        self.delete(slot)?;
+        self.delete(slot);
         let memory = &self.memory;
         if self.same_object(cap, source.cap(memory))
             && self.same_object(request.cap, request.slot.cap(memory))
@@ -306,7 +306,7 @@ impl<H: Host> Kernel<'_, H> {
         address: u64,
         buffer: Option<Root>,
     ) -> Result<(), Error> {
-        self.delete(thread.ipc_frame())?;
+        self.delete(thread.ipc_frame());
         thread.set_ipc_buffer(&self.memory, address);
         thread.set_register(&self.memory, Register::GsBase, address);
         match buffer {
