@@ -1,5 +1,7 @@
 //! Why an invocation or a look-up fails. Numbers and message registers: seL4 Reference Manual, "Error codes".
 
+use core::fmt;
+
 /// Why an invocation fails: an seL4 error with its message registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
@@ -80,6 +82,68 @@ impl Error {
             Self::DeleteFirst => (8, [0; 5], 0),
             Self::RevokeFirst => (9, [0; 5], 0),
             Self::NotEnoughMemory(left) => (10, [left, 0, 0, 0, 0], 1),
+        }
+    }
+}
+
+impl Error {
+    /// The error of an answer with this label and these message registers.
+    pub(crate) fn from_message(label: u64, words: [u64; 5]) -> Option<Self> {
+        let [first, second, third, fourth, fifth] = words;
+        Some(match label {
+            1 => Self::InvalidArgument(first),
+            2 => Self::InvalidCapability(first),
+            3 => Self::IllegalOperation,
+            4 => Self::Range { min: first, max: second },
+            5 => Self::Alignment,
+            6 => Self::FailedLookup {
+                source: first != 0,
+                failure: LookupFailure::from_message([second, third, fourth, fifth]),
+            },
+            7 => Self::TruncatedMessage,
+            8 => Self::DeleteFirst,
+            9 => Self::RevokeFirst,
+            10 => Self::NotEnoughMemory(first),
+            _ => return None,
+        })
+    }
+}
+
+/// In the words of the trace.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidArgument(number) => write!(f, "InvalidArgument: number {number}"),
+            Self::InvalidCapability(number) => write!(f, "InvalidCapability: number {number}"),
+            Self::IllegalOperation => write!(f, "IllegalOperation"),
+            Self::Range { min, max } => write!(f, "RangeError: not between {min} and {max}"),
+            Self::Alignment => write!(f, "AlignmentError"),
+            Self::FailedLookup { source, failure } => {
+                let which = if *source { "source" } else { "destination" };
+                write!(f, "FailedLookup of the {which}: {failure}")
+            }
+            Self::TruncatedMessage => write!(f, "TruncatedMessage"),
+            Self::DeleteFirst => write!(f, "DeleteFirst"),
+            Self::RevokeFirst => write!(f, "RevokeFirst"),
+            Self::NotEnoughMemory(left) => write!(f, "NotEnoughMemory: {left} bytes are left"),
+        }
+    }
+}
+
+/// In the words of the trace.
+impl fmt::Display for LookupFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidRoot => write!(f, "the root is no CNode"),
+            Self::MissingCapability { bits_left } => {
+                write!(f, "the slot is empty or of another kind, {bits_left} bits are left")
+            }
+            Self::DepthMismatch { bits_left, bits_found } => {
+                write!(f, "a CNode takes {bits_found} bits where {bits_left} are left")
+            }
+            Self::GuardMismatch { bits_left, guard_found, bits_found } => {
+                write!(f, "a guard is {guard_found:#x} in {bits_found} bits, {bits_left} bits are left")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     endpoint::Send,
     message::{MESSAGE_REGISTERS, Tag},
 };
+use core::fmt;
 use selkie_tender_table::Number;
 
 /// What stopped the current thread.
@@ -40,6 +41,31 @@ pub enum Fault {
         /// Why.
         failure: LookupFailure,
     },
+}
+
+/// In the words of the trace and of the report about a fault that nobody handles.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vm { address, fetch: true, .. } => {
+                write!(f, "no instruction can be fetched from {address:#x}")
+            }
+            Self::Vm { address, code, .. } => {
+                let access = if code & 2 != 0 { "written" } else { "read" };
+                write!(f, "{address:#x} cannot be {access} (error code {code:#x})")
+            }
+            Self::UnknownSyscall { number } => {
+                write!(f, "system call {} does not exist", *number as i64)
+            }
+            Self::Exception { number, code } => {
+                write!(f, "exception {number} of the processor (error code {code:#x})")
+            }
+            Self::Cap { address, receiving, failure } => {
+                let phase = if *receiving { "receiving" } else { "sending" };
+                write!(f, "no capability for {phase} at {address:#x}: {failure}")
+            }
+        }
+    }
 }
 
 /// The registers that the message of an unknown system call begins with.
