@@ -21,17 +21,6 @@ impl<H: Host> Kernel<'_, H> {
         }
     }
 
-    /// Deletes what is in the slot where that leads no further: the slot holds a reply capability, or one to
-    /// an endpoint or notification.
-    pub(crate) fn delete_one(&mut self, slot: Slot) {
-        let cap = slot.cap(&self.memory);
-        if cap != Cap::Null {
-            let last = self.is_last(slot);
-            self.finalise(cap, last);
-            self.empty_slot(slot);
-        }
-    }
-
     /// Works on what is in the slot until the slot can be emptied. A slot that is not `exposed` belongs to a
     /// zombie that another call works on; then a zombie that ends up in a slot of its own is left there, and
     /// the answer is `false`.

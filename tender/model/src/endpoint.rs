@@ -100,7 +100,7 @@ impl<H: Host> Kernel<'_, H> {
                 thread.set_fault_label(&memory, 0);
                 let answer = thread.reply().mdb(&memory).next;
                 if answer != 0 {
-                    self.delete_one(crate::Slot(answer));
+                    self.delete_reply(crate::Slot(answer));
                 }
             }
             ThreadState::Inactive | ThreadState::Running | ThreadState::Restart => {}

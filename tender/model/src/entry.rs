@@ -79,7 +79,7 @@ impl<H: Host> Kernel<'_, H> {
             Err(failure) => failure,
             Ok(slot) => match slot.cap(&self.memory) {
                 Cap::Endpoint { address, rights, .. } if rights.read => {
-                    self.delete_one(thread.caller());
+                    self.delete_reply(thread.caller());
                     return self.receive(thread, address, blocking);
                 }
                 Cap::Notification { address, rights, .. }

@@ -278,12 +278,7 @@ impl<H: Host> Kernel<'_, H> {
     /// Whether emptying the slot deletes an object of capabilities, which seL4 does not do in passing.
     fn goes_away(&self, slot: Slot) -> bool {
         let cap = slot.cap(&self.memory);
-        if !matches!(cap, Cap::CNode { .. } | Cap::Thread { .. } | Cap::Zombie { .. }) {
-            return false;
-        }
-        let mdb = slot.mdb(&self.memory);
-        let same = |other| other != 0 && self.same_object(cap, Slot(other).cap(&self.memory));
-        !same(mdb.prev) && !same(mdb.next)
+        matches!(cap, Cap::CNode { .. } | Cap::Thread { .. } | Cap::Zombie { .. }) && self.is_last(slot)
     }
 
     /// Puts a root into a slot of the invoked thread, in place of what was there. Emptying the slot can

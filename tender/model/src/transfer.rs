@@ -1,7 +1,7 @@
 //! Handing a message from one thread to another.
 
 use crate::{
-    Cap, Host, Kernel, LookupFailure, Slot, Tcb, ThreadState,
+    Cap, Host, Kernel, LookupFailure, Mdb, Slot, Tcb, ThreadState,
     message::{CAP_REGISTER, MESSAGE_REGISTERS, TAG_REGISTER, Tag},
 };
 use selkie_tender_table::Number;
@@ -115,12 +115,12 @@ impl<H: Host> Kernel<'_, H> {
     pub(crate) fn reply_to(&mut self, sender: Tcb, receiver: Tcb, slot: Slot) {
         if receiver.fault_label(&self.memory) == 0 {
             self.transfer(sender, receiver, Through { endpoint: 0, badge: 0, grant: true });
-            self.delete_one(slot);
+            self.delete_reply(slot);
             self.set_state(receiver, ThreadState::Running);
             self.switch_to(receiver, true);
             return;
         }
-        self.delete_one(slot);
+        self.delete_reply(slot);
         let restart = self.read_fault_answer(sender, receiver);
         receiver.set_fault_label(&self.memory, 0);
         if restart {
@@ -134,7 +134,24 @@ impl<H: Host> Kernel<'_, H> {
     /// `sender` waits for an answer of `receiver`, which gets the capability for it.
     pub(crate) fn setup_caller(&mut self, sender: Tcb, receiver: Tcb) {
         self.set_state(sender, ThreadState::BlockedOnReply);
-        let cap = Cap::Reply { tcb: sender.0, master: false };
-        self.insert(cap, sender.reply(), receiver.caller());
+        let (master, caller) = (sender.reply(), receiver.caller());
+        caller.set_cap(&self.memory, Cap::Reply { tcb: sender.0, master: false });
+        caller.set_mdb(&self.memory, Mdb { prev: master.0, ..Mdb::default() });
+        master.set_mdb(&self.memory, Mdb { prev: 0, next: caller.0, revocable: true, first_badged: true });
+    }
+
+    /// Deletes the reply capability in the slot, if one is there. Reply capabilities cannot be copied: the
+    /// derivation list has but the master and this one.
+    pub(crate) fn delete_reply(&self, slot: Slot) {
+        let memory = &self.memory;
+        if slot.is_empty(memory) {
+            return;
+        }
+        let master = Slot(slot.mdb(memory).prev);
+        slot.set_cap(memory, Cap::Null);
+        slot.set_mdb(memory, Mdb::default());
+        if master.0 != 0 {
+            master.set_mdb(memory, Mdb { next: 0, ..master.mdb(memory) });
+        }
     }
 }
