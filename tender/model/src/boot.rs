@@ -121,6 +121,14 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// The capability to the initial CNode.
+    fn root(&self, table: &Table) -> Cap {
+        let radix = table.number(Number::ConfigCNodeBits) as u8;
+        Cap::CNode { address: self.cnode, radix, guard: 0, guard_bits: 64 - radix }
+    }
+}
+
 /// The paging structures of one level that map the root task.
 struct Structures {
     /// Bits of the virtual addresses that one of them maps.
@@ -226,6 +234,7 @@ impl<'m, H: Host> Kernel<'m, H> {
             tracing: false,
             device_endpoint: 0,
             devices: Devices::default(),
+            root_cnode: layout.root(table),
         };
         kernel.init_schedule(layout.queues);
         kernel.init_interrupts(layout.irq_slots);
@@ -241,13 +250,9 @@ impl<'m, H: Host> Kernel<'m, H> {
 
     /// The capabilities whose slots are the same for every root task.
     fn give_fixed(&self, boot: &Boot<'_>, layout: &Layout, slots: &Slots) {
-        let radix = self.table.number(Number::ConfigCNodeBits) as u8;
         let caps = [
             (Number::SlotTcb, Cap::Thread { tcb: layout.tcb.0 }),
-            (
-                Number::SlotCNode,
-                Cap::CNode { address: layout.cnode, radix, guard: 0, guard_bits: 64 - radix },
-            ),
+            (Number::SlotCNode, self.root_cnode),
             (Number::SlotVSpace, Cap::Pml4 { address: layout.pml4, asid: ASID }),
             (Number::SlotIrqControl, Cap::IrqControl),
             (Number::SlotAsidControl, Cap::AsidControl),

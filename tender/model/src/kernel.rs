@@ -1,6 +1,6 @@
 //! The kernel's state.
 
-use crate::{Host, Memory, Tcb, device::Devices, schedule::Schedule};
+use crate::{Cap, Host, Memory, Tcb, device::Devices, schedule::Schedule};
 use selkie_tender_table::Table;
 
 /// The kernel: the state of the machine that the root task sees, but for what lies in its [`Memory`].
@@ -21,6 +21,8 @@ pub struct Kernel<'m, H> {
     pub(crate) device_endpoint: u64,
     /// The host devices.
     pub(crate) devices: Devices,
+    /// The initial CNode.
+    pub(crate) root_cnode: Cap,
 }
 
 /// What is to be done when the kernel is left.
@@ -55,6 +57,11 @@ impl<'m, H: Host> Kernel<'m, H> {
     /// Whether every system call is printed, decoded.
     pub fn set_tracing(&mut self, on: bool) {
         self.tracing = on;
+    }
+
+    /// The initial CNode, whatever the root task has done with it.
+    pub fn root_cnode(&self) -> Cap {
+        self.root_cnode
     }
 
     /// The thread that runs.

@@ -8,8 +8,11 @@
 //!
 //! Nothing here is a protection: the root task shares the process and can write these tables. The boundary
 //! is the filter of system calls.
-#![cfg_attr(not(test), no_std)]
+#![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "testing")]
+extern crate std;
 
 mod boot;
 mod cap;
@@ -36,6 +39,8 @@ mod request;
 mod schedule;
 mod slot;
 mod tcb;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod thread;
 mod trace;
 mod transfer;

@@ -1,0 +1,116 @@
+//! A machine for tests: memory, the interface of seL4 5.0.0 and a host that only takes notes.
+
+mod machine;
+mod table;
+
+use crate::{Access, Boot, Host, Kernel, MapError, Memory};
+use core::{cell::Cell, fmt::Arguments};
+use selkie_tender_table::Table;
+use std::{boxed::Box, collections::BTreeMap, collections::VecDeque, string::String, vec, vec::Vec};
+
+pub use machine::{Machine, Reply};
+pub use table::table;
+
+/// Where memory begins.
+pub const BASE: u64 = 0x10_0000;
+/// The virtual addresses of the image: four pages, the first two of them read-only.
+pub const IMAGE: core::ops::Range<u64> = 0x40_0000..0x40_4000;
+/// The virtual address of the root task's IPC buffer.
+pub const IPC_BUFFER: u64 = IMAGE.end;
+/// Addresses from here on are the host's own.
+pub const HOST: u64 = 0x7e00_0000_0000;
+
+/// A host that only takes notes.
+#[derive(Debug, Default)]
+pub struct FakeHost {
+    /// What is mapped: by virtual address the physical one, the size and the access.
+    pub mapped: BTreeMap<u64, (u64, u64, Access)>,
+    /// No more can be mapped.
+    pub full: bool,
+    /// What was put out on the console.
+    pub output: Vec<u8>,
+    /// What will have been typed at the console.
+    pub input: VecDeque<u8>,
+    /// The time in nanoseconds.
+    pub time: u64,
+    /// When the host is to call.
+    pub alarm: Option<u64>,
+    /// The lines of the trace.
+    pub trace: Vec<String>,
+}
+
+impl Host for FakeHost {
+    fn is_free(&self, address: u64, size: u64) -> bool {
+        address.checked_add(size).is_some_and(|end| end <= HOST)
+    }
+
+    fn map(&mut self, address: u64, paddr: u64, size: u64, access: Access) -> Result<(), MapError> {
+        if self.full {
+            return Err(MapError);
+        }
+        self.mapped.insert(address, (paddr, size, access));
+        Ok(())
+    }
+
+    fn unmap(&mut self, address: u64, _size: u64) {
+        self.mapped.remove(&address);
+    }
+
+    fn console_write(&mut self, byte: u8) {
+        self.output.push(byte);
+    }
+
+    fn console_read(&mut self) -> Option<u8> {
+        self.input.pop_front()
+    }
+
+    fn now(&mut self) -> u64 {
+        self.time
+    }
+
+    fn wall_clock(&mut self) -> u64 {
+        1_000_000_000_000_000_000 + self.time
+    }
+
+    fn set_alarm(&mut self, at: Option<u64>) {
+        self.alarm = at;
+    }
+
+    fn trace(&mut self, line: Arguments<'_>) {
+        self.trace.push(std::format!("{line}"));
+    }
+}
+
+/// Memory of `size` bytes that is all zeros; it lives as long as the test process.
+pub fn memory(size: u64) -> Memory<'static> {
+    Memory::new(BASE, Box::leak(vec![Cell::new(0); size as usize / 8].into_boxed_slice()))
+}
+
+/// A booted kernel with `2^cnode_bits` initial slots in `size` bytes of memory; what is in the page of
+/// chunks, if there is one, is written by `chunks` and has as many bytes as it answers.
+pub fn boot_with(
+    size: u64,
+    cnode_bits: u64,
+    chunks: impl FnOnce(Memory<'static>, u64) -> u64,
+) -> Kernel<'static, FakeHost> {
+    let table: &'static Table = Box::leak(Box::new(table(cnode_bits)));
+    let memory = memory(size);
+    let extra_bytes = chunks(memory, BASE + (IMAGE.end - IMAGE.start) + 0x2000);
+    let boot = Boot {
+        image: IMAGE,
+        writable: &[(IMAGE.start..IMAGE.start + 0x1800, false), (IMAGE.start + 0x2000..IMAGE.end, true)],
+        entry: IMAGE.start + 0x40,
+        extra_pages: extra_bytes.div_ceil(4096),
+        extra_bytes,
+        tsc_mhz: 2_400,
+    };
+    match Kernel::boot(memory, table, FakeHost::default(), &boot) {
+        Ok(kernel) => kernel,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// A booted kernel with 4,096 initial slots in 4 MiB of memory.
+pub fn boot() -> Kernel<'static, FakeHost> {
+    boot_with(4 << 20, 12, |_, _| 0)
+}
