@@ -1,5 +1,9 @@
 //! Threads: registers, priorities, preemption.
 
+mod configure;
+mod order;
+mod registers;
+
 use crate::tap::Tap;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use selkie::{
@@ -9,16 +13,19 @@ use selkie::{
 };
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
-    registers(tap, sys)?;
+    plain_registers(tap, sys)?;
     configuration(tap, sys)?;
     suspension(tap, sys)?;
     priorities(tap, sys)?;
     time_slices(tap, sys)?;
-    vector_registers(tap, sys)
+    vector_registers(tap, sys)?;
+    registers::run(tap, sys)?;
+    configure::run(tap, sys)?;
+    order::run(tap, sys)
 }
 
 /// Threads that never run: only their registers are looked at.
-fn registers(tap: &mut Tap, sys: &mut System) -> Result<()> {
+fn plain_registers(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let tcbs = sys.memory.create_many::<Tcb>(2)?;
     let (one, other) = (tcbs.cap(), Tcb::at(tcbs.cap().slot().offset(1)));
     let written = Registers { rip: 0x1234_5000, rsp: 0x7000, rbx: 0xb0b, r15: 0xf15, ..Registers::default() };
