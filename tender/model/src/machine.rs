@@ -1,0 +1,71 @@
+//! The machine around the kernel: what the root task sees of a PC.
+
+use crate::{Host, Kernel, interrupt::Interrupts, pit::Pit, serial::Serial};
+
+/// The pin that the timer's channel 0 is at, as on PCs that have an IO-APIC.
+const TIMER_PIN: u8 = 2;
+/// The pin that the first serial port is at.
+const SERIAL_PIN: u8 = 4;
+
+/// The devices' state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Machine {
+    pub(crate) interrupts: Interrupts,
+    pub(crate) pit: Pit,
+    pub(crate) serial: Serial,
+    /// The alarm that the host was asked for last, while it is still to come.
+    alarm: Option<u64>,
+    /// The root task has ended with this status.
+    pub(crate) ended: Option<u8>,
+}
+
+impl<H: Host> Kernel<'_, H> {
+    /// Looks at all devices and delivers the interrupts that are due.
+    pub(crate) fn poll_devices(&mut self) {
+        let now = self.host.now();
+        // It may have come, and even too early.
+        self.machine.alarm = None;
+        self.advance_timer(now);
+        self.machine.serial.receive(&mut self.host, now);
+        self.update_serial();
+        self.set_next_alarm(now);
+    }
+
+    /// Counts the timer on to `now`; an end that it has come to meanwhile is an interrupt, unless that is
+    /// masked: then it is lost, as with any edge.
+    pub(crate) fn advance_timer(&mut self, now: u64) {
+        let (rose, level) = self.machine.pit.advance(now);
+        if rose {
+            self.set_line(TIMER_PIN, false);
+            self.set_line(TIMER_PIN, true);
+        }
+        self.set_line(TIMER_PIN, level);
+    }
+
+    /// Brings the serial port's interrupt line to where it should be.
+    pub(crate) fn update_serial(&mut self) {
+        let pending = self.machine.serial.is_interrupting();
+        self.set_line(SERIAL_PIN, pending);
+    }
+
+    /// As [`update_serial`](Self::update_serial), when the line has been low for a moment.
+    pub(crate) fn pulse_serial(&mut self) {
+        self.set_line(SERIAL_PIN, false);
+        self.update_serial();
+    }
+
+    /// Asks the host for an alarm at the next event that can interrupt.
+    pub(crate) fn set_next_alarm(&mut self, now: u64) {
+        let interrupts = &self.machine.interrupts;
+        let timer = interrupts.listens(TIMER_PIN).then(|| self.machine.pit.next_end(now)).flatten();
+        let serial = interrupts.listens(SERIAL_PIN).then(|| self.machine.serial.timeout()).flatten();
+        let next = match (timer, serial) {
+            (Some(timer), Some(serial)) => Some(timer.min(serial)),
+            (timer, serial) => timer.or(serial),
+        };
+        if next != self.machine.alarm {
+            self.machine.alarm = next;
+            self.host.set_alarm(next);
+        }
+    }
+}
