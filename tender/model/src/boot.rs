@@ -3,6 +3,9 @@
 use crate::{
     Cap, FrameSize, Host, Kernel, Mdb, Memory, Register, Rights, Slot, Tcb, ThreadState,
     device::{Device, Devices},
+    interrupt::Interrupts,
+    machine::Machine,
+    paging::{InitialTables, VSpace},
     schedule::Schedule,
 };
 use core::ops::Range;
@@ -12,8 +15,6 @@ use selkie_tender_table::{Number, Table};
 const PAGE: u64 = 4096;
 /// The ASID of the root task's address space.
 const ASID: u16 = 1;
-/// Bytes of the slots for the interrupts' notifications.
-const IRQ_SLOTS: u64 = 256 * Slot::SIZE;
 /// Bytes for the devices' endpoint and notifications.
 const DEVICE_OBJECTS: u64 = 0x400;
 
@@ -95,7 +96,7 @@ impl Layout {
             (take(PAGE), take(Structures::of(boot).map(|level| level.count).iter().sum::<u64>() * PAGE));
         let asid_pool = take(1 << table.number(Number::AsidPoolBits));
         let tcb_bytes = 1 << table.number(Number::TcbBits);
-        let irq_slots = take(IRQ_SLOTS);
+        let irq_slots = take(Interrupts::MEMORY);
         // The TCB ends where a page does.
         let hot = Schedule::QUEUES_SIZE + DEVICE_OBJECTS + tcb_bytes;
         take(hot.next_multiple_of(PAGE) - hot);
@@ -150,6 +151,11 @@ impl Structures {
 }
 
 impl Boot<'_> {
+    /// All virtual addresses that are mapped.
+    fn addresses(&self) -> Range<u64> {
+        self.image.start..self.extra_address() + self.extra_pages * PAGE
+    }
+
     /// The virtual address of the IPC buffer.
     fn ipc_buffer(&self) -> u64 {
         self.image.end
@@ -235,7 +241,10 @@ impl<'m, H: Host> Kernel<'m, H> {
             device_endpoint: 0,
             devices: Devices::default(),
             root_cnode: layout.root(table),
+            machine: Machine::default(),
+            vspace: VSpace::default(),
         };
+        kernel.init_vspace(InitialTables::new(boot.addresses(), layout.image, layout.pml4));
         kernel.init_schedule(layout.queues);
         kernel.init_interrupts(layout.irq_slots);
         let count = 1 << table.number(Number::ConfigCNodeBits);

@@ -4,7 +4,7 @@ use crate::{Cap, Host, Kernel, Next, Register, Tcb};
 use selkie_tender_table::{Number, Syscall};
 
 /// The root task's status after `DebugHalt`, where the kernel would stop for ever.
-pub const HALTED: u8 = 104;
+pub(crate) const HALTED: u8 = 104;
 
 impl<H: Host> Kernel<'_, H> {
     /// Serves a debug system call of the current thread; returns what ends the root task, if it does.

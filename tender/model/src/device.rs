@@ -1,10 +1,15 @@
-//! Host devices: what the tender answers at their control endpoint.
-#![allow(unused_variables, dead_code)] // Removed when this file is written.
+//! Host devices: what the tender answers at their control endpoint (`docs/devices.md`).
 
 use crate::{
-    Host, Kernel,
+    Host, Kernel, Memory, Register,
     request::{Answer, Request},
 };
+use selkie_base::devices::{self, Console, DeviceKind, RingPlace, RingSide, answer};
+
+/// What a waiter sees when a device has signalled its notification.
+const SIGNAL: u64 = 1;
+/// Where the label begins in a message's tag.
+const LABEL_SHIFT: u32 = 12;
 
 /// A device of the host, as the list in BootInfo has it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,11 +33,26 @@ pub(crate) struct Device {
 pub(crate) struct Devices {
     list: [Device; Self::MOST],
     count: usize,
+    console: Option<Rings>,
+}
+
+/// The rings of a console that has been used.
+#[derive(Debug, Clone, Copy)]
+struct Rings {
+    /// The physical address of the region.
+    region: u64,
+    notification: u64,
+    output: RingPlace,
+    input: Option<RingPlace>,
+    taken: RingSide,
+    put: RingSide,
+    /// The function has broken the rules.
+    broken: bool,
 }
 
 impl Devices {
     /// The id of the BootInfo chunk that lists them.
-    pub(crate) const CHUNK: u64 = 0x5345_4c4b_4945_0001;
+    pub(crate) const CHUNK: u64 = devices::DEVICES_CHUNK;
     /// The most devices that are served.
     pub(crate) const MOST: usize = 8;
 
@@ -46,11 +66,146 @@ impl Devices {
     pub(crate) fn get(&self, badge: u64) -> Option<&Device> {
         self.list[..self.count].get(usize::try_from(badge).ok()?.checked_sub(1)?)
     }
+
+    /// Whether the console device is in use: what is typed goes there, not to the serial port.
+    pub(crate) fn console_is_open(&self) -> bool {
+        self.console.is_some_and(|rings| rings.input.is_some())
+    }
+
+    /// The rings of the console `device`. There is one console in use: the first one that is.
+    fn open_console(&mut self, device: &Device) -> Option<&mut Rings> {
+        if self.console.is_none() {
+            self.console = Rings::new(device);
+        }
+        self.console.as_mut().filter(|rings| rings.region == device.region)
+    }
+}
+
+impl Rings {
+    fn new(device: &Device) -> Option<Self> {
+        let entry = devices::Device {
+            number: device.kind,
+            flags: device.flags,
+            address: device.region,
+            size: device.size,
+            params: device.params,
+            ..devices::Device::default()
+        };
+        let console = Console::of(&entry).ok().filter(|_| device.region != 0)?;
+        Some(Self {
+            region: device.region,
+            notification: device.notification,
+            output: console.output,
+            input: (device.flags & Console::HAS_INPUT != 0).then_some(console.input),
+            taken: RingSide::new(console.output.size),
+            put: RingSide::new(console.input.size),
+            broken: false,
+        })
+    }
+
+    /// Takes all output. Fails, from then on for ever, when the function's index cannot be right.
+    fn take_output<H: Host>(&mut self, memory: &Memory<'_>, host: &mut H) -> Result<(), ()> {
+        let index = self.region + u64::from(Console::OUTPUT_PUT);
+        loop {
+            let place = self.taken.filled(memory.get(index));
+            let place = place.ok().filter(|_| !self.broken).ok_or(()).inspect_err(|()| self.broken = true)?;
+            let count = place.len();
+            if count == 0 {
+                break;
+            }
+            for offset in place {
+                host.console_write(byte(memory, self.region + u64::from(self.output.offset) + offset as u64));
+            }
+            self.taken.advance(count);
+        }
+        memory.set(self.region + u64::from(Console::OUTPUT_TAKEN), self.taken.index());
+        Ok(())
+    }
+
+    /// Puts what `next` gives into the input, while there is room; whether anything was put.
+    fn put_input(&mut self, memory: &Memory<'_>, mut next: impl FnMut() -> Option<u8>) -> Result<bool, ()> {
+        let Some(input) = self.input else { return Ok(false) };
+        let (index, before) = (self.region + u64::from(Console::INPUT_TAKEN), self.put.index());
+        loop {
+            let place = self.put.room(memory.get(index));
+            let place = place.ok().filter(|_| !self.broken).ok_or(()).inspect_err(|()| self.broken = true)?;
+            let room = place.len();
+            let mut count = 0;
+            for offset in place {
+                let Some(typed) = next() else { break };
+                memory.write(self.region + u64::from(input.offset) + offset as u64, &[typed]);
+                count += 1;
+            }
+            self.put.advance(count);
+            if count < room || count == 0 {
+                break;
+            }
+        }
+        memory.set(self.region + u64::from(Console::INPUT_PUT), self.put.index());
+        Ok(self.put.index() != before)
+    }
+}
+
+/// A byte of physical memory.
+fn byte(memory: &Memory<'_>, address: u64) -> u8 {
+    (memory.get(address & !7) >> (8 * (address & 7))) as u8
 }
 
 impl<H: Host> Kernel<'_, H> {
-    /// Answers a call to the devices' endpoint through a capability with this badge (the device's number).
+    /// Answers a call to the devices' endpoint through a capability with this badge.
     pub(crate) fn serve_device(&mut self, badge: u64, request: &Request) -> Answer {
-        unimplemented!()
+        let label = request.thread.register(&self.memory, Register::Rsi) >> LABEL_SHIFT;
+        let Some(device) = self.devices.get(badge).copied() else {
+            return self.answer_label(request, answer::UNKNOWN);
+        };
+        let kind = devices::Device { number: device.kind, ..devices::Device::default() }.kind();
+        match kind {
+            Some(DeviceKind::Clock) if label == devices::request::CLOCK_READ => {
+                Answer::Words([self.host.now(), self.host.wall_clock(), 0, 0], 2)
+            }
+            Some(DeviceKind::Console) if label == devices::request::CONSOLE_LOOK => {
+                let answer = self.look_at_console(&device);
+                self.answer_label(request, answer)
+            }
+            Some(DeviceKind::Net | DeviceKind::Block | DeviceKind::Entropy) => {
+                self.answer_label(request, answer::NOT_SERVED)
+            }
+            _ => self.answer_label(request, answer::UNKNOWN),
+        }
+    }
+
+    /// Takes the console's output and puts its input; the label to answer with.
+    fn look_at_console(&mut self, device: &Device) -> u64 {
+        let (memory, host) = (&self.memory, &mut self.host);
+        let serial = &mut self.machine.serial;
+        let Some(rings) = self.devices.open_console(device) else { return answer::BROKEN };
+        let done = rings.take_output(memory, host).and_then(|()| {
+            // What was typed before the console was opened may be in the serial port.
+            rings.put_input(memory, || serial.give_back().or_else(|| host.console_read()))
+        });
+        if done.is_ok() { answer::DONE } else { answer::BROKEN }
+    }
+
+    /// Puts what was typed into the console's input and tells the function; whether the console is where it
+    /// belongs.
+    pub(crate) fn receive_console(&mut self) -> bool {
+        let (memory, host) = (&self.memory, &mut self.host);
+        let Some(rings) = self.devices.console.as_mut().filter(|rings| rings.input.is_some()) else {
+            return false;
+        };
+        let notification = rings.notification;
+        if rings.put_input(memory, || host.console_read()) == Ok(true) && notification != 0 {
+            self.signal(notification, SIGNAL);
+        }
+        true
+    }
+
+    /// Answers with a label and no words.
+    fn answer_label(&self, request: &Request, label: u64) -> Answer {
+        if request.call {
+            request.thread.set_register(&self.memory, Register::Rdi, 0);
+            request.thread.set_register(&self.memory, Register::Rsi, label << LABEL_SHIFT);
+        }
+        Answer::Silent
     }
 }

@@ -17,17 +17,8 @@ const COUNT: usize = 128;
 /// The greatest numbers of a device on PCI: bus, device, function.
 const PCI_MAX: [u64; 3] = [255, 31, 7];
 
-/// Where an interrupt comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Source {
-    /// It has never been given out.
-    #[default]
-    None,
-    /// A pin of the IO-APIC.
-    Pin(u8),
-    /// A message of a device. There are none.
-    Message,
-}
+/// Where an interrupt comes from that has never been given out, or that is for a message of a device: no pin.
+const NO_PIN: u8 = u8::MAX;
 
 /// A pin of the IO-APIC. What it was set to stays when its interrupt's handler is gone.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,13 +39,14 @@ pub(crate) struct Interrupts {
     slots: u64,
     /// A bit for each interrupt that there is a handler for.
     active: u128,
-    sources: [Source; COUNT],
+    /// The pin that each interrupt was given out for last.
+    sources: [u8; COUNT],
     pins: [Pin; PINS],
 }
 
 impl Default for Interrupts {
     fn default() -> Self {
-        Self { slots: 0, active: 0, sources: [Source::None; COUNT], pins: [Pin::default(); PINS] }
+        Self { slots: 0, active: 0, sources: [NO_PIN; COUNT], pins: [Pin::default(); PINS] }
     }
 }
 
@@ -79,9 +71,8 @@ impl Interrupts {
 
     /// Masks or unmasks the pin that the interrupt was given out for last.
     fn set_mask(&mut self, irq: u8, masked: bool) {
-        if let Some(Source::Pin(pin)) = self.sources.get(usize::from(irq))
-            && let Some(pin) = self.pins.get_mut(usize::from(*pin))
-        {
+        let pin = self.sources[usize::from(irq) % COUNT];
+        if let Some(pin) = self.pins.get_mut(usize::from(pin)) {
             pin.unmasked = !masked;
         }
     }
@@ -102,8 +93,7 @@ impl Interrupts {
 
     /// The interrupt that a pin with its level raises when it has just been unmasked for `irq`.
     fn still_raised(&self, irq: u8) -> Option<u8> {
-        let Some(Source::Pin(pin)) = self.sources.get(usize::from(irq)) else { return None };
-        let pin = self.pins.get(usize::from(*pin))?;
+        let pin = self.pins.get(usize::from(self.sources[usize::from(irq) % COUNT]))?;
         (pin.unmasked && pin.level && pin.asserted).then_some(pin.irq)
     }
 }
@@ -162,8 +152,7 @@ impl<H: Host> Kernel<'_, H> {
             return Err(Error::Range { min: 0, max: MAX_VECTOR });
         }
         let root = request.cap_slot(self, root).ok_or(Error::TruncatedMessage)?.cap(&self.memory);
-        let dest =
-            self.lookup_slot(root, request.value(self, index), request.value(self, depth), false)?;
+        let dest = self.lookup_slot(root, request.value(self, index), request.value(self, depth), false)?;
         self.ensure_empty(dest)?;
         Ok((vector as u8 + FIRST, dest))
     }
@@ -184,7 +173,7 @@ impl<H: Host> Kernel<'_, H> {
         let now = self.host.now();
         self.advance_timer(now);
         let interrupts = &mut self.machine.interrupts;
-        interrupts.sources[usize::from(irq)] = Source::Pin(pin as u8);
+        interrupts.sources[usize::from(irq)] = pin as u8;
         let Pin { asserted, .. } = interrupts.pins[pin as usize];
         interrupts.pins[pin as usize] = Pin { irq, unmasked: false, level, asserted };
         self.issue(request, irq, dest, now)
@@ -201,7 +190,7 @@ impl<H: Host> Kernel<'_, H> {
             }
         }
         let now = self.host.now();
-        self.machine.interrupts.sources[usize::from(irq)] = Source::Message;
+        self.machine.interrupts.sources[usize::from(irq)] = NO_PIN;
         self.issue(request, irq, dest, now)
     }
 
@@ -234,10 +223,10 @@ impl<H: Host> Kernel<'_, H> {
                     return Err(Error::InvalidCapability(0));
                 }
                 let slot = self.machine.interrupts.slot(irq);
-                self.delete_one(slot);
+                self.delete(slot);
                 self.insert(cap, notification, slot);
             }
-            Some(Invocation::IrqClearHandler) => self.delete_one(self.machine.interrupts.slot(irq)),
+            Some(Invocation::IrqClearHandler) => self.delete(self.machine.interrupts.slot(irq)),
             _ => return Err(Error::IllegalOperation),
         }
         Ok(Answer::Empty)
@@ -245,26 +234,26 @@ impl<H: Host> Kernel<'_, H> {
 
     /// The last capability to the interrupt is gone.
     pub(crate) fn release_irq(&mut self, irq: u8) {
-        self.delete_one(self.machine.interrupts.slot(irq));
+        self.delete(self.machine.interrupts.slot(irq));
         self.machine.interrupts.set_active(irq, false);
     }
 
     /// A device sets its interrupt line.
     pub(crate) fn set_line(&mut self, pin: u8, asserted: bool) {
         if let Some(irq) = self.machine.interrupts.set_line(pin, asserted) {
-            self.deliver(irq);
+            self.deliver_interrupt(irq);
         }
     }
 
     /// Delivers what has been waiting for the interrupt to be unmasked.
     fn deliver_raised(&mut self, irq: u8) {
         if let Some(raised) = self.machine.interrupts.still_raised(irq) {
-            self.deliver(raised);
+            self.deliver_interrupt(raised);
         }
     }
 
     /// Signals the interrupt's notification, if it has one, and masks the interrupt until it is acknowledged.
-    fn deliver(&mut self, irq: u8) {
+    fn deliver_interrupt(&mut self, irq: u8) {
         if self.machine.interrupts.is_active(irq) {
             let cap = self.machine.interrupts.slot(irq).cap(&self.memory);
             if let Cap::Notification { address, badge, rights } = cap

@@ -1,6 +1,6 @@
 //! The kernel's state.
 
-use crate::{Cap, Host, Memory, Tcb, device::Devices, schedule::Schedule};
+use crate::{Cap, Host, Memory, Tcb, device::Devices, machine::Machine, paging::VSpace, schedule::Schedule};
 use selkie_tender_table::Table;
 
 /// The kernel: the state of the machine that the root task sees, but for what lies in its [`Memory`].
@@ -23,6 +23,10 @@ pub struct Kernel<'m, H> {
     pub(crate) devices: Devices,
     /// The initial CNode.
     pub(crate) root_cnode: Cap,
+    /// The address space.
+    pub(crate) vspace: VSpace,
+    /// The devices of the PC.
+    pub(crate) machine: Machine,
 }
 
 /// What is to be done when the kernel is left.

@@ -30,13 +30,17 @@ mod host;
 mod interrupt;
 mod invoke;
 mod kernel;
+mod machine;
 mod memory;
 mod message;
 mod notification;
+mod paging;
+mod pit;
 mod port;
 mod queue;
 mod request;
 mod schedule;
+mod serial;
 mod slot;
 mod tcb;
 #[cfg(feature = "testing")]

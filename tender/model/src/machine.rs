@@ -15,8 +15,6 @@ pub(crate) struct Machine {
     pub(crate) serial: Serial,
     /// The alarm that the host was asked for last, while it is still to come.
     alarm: Option<u64>,
-    /// The root task has ended with this status.
-    pub(crate) ended: Option<u8>,
 }
 
 impl<H: Host> Kernel<'_, H> {
@@ -26,8 +24,10 @@ impl<H: Host> Kernel<'_, H> {
         // It may have come, and even too early.
         self.machine.alarm = None;
         self.advance_timer(now);
-        self.machine.serial.receive(&mut self.host, now);
-        self.update_serial();
+        if !self.receive_console() && self.machine.interrupts.listens(SERIAL_PIN) {
+            self.machine.serial.receive(&mut self.host, now);
+            self.update_serial();
+        }
         self.set_next_alarm(now);
     }
 

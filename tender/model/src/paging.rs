@@ -164,7 +164,7 @@ impl InitialTables {
         match level {
             Level::Pml4 => 1,
             _ if self.virt.is_empty() => 0,
-            _ => (self.virt.end - 1 >> bits) - (self.virt.start >> bits) + 1,
+            _ => ((self.virt.end - 1) >> bits) - (self.virt.start >> bits) + 1,
         }
     }
 
@@ -175,7 +175,8 @@ impl InitialTables {
 
     /// The place of table number `nth` of a level and the first address that it stands for.
     pub(crate) fn table(&self, level: Level, nth: u64) -> (u64, u64) {
-        let before: u64 = Level::ALL.iter().filter(|above| **above > level).map(|above| self.count(*above)).sum();
+        let before: u64 =
+            Level::ALL.iter().filter(|above| **above > level).map(|above| self.count(*above)).sum();
         let bits = level.table_bits();
         let first = if level == Level::Pml4 { 0 } else { self.virt.start >> bits << bits };
         (self.tables + (before + nth) * PAGE, first + (nth << bits))
@@ -401,14 +402,7 @@ impl VSpace {
     }
 
     /// Unmaps at the host what a table shows that stands for the addresses from `first` on.
-    fn hide_below<H: Host>(
-        &self,
-        memory: &Memory<'_>,
-        host: &mut H,
-        table: u64,
-        level: Level,
-        first: u64,
-    ) {
+    fn hide_below<H: Host>(&self, memory: &Memory<'_>, host: &mut H, table: u64, level: Level, first: u64) {
         let bits = level.entry_bits();
         for index in 0..ENTRIES {
             if self.is_kernel(table, index) {

@@ -4,7 +4,7 @@
 //! ones and writes do nothing, as on a PC without the device. An access to more than one port is one to each.
 
 use crate::{
-    Cap, Error, Host, Kernel, Register,
+    Cap, Error, Host, Kernel, Next, Register,
     request::{Answer, Request},
     serial,
 };
@@ -35,8 +35,12 @@ impl<H: Host> Kernel<'_, H> {
             Some(Invocation::IoPortIn16) => (2, param::io_port_in16::PORT, None),
             Some(Invocation::IoPortIn32) => (4, param::io_port_in32::PORT, None),
             Some(Invocation::IoPortOut8) => (1, param::io_port_out8::PORT, Some(param::io_port_out8::DATA)),
-            Some(Invocation::IoPortOut16) => (2, param::io_port_out16::PORT, Some(param::io_port_out16::DATA)),
-            Some(Invocation::IoPortOut32) => (4, param::io_port_out32::PORT, Some(param::io_port_out32::DATA)),
+            Some(Invocation::IoPortOut16) => {
+                (2, param::io_port_out16::PORT, Some(param::io_port_out16::DATA))
+            }
+            Some(Invocation::IoPortOut32) => {
+                (4, param::io_port_out32::PORT, Some(param::io_port_out32::DATA))
+            }
             _ => return Err(Error::IllegalOperation),
         };
         request.complete(self)?;
@@ -76,7 +80,7 @@ impl<H: Host> Kernel<'_, H> {
             TIMER..=TIMER_LAST => self.machine.pit.read(port - TIMER, now),
             TIMER_CONTROL => self.machine.pit.read_control(now),
             serial::BASE..=SERIAL_LAST => {
-                let byte = self.machine.serial.read(port - serial::BASE, &mut self.host, now);
+                let byte = self.read_serial(port - serial::BASE, now);
                 self.update_serial();
                 self.set_next_alarm(now);
                 byte
@@ -86,11 +90,18 @@ impl<H: Host> Kernel<'_, H> {
         }
     }
 
+    fn read_serial(&mut self, register: u16, now: u64) -> u8 {
+        if self.machine.serial.asks_for_input(register) && !self.devices.console_is_open() {
+            self.machine.serial.receive(&mut self.host, now);
+        }
+        self.machine.serial.read(register, now)
+    }
+
     fn port_write(&mut self, first: u16, size: u16, value: u32) {
         let now = self.host.now();
         // This port takes what it is given as one number, whatever its size.
         if (EXIT..=EXIT_LAST).contains(&first) {
-            self.machine.ended = Some(status(value));
+            self.ended = Some(Next::Exit(status(value)));
             return;
         }
         for (offset, byte) in (0..size).zip(value.to_le_bytes()) {

@@ -111,25 +111,35 @@ impl Serial {
 
     /// Takes what was typed at the console, as much as the port has room for.
     pub(crate) fn receive<H: Host>(&mut self, host: &mut H, now: u64) {
-        if self.modem_control & LOOPBACK == 0 {
-            while self.room() > 0 {
-                let Some(byte) = host.console_read() else { break };
-                self.put(byte, now);
-            }
+        while self.room() > 0 && self.modem_control & LOOPBACK == 0 {
+            let Some(byte) = host.console_read() else { break };
+            self.put(byte, now);
         }
+        self.tell_time(now);
+    }
+
+    /// Notices that bytes have waited for long.
+    pub(crate) fn tell_time(&mut self, now: u64) {
         if self.timeout.is_some_and(|at| at <= now) {
             self.timeout = None;
             self.waits = self.count > 0;
         }
     }
 
+    /// A byte that was typed, and received here, but not read.
+    pub(crate) fn give_back(&mut self) -> Option<u8> {
+        (self.count > 0).then(|| self.take(0))
+    }
+
+    /// Whether a read of this register is one that asks for what was typed.
+    pub(crate) fn asks_for_input(&self, port: u16) -> bool {
+        port == register::LINE_STATUS && self.count == 0 || port == register::INTERRUPT_ID
+    }
+
     /// Reads a register.
-    pub(crate) fn read<H: Host>(&mut self, port: u16, host: &mut H, now: u64) -> u8 {
+    pub(crate) fn read(&mut self, port: u16, now: u64) -> u8 {
         let divisor = self.line_control & DIVISOR_ACCESS != 0;
         let [low, high] = self.divisor.to_le_bytes();
-        if port == register::LINE_STATUS && self.count == 0 || port == register::INTERRUPT_ID {
-            self.receive(host, now);
-        }
         match port {
             register::DATA if divisor => low,
             register::DATA => self.take(now),
@@ -183,7 +193,8 @@ impl Serial {
             LINE_CHANGED
         } else if enabled(ENABLE_DATA) && self.waits {
             DATA_WAITS
-        } else if enabled(ENABLE_DATA) && self.count > 0 && (!self.has_fifo() || self.count >= self.trigger()) {
+        } else if enabled(ENABLE_DATA) && self.count > 0 && (!self.has_fifo() || self.count >= self.trigger())
+        {
             DATA_RECEIVED
         } else if enabled(ENABLE_EMPTY) && self.empty_pending {
             TRANSMITTER_EMPTY

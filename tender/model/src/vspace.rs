@@ -4,11 +4,11 @@
 //! are those of a kernel that has none left.
 
 use crate::{
-    Access, Cap, Error, FrameSize, Host, Kernel, Register, Rights, Slot,
-    paging::{InitialTables, Level, PageMapping, USER_TOP, VSpace, canonical},
+    Access, Cap, Error, FrameSize, Host, Kernel, Register, Rights,
+    paging::{Entry, InitialTables, Level, PageMapping, USER_TOP, VSpace, canonical},
     request::{Answer, Request},
 };
-use selkie_tender_table::{Invocation, Kind, param};
+use selkie_tender_table::{Invocation, Number, param};
 
 /// An IPC buffer's address is a multiple of this.
 const IPC_BUFFER_ALIGN: u64 = 512;
@@ -76,7 +76,8 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     fn remap_page(&mut self, request: &Request) -> Result<Answer, Error> {
-        let Cap::Frame { address: paddr, size, write, read, mapped: Some((mapped_in, address)), .. } = request.cap
+        let Cap::Frame { address: paddr, size, write, read, mapped: Some((mapped_in, address)), .. } =
+            request.cap
         else {
             return Err(Error::IllegalOperation);
         };
@@ -123,7 +124,9 @@ impl<H: Host> Kernel<'_, H> {
             Some(invocation) if invocation == structure.operations.unmap => {
                 self.unmap_structure(request, structure)
             }
-            Some(invocation) if invocation == structure.operations.map => self.map_structure(request, structure),
+            Some(invocation) if invocation == structure.operations.map => {
+                self.map_structure(request, structure)
+            }
             _ => Err(Error::IllegalOperation),
         }
     }
@@ -148,14 +151,14 @@ impl<H: Host> Kernel<'_, H> {
             return Err(Error::DeleteFirst);
         }
         let attributes = request.value(self, operations.attributes);
-        let entry = crate::paging::Entry::table(paddr, attributes);
+        let entry = Entry::table(paddr, attributes);
         self.vspace.set_entry(&self.memory, place, entry);
         request.slot.set_cap(&self.memory, level.cap(paddr, Some((asid, address))));
         Ok(Answer::Empty)
     }
 
     fn unmap_structure(&mut self, request: &Request, structure: Structure) -> Result<Answer, Error> {
-        if !self.is_final(request.slot) {
+        if !self.is_last(request.slot) {
             return Err(Error::RevokeFirst);
         }
         if structure.mapped.is_some() {
@@ -191,10 +194,11 @@ impl<H: Host> Kernel<'_, H> {
 
     fn check_pool(&self, request: &Request) -> Result<(), Error> {
         use param::asid_control_make_pool::{DEPTH, INDEX, ROOT, UNTYPED};
-        let (Some(untyped), Some(root)) = (request.cap_slot(self, UNTYPED), request.cap_slot(self, ROOT)) else {
+        let (Some(untyped), Some(root)) = (request.cap_slot(self, UNTYPED), request.cap_slot(self, ROOT))
+        else {
             return Err(Error::TruncatedMessage);
         };
-        let wanted = self.table.number(selkie_tender_table::Number::AsidPoolBits);
+        let wanted = self.table.number(Number::AsidPoolBits);
         match untyped.cap(&self.memory) {
             Cap::Untyped { bits, device: false, .. } if u64::from(bits) == wanted => {}
             _ => return Err(Error::InvalidCapability(1)),
