@@ -1,31 +1,28 @@
 //! Which slots of a CNode are free: one bit each.
 
-/// A set of free slots, first to last, of at most `64 * WORDS` slots.
+/// Words of bits that lie in [`Slots`] itself: enough for what start-up takes, so that the memory of the other
+/// words stays as it is.
+const NEAR: usize = 16;
+
+/// A set of free slots, first to last.
 ///
-/// A slot above that capacity is never handed out.
+/// A slot above the capacity, 64 for each word, is never handed out.
 #[derive(Debug)]
-pub struct Slots<const WORDS: usize> {
+pub struct Slots {
     first: u32,
     count: u32,
     used: u32,
     /// Where the search starts: no slot below it is free unless one was given back, which lowers it.
     hint: u32,
-    taken: [u64; WORDS],
+    near: [u64; NEAR],
+    far: &'static mut [u64],
 }
 
-impl<const WORDS: usize> Slots<WORDS> {
-    /// A set without any slot.
-    pub const fn empty() -> Self {
-        Self { first: 0, count: 0, used: 0, hint: 0, taken: [0; WORDS] }
-    }
-
-    /// Makes the slots `first..end` the set, all of them free.
-    pub fn reset(&mut self, first: u32, end: u32) {
-        self.first = first;
-        self.count = end.saturating_sub(first).min(64 * WORDS as u32);
-        self.used = 0;
-        self.hint = 0;
-        self.taken.fill(0);
+impl Slots {
+    /// The slots `first..end`, all of them free. `far` is zero.
+    pub fn new(first: u32, end: u32, far: &'static mut [u64]) -> Self {
+        let count = end.saturating_sub(first).min(64 * (NEAR + far.len()) as u32);
+        Self { first, count, used: 0, hint: 0, near: [0; NEAR], far }
     }
 
     /// How many slots are taken.
@@ -45,7 +42,7 @@ impl<const WORDS: usize> Slots<WORDS> {
         }
         let start = self.find(count)?;
         for slot in start..start + count {
-            self.taken[(slot / 64) as usize] |= 1 << (slot % 64);
+            *self.word(slot)? |= 1 << (slot % 64);
         }
         self.used += count;
         if start == self.hint {
@@ -60,9 +57,9 @@ impl<const WORDS: usize> Slots<WORDS> {
             let Some(index) = slot.checked_sub(self.first).filter(|index| *index < self.count) else {
                 continue;
             };
-            let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
-            if self.taken[word] & bit != 0 {
-                self.taken[word] &= !bit;
+            let bit = 1 << (index % 64);
+            if let Some(word) = self.word(index).filter(|word| **word & bit != 0) {
+                *word &= !bit;
                 self.used -= 1;
                 self.hint = self.hint.min(index);
             }
@@ -70,10 +67,10 @@ impl<const WORDS: usize> Slots<WORDS> {
     }
 
     /// The first run of `count` free slots, as an index.
-    fn find(&self, count: u32) -> Option<u32> {
+    fn find(&mut self, count: u32) -> Option<u32> {
         let (mut index, mut run) = (self.hint, 0);
         while index < self.count {
-            let word = self.taken[(index / 64) as usize];
+            let word = *self.word(index)?;
             if index.is_multiple_of(64) && word == u64::MAX {
                 (index, run) = (index + 64, 0);
                 continue;
@@ -86,16 +83,23 @@ impl<const WORDS: usize> Slots<WORDS> {
         }
         None
     }
+
+    /// The word with the bit of the slot with this index.
+    fn word(&mut self, index: u32) -> Option<&mut u64> {
+        let word = (index / 64) as usize;
+        match word.checked_sub(NEAR) {
+            None => self.near.get_mut(word),
+            Some(word) => self.far.get_mut(word),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn slots(first: u32, end: u32) -> Slots<4> {
-        let mut slots = Slots::empty();
-        slots.reset(first, end);
-        slots
+    fn slots(first: u32, end: u32) -> Slots {
+        Slots::new(first, end, Box::leak(Box::new([0; 4])))
     }
 
     #[test]
@@ -131,6 +135,10 @@ mod tests {
 
     #[test]
     fn leaves_slots_above_its_capacity_alone() {
-        assert_eq!(slots(0, 10_000).free(), 256);
+        let mut slots = slots(7, 10_000);
+        assert_eq!(slots.free(), 64 * 20);
+        assert_eq!((slots.take(1270), slots.take(10), slots.take(1)), (Some(7), Some(1277), None));
+        slots.give(1020, 20);
+        assert_eq!((slots.take(20), slots.take(1)), (Some(1020), None));
     }
 }

@@ -1,37 +1,88 @@
 //! The heap: `Box`, `Vec` and `String` work in a function.
+//!
+//! It is there only in functions that allocate: the linker script gives room to one when [`global::claimed`]
+//! is linked in. A heap below the size of a large page lies in the image, after all else; nothing has to be
+//! mapped for it, and no page of it is used before something is allocated. A larger one is mapped at
+//! start-up, with large pages.
 
-use crate::{error::Result, memory::Memory};
+use crate::{
+    error::Result,
+    memory::Memory,
+    vspace::{LARGE, Mapping},
+};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 unsafe extern "C" {
-    /// An absolute symbol: its address is the heap's size in bytes.
+    /// An absolute symbol: its address is the heap's size in bytes, 0 where nothing allocates.
     static __selkie_heap_size: u8;
+    /// The heap's first byte, when it lies in the image.
+    static __selkie_heap_start: u8;
+}
+
+/// The heap's first byte; 0 before there is one, and again once the allocator has it.
+static START: AtomicUsize = AtomicUsize::new(0);
+
+/// The heap's size in bytes.
+fn size() -> usize {
+    (&raw const __selkie_heap_size).addr()
+}
+
+/// Provides the heap's memory: once, at start-up.
+pub(crate) fn init(memory: &mut Memory) -> Result<()> {
+    let start = match size() {
+        0 => 0,
+        size if size < LARGE => (&raw const __selkie_heap_start).expose_provenance(),
+        size => Mapping::new(memory, size)?.address(),
+    };
+    START.store(start, Ordering::Relaxed);
+    Ok(())
 }
 
 #[cfg(feature = "alloc")]
 mod global {
+    use super::{Ordering, START, size};
     use crate::sync::RawMutex;
-    use talc::{TalcLock, source::Manual};
+    use core::{alloc::Layout, arch::asm, ptr};
+    use talc::{
+        TalcLock,
+        base::{Talc, binning::Binning},
+        source::Source,
+    };
 
     #[global_allocator]
-    static HEAP: TalcLock<RawMutex, Manual> = TalcLock::new(Manual);
+    static HEAP: TalcLock<RawMutex, WhenNeeded> = TalcLock::new(WhenNeeded);
 
-    pub(super) fn add(address: usize, size: usize) {
-        // SAFETY: the memory is mapped for ever and known to nobody else.
-        unsafe { HEAP.lock().claim(address as *mut u8, size) };
-    }
-}
+    /// Gives the allocator the heap when something is allocated for the first time.
+    #[derive(Debug)]
+    struct WhenNeeded;
 
-/// Maps the heap: once, at start-up.
-pub(crate) fn init(memory: &mut Memory) -> Result<()> {
-    #[cfg(feature = "alloc")]
-    {
-        let size = (&raw const __selkie_heap_size).addr();
-        if size > 0 {
-            let heap = crate::vspace::Mapping::new(memory, size)?;
-            global::add(heap.address(), heap.size());
+    // SAFETY: it does not use the allocator but through `talc`.
+    unsafe impl Source for WhenNeeded {
+        fn acquire<B: Binning>(talc: &mut Talc<Self, B>, _layout: Layout) -> Result<(), ()> {
+            match START.swap(0, Ordering::Relaxed) {
+                0 => Err(()),
+                start => {
+                    // SAFETY: the memory is there for ever and known to nobody else: `START` says so once.
+                    let claimed = unsafe { talc.claim(ptr::with_exposed_provenance_mut(start), claimed()) };
+                    claimed.map(drop).ok_or(())
+                }
+            }
         }
     }
-    #[cfg(not(feature = "alloc"))]
-    let _ = memory;
-    Ok(())
+
+    /// The heap's size. That this function is linked in is what makes the linker script give room to a heap.
+    #[inline(never)]
+    #[unsafe(link_section = ".text.selkie.heap")]
+    fn claimed() -> usize {
+        // SAFETY: these are no instructions, only a byte of another section.
+        unsafe {
+            asm!(
+                ".pushsection .selkie.heap, \"o\", @progbits, .text.selkie.heap",
+                ".byte 0",
+                ".popsection",
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+        size()
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     boot_info::BootInfo,
-    cap::{Capability, Object, ObjectType, Page, Slot, Untyped},
+    cap::{Capability, Object, ObjectType, Page, Slot, Untyped, needs},
     error::{Error, Result},
     vspace::Mapping,
 };
@@ -10,8 +10,8 @@ use core::{fmt, marker::PhantomData};
 use selkie_base::{BlockId, Node, Pool, Slots, Split, TakeError, Usage};
 use selkie_sys::config;
 
-/// Slots that can be handed out: of a larger CNode, the rest stays unused.
-const SLOTS: usize = 1 << 16;
+/// Slots that can be handed out: of a CNode with more than 2^16, the rest stays unused.
+const SLOT_WORDS: usize = (1 << 16) / 64;
 /// Blocks that the first table has room for: those that BootInfo names, and what start-up splits them into.
 const FIRST_TABLE: usize = config::MAX_NUM_BOOTINFO_UNTYPED_CAPS + 154;
 /// The table is replaced by a larger one before it has fewer vacancies than one split of the largest
@@ -73,7 +73,7 @@ impl<C: Capability> Objects<C> {
 /// ```
 #[derive(Debug)]
 pub struct Memory {
-    slots: &'static mut Slots<{ SLOTS / 64 }>,
+    slots: Slots,
     pool: Pool,
     /// Where the pool's table lies, once the first one was too small.
     table: Option<Mapping>,
@@ -84,12 +84,12 @@ impl Memory {
     /// Takes what BootInfo names: once, at start-up.
     pub(crate) fn new(boot_info: &BootInfo) -> Self {
         static mut TABLE: [Node; FIRST_TABLE] = [Node::VACANT; FIRST_TABLE];
-        static mut ALL_SLOTS: Slots<{ SLOTS / 64 }> = Slots::empty();
-        let (slots, table) = (&raw mut ALL_SLOTS, &raw mut TABLE);
+        static mut SLOTS: [u64; SLOT_WORDS] = [0; SLOT_WORDS];
+        let (slots, table) = (&raw mut SLOTS, &raw mut TABLE);
         // SAFETY: `System::new` calls this once, before any other thread runs.
         let (slots, table) = unsafe { (&mut *slots, &mut *table) };
         let empty = boot_info.empty_slots();
-        slots.reset(empty.start as u32, empty.end as u32);
+        let slots = Slots::new(empty.start as u32, empty.end as u32, slots);
         let mut pool = Pool::new(table);
         for untyped in boot_info.untypeds() {
             // The table has room for all that BootInfo can name.
@@ -135,9 +135,12 @@ impl Memory {
     }
 
     /// Makes the page of device memory at the physical address `paddr`, a multiple of 4096.
+    #[inline(never)]
+    #[unsafe(link_section = ".text.selkie.device_page")]
     pub fn create_device_page(&mut self, paddr: u64) -> Result<Objects<Page>> {
+        needs!("device-memory", "Memory::create_device_page", ".text.selkie.device_page");
         self.reserve()?;
-        let mut kernel = Kernel(self.slots);
+        let mut kernel = Kernel(&mut self.slots);
         let block = self.pool.take_at(paddr, Page::TYPE.bits(), &mut kernel).map_err(taken)?;
         self.fill(block, Page::TYPE, 1).map(RawObjects::of)
     }
@@ -178,7 +181,7 @@ impl Memory {
         if bits >= 64 {
             return Err(Error::NoMemory);
         }
-        let block = self.pool.take(bits as u8, &mut Kernel(self.slots)).map_err(taken)?;
+        let block = self.pool.take(bits as u8, &mut Kernel(&mut self.slots)).map_err(taken)?;
         self.fill(block, object, count)
     }
 
@@ -256,7 +259,7 @@ fn taken(error: TakeError<Error>) -> Error {
 }
 
 /// Halves untypeds.
-struct Kernel<'a>(&'a mut Slots<{ SLOTS / 64 }>);
+struct Kernel<'a>(&'a mut Slots);
 
 impl Split for Kernel<'_> {
     type Error = Error;

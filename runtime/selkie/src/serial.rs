@@ -71,11 +71,14 @@ impl Serial {
 
     /// Sends bytes as they are; waits while the port is busy.
     pub fn send(&self, bytes: &[u8]) -> Result<()> {
-        for chunk in bytes.chunks(self.depth.into()) {
-            self.wait_for(HOLDING_EMPTY)?;
-            for byte in chunk {
-                self.write(DATA, *byte)?;
+        let mut room = 0;
+        for byte in bytes {
+            if room == 0 {
+                self.wait_for(HOLDING_EMPTY)?;
+                room = self.depth;
             }
+            self.write(DATA, *byte)?;
+            room -= 1;
         }
         Ok(())
     }

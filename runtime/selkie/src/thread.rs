@@ -13,7 +13,7 @@ use core::{
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
 };
-use selkie_sys::{Word, ipc_buffer};
+use selkie_sys::{Word, ipc_buffer, ipc_buffer_offset};
 
 /// The stack of a thread when nothing else is asked for, in bytes.
 pub const DEFAULT_STACK: usize = 16 << 10;
@@ -101,7 +101,8 @@ impl Builder {
         Self { stack: None, priority: None, max_priority: None, fault_endpoint: None }
     }
 
-    /// The size of its stack in bytes. Below it lies a page that nothing is mapped to.
+    /// The least size of its stack in bytes: the last page is filled up. Below the stack lies a page that
+    /// nothing is mapped to.
     pub const fn stack(self, bytes: usize) -> Self {
         Self { stack: Some(bytes), ..self }
     }
@@ -218,21 +219,24 @@ struct Start<F, T> {
 /// No address of a thread is odd.
 const DONE: *mut Thread = ptr::without_provenance_mut(1);
 
+/// Bytes of an IPC buffer, at a multiple of them.
+const IPC_BUFFER: usize = (ipc_buffer_offset::RECEIVE_DEPTH + size_of::<Word>()).next_power_of_two();
+
 /// What a thread is made of.
 #[derive(Debug)]
 struct Parts {
     tcb: Objects<Tcb>,
     wake: Objects<Notification>,
-    /// Guard page, stack, IPC buffer.
+    /// Stack and IPC buffer, with a guard page below. They share the last page: a thread that does little uses
+    /// no other one.
     memory: Mapping,
-    stack: usize,
     /// The slot of the capability that its faults go through, when it is the thread's own.
     fault: Option<Slot>,
 }
 
 impl Parts {
     fn new(sys: &mut System, builder: &Builder) -> Result<Self> {
-        let stack = builder.stack.unwrap_or(DEFAULT_STACK).max(PAGE).next_multiple_of(PAGE);
+        let stack = builder.stack.unwrap_or(DEFAULT_STACK);
         let tcb = sys.memory.create()?;
         let wake = match sys.memory.create() {
             Ok(wake) => wake,
@@ -241,8 +245,8 @@ impl Parts {
                 return Err(error);
             }
         };
-        match Mapping::with_guard(&mut sys.memory, stack + PAGE) {
-            Ok(memory) => Ok(Self { tcb, wake, memory, stack, fault: None }),
+        match Mapping::with_guard(&mut sys.memory, stack.saturating_add(IPC_BUFFER)) {
+            Ok(memory) => Ok(Self { tcb, wake, memory, fault: None }),
             Err(error) => {
                 sys.memory.destroy(tcb)?;
                 sys.memory.destroy(wake)?;
@@ -257,9 +261,10 @@ impl Parts {
         F: FnOnce() -> T,
     {
         let number = sys.next_thread_number();
-        let top = self.memory.address() + self.stack;
+        let stack = self.memory.size() - IPC_BUFFER;
+        let top = self.memory.address() + stack;
         let size = size_of::<Start<F, T>>();
-        if size > self.stack / 2 || align_of::<Start<F, T>>() > PAGE {
+        if size > stack / 2 || align_of::<Start<F, T>>() > PAGE {
             return Err(Error::NoMemory);
         }
         let fault_endpoint = match builder.fault_endpoint {
@@ -277,7 +282,7 @@ impl Parts {
         let priority = builder.priority.unwrap_or(sys.max_priority());
         let max_priority = builder.max_priority.unwrap_or(priority);
         // SAFETY: the thread does not run yet, and the page is mapped there.
-        unsafe { tcb.configure(space, priority, max_priority, top, self.memory.page(self.stack))? };
+        unsafe { tcb.configure(space, priority, max_priority, top, self.memory.page(stack))? };
         let registers = Registers {
             rip: begin::<F, T> as *const () as Word,
             // As after a call: the return address lies at a multiple of 16 minus 8.
