@@ -109,16 +109,13 @@ impl Device {
 
     /// Reads an entry.
     fn read(entry: &[u8; ENTRY]) -> Self {
-        Self {
-            number: number(entry, field::KIND) as u32,
-            flags: number(entry, field::FLAGS) as u32,
-            endpoint: number(entry, field::ENDPOINT),
-            notification: number(entry, field::NOTIFICATION),
-            frames: number(entry, field::FRAMES),
-            address: number(entry, field::ADDRESS),
-            size: number(entry, field::SIZE),
-            params: [number(entry, field::PARAMS), number(entry, field::PARAMS + 8)],
+        let mut words = [0; ENTRY / 8];
+        for (word, bytes) in words.iter_mut().zip(entry.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
         }
+        let [first, endpoint, notification, frames, address, size, params @ ..] = words;
+        let (number, flags) = (first as u32, (first >> 32) as u32);
+        Self { number, flags, endpoint, notification, frames, address, size, params }
     }
 
     /// The entry's bytes.
@@ -141,21 +138,16 @@ impl Device {
     }
 }
 
-/// The up to 8 bytes at `at`, least significant first.
-fn number(bytes: &[u8], at: usize) -> u64 {
-    let bytes = bytes.iter().skip(at).take(8);
-    bytes.rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
 /// The list of devices: the bytes of the chunk after its header.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Devices<'a>(&'a [[u8; ENTRY]]);
 
 impl<'a> Devices<'a> {
     /// Checks the chunk's bytes. What follows the last entry does not matter.
     pub fn new(chunk: &'a [u8]) -> Result<Self, BadDevices> {
-        let (header, entries) = chunk.split_at_checked(LIST_HEADER).ok_or(BadDevices)?;
-        let (version, count) = (number(header, 0) as u32, (number(header, 0) >> 32) as usize);
+        let (header, entries) = chunk.split_first_chunk::<LIST_HEADER>().ok_or(BadDevices)?;
+        let header = u64::from_le_bytes(*header);
+        let (version, count) = (header as u32, (header >> 32) as usize);
         let entries = entries.as_chunks().0.get(..count).ok_or(BadDevices)?;
         if version == VERSION { Ok(Self(entries)) } else { Err(BadDevices) }
     }

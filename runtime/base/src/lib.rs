@@ -3,12 +3,14 @@
 
 #![cfg_attr(not(test), no_std)]
 
+mod date;
 pub mod devices;
 mod pool;
 mod ranges;
 mod run_config;
 mod slots;
 
+pub use date::Date;
 pub use pool::{BlockId, Full, Node, Pool, Split, TakeError, Usage};
 pub use ranges::Ranges;
 pub use run_config::{AtExit, BadConfig, RunConfig, SerialPort};

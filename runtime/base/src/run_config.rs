@@ -43,17 +43,20 @@ impl<'a> Records<'a> {
 
     fn decode(bytes: &'a [u8]) -> Result<Self, BadConfig> {
         let records = bytes.strip_prefix(MAGIC).ok_or(BadConfig)?;
-        let mut end = 0;
-        loop {
-            let length = records[end..].iter().position(|byte| *byte == 0).ok_or(BadConfig)?;
-            if length == 0 {
-                return str::from_utf8(&records[..end]).map(Self).map_err(|_| BadConfig);
+        // Of the current record: whether it has a byte yet, and whether one was `=`.
+        let (mut begun, mut parted) = (false, false);
+        for (index, byte) in records.iter().enumerate() {
+            match byte {
+                0 if !begun => {
+                    let records = records.get(..index).unwrap_or_default();
+                    return str::from_utf8(records).map(Self).map_err(|_| BadConfig);
+                }
+                0 if !parted => return Err(BadConfig),
+                0 => (begun, parted) = (false, false),
+                byte => (begun, parted) = (true, parted || *byte == b'='),
             }
-            if !records[end..end + length].contains(&b'=') {
-                return Err(BadConfig);
-            }
-            end += length + 1;
         }
+        Err(BadConfig)
     }
 
     /// The values under `key` (which ends in `=`), or under `TARGET.key` when `target` is not empty, in
@@ -123,7 +126,10 @@ impl<'a> RunConfig<'a> {
     /// The arguments: those of the override, else the target's own, else the common ones.
     pub fn args(self) -> impl Iterator<Item = &'a str> {
         let choices = [(self.over, ""), (self.own, self.target), (self.own, "")];
-        let has = |choice: &&(Records<'a>, &'a str)| choice.0.first(choice.1, "arg=").is_some();
+        // Where no arguments replace others, a record says so.
+        let has = |choice: &&(Records<'a>, &'a str)| {
+            ["arg=", "no-arg="].into_iter().any(|key| choice.0.first(choice.1, key).is_some())
+        };
         let (records, target) = *choices.iter().find(has).unwrap_or(&choices[0]);
         records.values(target, "arg=")
     }
@@ -226,6 +232,14 @@ mod tests {
         assert_eq!(config.nonce(), "ff");
         let empty = on("process").with_override(b"SELKIERUN1\0\0").unwrap();
         assert_eq!((args(empty), empty.nonce()), (vec!["p"], "0011223344556677"));
+    }
+
+    #[test]
+    fn no_arguments_replace_others_where_a_record_says_so() {
+        assert_eq!(args(on("process").with_override(b"SELKIERUN1\0no-arg=\0\0").unwrap()), [""; 0]);
+        let section = b"SELKIERUN1\0arg=a\0qemu.no-arg=\0\0";
+        assert_eq!(args(RunConfig::new("qemu", section).unwrap()), [""; 0]);
+        assert_eq!(args(RunConfig::new("process", section).unwrap()), ["a"]);
     }
 
     #[test]

@@ -87,6 +87,11 @@ impl BootInfo {
         self.untypeds().filter(|untyped| !untyped.device).map(|untyped| 1 << untyped.bits).sum()
     }
 
+    /// The bytes of what has this id among what more there is.
+    pub fn chunk(&self, id: Word) -> Option<&'static [u8]> {
+        self.extra().find(|chunk| chunk.0 == id).map(|chunk| chunk.1)
+    }
+
     /// What more there is, as pairs of an id and the bytes that belong to it.
     pub fn extra(&self) -> impl Iterator<Item = (Word, &'static [u8])> + use<> {
         let length = self.0.extra_len() as usize;

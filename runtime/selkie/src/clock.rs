@@ -1,16 +1,19 @@
-//! Time: the processor's time-stamp counter.
+//! Time: the processor's time-stamp counter, and the time of day where the host has a clock.
 
 use crate::{
     boot_info::BootInfo,
     cap::IoPort,
+    device::{self, DeviceKind},
     error::{Error, Result},
     pit,
 };
 use core::{
     arch::x86_64::_rdtsc,
+    fmt,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
+use selkie_base::{Date, devices::request};
 
 /// Counts in a second; 0 until it is known.
 static FREQUENCY: AtomicU64 = AtomicU64::new(0);
@@ -51,6 +54,39 @@ impl Instant {
     pub fn since_start(self) -> Duration {
         self.since(Self(START.load(Ordering::Relaxed)))
     }
+}
+
+/// The time of day, in UTC. The host may set its clock, so that it can go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wall(Duration);
+
+impl Wall {
+    /// The time since 1970-01-01 00:00 UTC.
+    pub const fn since_epoch(self) -> Duration {
+        self.0
+    }
+
+    /// The day.
+    pub const fn date(self) -> Date {
+        Date::of_day(self.0.as_secs() / 86_400)
+    }
+}
+
+impl fmt::Display for Wall {
+    /// As RFC 3339 has it: `2026-01-31T12:34:56.789Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Date { year, month, day } = self.date();
+        let (second, millis) = (self.0.as_secs() % 86_400, self.0.subsec_millis());
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// The time of day. Fails where no clock tells it: on target `qemu` and on bare metal.
+pub fn wall() -> Result<Wall> {
+    let clock = device::find(DeviceKind::Clock)?;
+    let [_, since_epoch, ..] = device::request(&clock, request::CLOCK_READ)?;
+    Ok(Wall(Duration::from_nanos(since_epoch)))
 }
 
 /// The counter's frequency in Hz: what BootInfo says, else measured against the PIT, which takes 10 ms the

@@ -1,11 +1,11 @@
 //! The console: what [`print!`](crate::print) and [`println!`](crate::println) write to.
 //!
-//! It is a serial port where one answers. Elsewhere a debug kernel prints, and on a release kernel what is
-//! written is lost: a function does not fail because nobody listens.
+//! It is the host's console where there is one, else a serial port where one answers. Elsewhere a debug kernel
+//! prints, and on a release kernel what is written is lost: a function does not fail because nobody listens.
 
 use crate::{
     cap::IoPort,
-    config,
+    config, host_console,
     serial::Serial,
     sync::{Mutex, MutexGuard},
 };
@@ -44,8 +44,11 @@ pub(crate) fn force() -> (Console, Option<MutexGuard<'static, Console>>) {
 }
 
 impl Console {
-    /// Writes bytes; each line feed gets a carriage return before it.
+    /// Writes bytes; each line feed gets a carriage return before it, unless the host cares for that.
     pub fn write(&mut self, bytes: &[u8]) {
+        if let Some(host) = host_console::get() {
+            return host.send(bytes, true);
+        }
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             match line.strip_suffix(b"\n") {
                 Some(text) => {
@@ -59,6 +62,9 @@ impl Console {
 
     /// Writes bytes as they are.
     pub fn write_raw(&mut self, bytes: &[u8]) {
+        if let Some(host) = host_console::get() {
+            return host.send(bytes, true);
+        }
         if let Some(serial) = self.serial() {
             if serial.send(bytes).is_ok() {
                 return;
@@ -73,6 +79,9 @@ impl Console {
 
     /// Waits until everything has left the port.
     pub fn flush(&mut self) {
+        if let Some(host) = host_console::get() {
+            return host.send(b"", true);
+        }
         if let Some(serial) = self.serial() {
             // There is no one to tell.
             let _ = serial.flush();
@@ -81,6 +90,9 @@ impl Console {
 
     /// A byte that has arrived, if there is one.
     pub fn receive(&mut self) -> Option<u8> {
+        if let Some(host) = host_console::get().filter(|host| host.notification().is_some()) {
+            return host.receive();
+        }
         self.serial()?.receive().ok().flatten()
     }
 
@@ -97,7 +109,11 @@ impl Console {
 
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.write(text.as_bytes());
+        match host_console::get() {
+            // One request for each line, not for each piece of one.
+            Some(host) => host.send(text.as_bytes(), text.contains('\n')),
+            None => self.write(text.as_bytes()),
+        }
         Ok(())
     }
 }
@@ -106,7 +122,11 @@ impl Write for Console {
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments<'_>) {
     // Only a `Display` that fails by itself makes an error; there is no one to tell.
-    let _ = lock().write_fmt(arguments);
+    let mut console = lock();
+    let _ = console.write_fmt(arguments);
+    if host_console::get().is_some() {
+        console.flush();
+    }
 }
 
 /// Writes a formatted line to the console. What `println!` expands to.

@@ -3,7 +3,7 @@
 use crate::{
     cap::{Capability, IoPort, Slot, Tcb},
     config::{self, AtExit},
-    console,
+    console, device,
     fw_cfg::FwCfg,
 };
 use core::{
@@ -20,7 +20,7 @@ pub(crate) const OUT_OF_MEMORY: u8 = 102;
 /// The status after a fault that nobody handles, and when the function cannot be started.
 pub(crate) const FAULTED: u8 = 103;
 
-/// The port of QEMU's device `isa-debug-exit`, as Selkie starts QEMU.
+/// The port of QEMU's device `isa-debug-exit`, as Selkie starts QEMU; a host process has it too.
 const DEBUG_EXIT: u16 = 0xf4;
 /// Added to the status, so that QEMU's own exit codes (0 and 1) cannot be taken for one of a function.
 const DEBUG_EXIT_OFFSET: u8 = 0x10;
@@ -34,7 +34,8 @@ const POWER_OFF: u16 = 1 << 13;
 ///
 /// The last line is framed: `[selkie:exit status=N nonce=…]`, on a line of its own. Then, in this order,
 /// whatever is the first to work:
-/// 1. QEMU, where its debug-exit device is: QEMU ends with a code that is made of the status;
+/// 1. a host process, or QEMU where its debug-exit device is: the process ends with the status, QEMU with
+///    a code that is made of it;
 /// 2. QEMU otherwise: its machine is switched off by ACPI;
 /// 3. elsewhere: what the recipe's `at-exit` says. `reboot` resets the machine. `power-off` and `halt`
 ///    stop the calling thread for ever: off QEMU, the runtime knows no way to switch a machine off.
@@ -59,7 +60,7 @@ pub fn exit(status: u8) -> ! {
 fn leave(status: u8, at_exit: AtExit) {
     let ports = IoPort::OWN;
     // A port that nobody answers for, or that has no effect, is a reason to try the next way.
-    if FwCfg::find(ports).is_some() {
+    if device::in_process() || FwCfg::find(ports).is_some() {
         let _ = ports.out8(DEBUG_EXIT, status + DEBUG_EXIT_OFFSET);
         for port in PM1A_CONTROL {
             let _ = ports.out16(port, POWER_OFF);

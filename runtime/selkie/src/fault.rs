@@ -130,8 +130,9 @@ pub(crate) fn start_handler(sys: &mut System) -> Result<()> {
     unsafe { Tcb::first().set_space(space) }
 }
 
-/// The handler only receives once and prints.
-const HANDLER_STACK: usize = 8 << 10;
+/// The handler only receives once and prints. With its IPC buffer these are two pages, of which it uses one
+/// before there is a fault.
+const HANDLER_STACK: usize = 7 << 10;
 
 fn report(endpoint: Endpoint) {
     let Received { badge, message } = endpoint.recv();

@@ -1,24 +1,37 @@
 //! What is typed at the console.
 
 use crate::{
+    cap::Notification,
     config::{self, SerialPort},
     console,
     error::{Error, Result},
+    host_console,
     interrupt::Interrupt,
     system::System,
     thread,
 };
 
-/// The console's input. It waits for the serial port's interrupt where somebody answers for interrupts,
-/// and asks the port again and again elsewhere.
+/// The console's input. It waits for the host's console, or for the serial port's interrupt where somebody
+/// answers for interrupts, and asks the port again and again elsewhere.
 #[derive(Debug)]
 pub struct Input {
-    interrupt: Option<Interrupt>,
+    source: Source,
+}
+
+/// What tells that a byte has arrived.
+#[derive(Debug)]
+enum Source {
+    Host(Notification),
+    Interrupt(Interrupt),
+    Nobody,
 }
 
 impl Input {
-    /// Opens the console's input. Fails where there is no serial port.
+    /// Opens the console's input. Fails where there is none.
     pub fn new(sys: &mut System) -> Result<Self> {
+        if let Some(notification) = host_console::get().and_then(|host| host.notification()) {
+            return Ok(Self { source: Source::Host(notification) });
+        }
         let serial = console::lock().serial().ok_or(Error::NoDevice)?;
         let pin = match config::get().serial() {
             SerialPort::Com1 => 4,
@@ -26,7 +39,7 @@ impl Input {
         };
         let interrupt = Interrupt::isa(sys, pin).ok();
         serial.interrupts(interrupt.is_some())?;
-        Ok(Self { interrupt })
+        Ok(Self { source: interrupt.map_or(Source::Nobody, Source::Interrupt) })
     }
 
     /// A byte that has arrived, if there is one.
@@ -40,13 +53,16 @@ impl Input {
             if let Some(byte) = self.try_read() {
                 return Ok(byte);
             }
-            match &self.interrupt {
+            match &self.source {
+                Source::Host(notification) => {
+                    notification.wait();
+                }
                 // Acknowledged before the next look: a byte that comes in between interrupts again.
-                Some(interrupt) => {
+                Source::Interrupt(interrupt) => {
                     interrupt.wait();
                     interrupt.ack()?;
                 }
-                None => thread::yield_now(),
+                Source::Nobody => thread::yield_now(),
             }
         }
     }

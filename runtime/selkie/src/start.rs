@@ -1,7 +1,8 @@
 //! Where a function begins.
 
 use crate::{
-    boot_info::BootInfo, cap::IoPort, clock, config, console, exit, fw_cfg::FwCfg, logger, system::System,
+    boot_info::BootInfo, cap::IoPort, clock, config, console, device, exit, fw_cfg::FwCfg, logger,
+    system::System,
 };
 use core::{
     arch::naked_asm,
@@ -9,6 +10,7 @@ use core::{
     panic::PanicInfo,
     sync::atomic::{AtomicBool, Ordering},
 };
+use selkie_base::devices::RUN_CHUNK;
 
 unsafe extern "Rust" {
     /// What [`entry!`](crate::entry) defines.
@@ -39,10 +41,19 @@ unsafe extern "C" fn _start() -> ! {
 }
 
 extern "C" fn start(boot_info: *const u8) -> ! {
-    let target = if FwCfg::find(IoPort::OWN).is_some() { "qemu" } else { "bare-metal" };
-    config::read_section(target);
     // SAFETY: it is what the function was entered with.
     let boot_info = unsafe { BootInfo::new(boot_info) };
+    let target = if device::init(&boot_info) {
+        "process"
+    } else if FwCfg::find(IoPort::OWN).is_some() {
+        "qemu"
+    } else {
+        "bare-metal"
+    };
+    config::read_section(target);
+    if let Some(bytes) = boot_info.chunk(RUN_CHUNK) {
+        config::add_override(bytes);
+    }
     clock::init(&boot_info);
     match System::new(boot_info, (&raw const _end).addr()) {
         Ok(mut sys) => run(&mut sys),

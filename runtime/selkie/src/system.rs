@@ -3,7 +3,7 @@
 use crate::{
     boot_info::BootInfo,
     cap::{Capability, Endpoint, IoPort, Notification, Rights, Slot, Tcb},
-    config,
+    config, device,
     error::{Error, Result},
     fault,
     fw_cfg::FwCfg,
@@ -36,7 +36,10 @@ impl System {
         sys.enter_first_thread()?;
         read_override(&mut sys.memory)?;
         heap::init(&mut sys.memory)?;
-        fault::start_handler(&mut sys)?;
+        // A host process reports what nobody handles by itself, registers included.
+        if !device::in_process() {
+            fault::start_handler(&mut sys)?;
+        }
         Ok(sys)
     }
 
@@ -108,8 +111,11 @@ fn max_priority() -> u8 {
     }
 }
 
-/// Reads the run configuration's override, where there is one.
+/// Reads the run configuration's override that QEMU has, if any.
 fn read_override(memory: &mut Memory) -> Result<()> {
+    if device::in_process() {
+        return Ok(());
+    }
     let Some(mut device) = FwCfg::find(IoPort::OWN) else { return Ok(()) };
     device.use_dma(memory)?;
     if let Some(file) = device.open("opt/selkie/run") {

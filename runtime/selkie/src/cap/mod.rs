@@ -70,6 +70,25 @@ macro_rules! capability {
 }
 use capability;
 
+/// Leaves a marker in the section `.selkie.needs` as soon as the function that this is in is linked in: what it
+/// takes, by the word that recipes have for it, and its name. The function has the section `$text` for itself
+/// and is never inlined, so that the linker drops both together.
+macro_rules! needs {
+    ($word:literal, $function:literal, $text:literal) => {
+        // SAFETY: these are no instructions, only two texts in another section.
+        unsafe {
+            core::arch::asm!(
+                concat!(".pushsection .selkie.needs, \"ao\", @progbits, ", $text),
+                concat!(".asciz \"", $word, "\""),
+                concat!(".asciz \"", $function, "\""),
+                ".popsection",
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+    };
+}
+pub(crate) use needs;
+
 /// Turns the kernel's answer into a result. The details of an error are in the message registers.
 #[inline]
 fn check(error: Word) -> Result<()> {

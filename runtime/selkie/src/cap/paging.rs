@@ -1,4 +1,4 @@
-use super::{Capability, Object, ObjectType, Place, Rights, Slot, Tcb, Untyped, capability, check};
+use super::{Capability, Object, ObjectType, Place, Rights, Slot, Tcb, Untyped, capability, check, needs};
 use crate::error::Result;
 use selkie_sys::{self as sys, Word};
 
@@ -160,7 +160,10 @@ impl AsidPool {
     pub const OWN: Self = Self(Slot(sys::slot::ASID_POOL));
 
     /// Gives the address space `root` a number from the pool.
+    #[inline(never)]
+    #[unsafe(link_section = ".text.selkie.asid_assign")]
     pub fn assign(self, root: Pml4) -> Result<()> {
+        needs!("second-vspace", "AsidPool::assign", ".text.selkie.asid_assign");
         // SAFETY: it changes no mapping.
         check(unsafe { sys::asid_pool_assign(self.0.0, root.0.0) })
     }
@@ -176,7 +179,10 @@ impl AsidControl {
     pub const OWN: Self = Self(Slot(sys::slot::ASID_CONTROL));
 
     /// Makes a pool of an untyped of 4 KiB, at the empty place `at`.
+    #[inline(never)]
+    #[unsafe(link_section = ".text.selkie.asid_make_pool")]
     pub fn make_pool(self, untyped: Untyped, at: Place) -> Result<()> {
+        needs!("second-vspace", "AsidControl::make_pool", ".text.selkie.asid_make_pool");
         let (root, index, depth) = (at.root.slot().0, at.index, at.depth);
         // SAFETY: the kernel makes the pool only of memory that nobody uses.
         check(unsafe { sys::asid_control_make_pool(self.0.0, untyped.slot().0, root, index, depth) })
