@@ -1,0 +1,175 @@
+//! The chunks of BootInfo that the tender adds: the list of devices, and what overrides the run
+//! configuration. Formats: `docs/devices.md` and `selkie_base`.
+
+use crate::{
+    Error, Options,
+    linux::{Calls, Linux},
+};
+use selkie_base::devices::{Console, DEVICES_CHUNK, Device, DeviceKind, Devices, RUN_CHUNK};
+use selkie_tender_table::payload::device;
+
+/// The most bytes of all chunks.
+pub(crate) const MAX_CHUNKS: usize = 128 << 10;
+/// Bytes of a chunk's header: its id and its size, header included, a word each.
+const HEADER: usize = 16;
+/// The console's rings lie at a multiple of a cache line.
+const REGION_ALIGN: usize = 64;
+
+const MAGIC: &[u8] = b"SELKIERUN1\0";
+
+/// What has been written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Bytes of the chunks.
+    pub(crate) chunks: usize,
+    /// Bytes of the chunks and of the console's region after them.
+    pub(crate) all: usize,
+}
+
+/// Writes the chunks to the begin of `out`, which the root task sees at `address`.
+pub(crate) fn write<L: Linux>(
+    calls: Calls<'_, L>,
+    options: &Options,
+    devices: u64,
+    out: &mut [u8],
+    address: u64,
+) -> Result<Extent, Error> {
+    let list = list(devices);
+    let list_size = HEADER + 8 + 64 * list.len();
+    let run = out.get_mut(list_size + HEADER..).ok_or(Error::RunSize)?;
+    let run_size = match run_override(calls, options, run)? {
+        0 => 0,
+        size => HEADER + size,
+    };
+    let chunks = list_size + run_size;
+    let region = chunks.next_multiple_of(REGION_ALIGN);
+    let all = region + Console::SMALL_SIZE as usize;
+    if all > out.len() {
+        return Err(Error::RunSize);
+    }
+    if run_size > 0 {
+        header(&mut out[list_size..], RUN_CHUNK, run_size);
+    }
+    header(out, DEVICES_CHUNK, list_size);
+    let mut filled = [Device::default(); 2];
+    for (place, kind) in filled.iter_mut().zip(list) {
+        *place = Device { number: *kind as u32, ..Device::default() };
+        if *kind == DeviceKind::Console {
+            place.flags = if devices & device::INPUT != 0 { Console::HAS_INPUT } else { 0 };
+            place.address = address + region as u64;
+            place.size = Console::SMALL_SIZE;
+            place.params = Console::SMALL.params();
+        }
+    }
+    Devices::write(&filled[..list.len()], &mut out[HEADER..]).ok_or(Error::RunSize)?;
+    Ok(Extent { chunks, all })
+}
+
+/// The devices in the order in which they are listed.
+fn list(devices: u64) -> &'static [DeviceKind] {
+    match (devices & device::CONSOLE != 0, devices & device::CLOCK != 0) {
+        (true, true) => &[DeviceKind::Console, DeviceKind::Clock],
+        (true, false) => &[DeviceKind::Console],
+        (false, true) => &[DeviceKind::Clock],
+        (false, false) => &[],
+    }
+}
+
+fn header(out: &mut [u8], id: u64, size: usize) {
+    out[..8].copy_from_slice(&id.to_le_bytes());
+    out[8..HEADER].copy_from_slice(&(size as u64).to_le_bytes());
+}
+
+/// Writes what overrides the run configuration and returns its size; 0 when nothing does. What the command
+/// line says comes before what the descriptor holds: the first record of a name counts.
+fn run_override<L: Linux>(calls: Calls<'_, L>, options: &Options, out: &mut [u8]) -> Result<usize, Error> {
+    let mut records = Records { out, length: 0 };
+    let mut any = false;
+    records.put(MAGIC)?;
+    let own_args = options.guest_args().is_some();
+    if let Some(args) = options.guest_args() {
+        any = true;
+        let mut count = 0;
+        for argument in args {
+            records.record(b"arg=", argument.as_bytes())?;
+            count += 1;
+        }
+        if count == 0 {
+            records.record(b"no-arg=", b"")?;
+        }
+    }
+    for entry in options.env() {
+        any = true;
+        records.record(b"env=", entry.as_bytes())?;
+    }
+    if let Some(descriptor) = options.run_fd {
+        any = true;
+        let start = records.length;
+        let end = read_all(calls, descriptor, &mut records.out[start..])? + start;
+        records.merge(start, end, own_args).map_err(|why| Error::Run { descriptor, why })?;
+    }
+    records.put(b"\0")?;
+    Ok(if any { records.length } else { 0 })
+}
+
+/// Reads a descriptor to its end.
+fn read_all<L: Linux>(calls: Calls<'_, L>, descriptor: i32, out: &mut [u8]) -> Result<usize, Error> {
+    let mut length = 0;
+    loop {
+        let rest = out.get_mut(length..).unwrap_or_default();
+        if rest.is_empty() {
+            return Err(Error::RunSize);
+        }
+        match calls.read(descriptor, rest) {
+            Ok(0) => return Ok(length),
+            Ok(size) => length += size,
+            Err(_) => return Err(Error::Run { descriptor, why: "it cannot be read" }),
+        }
+    }
+}
+
+struct Records<'o> {
+    out: &'o mut [u8],
+    length: usize,
+}
+
+impl Records<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let place = self.out.get_mut(self.length..).and_then(|rest| rest.get_mut(..bytes.len()));
+        place.ok_or(Error::RunSize)?.copy_from_slice(bytes);
+        self.length += bytes.len();
+        Ok(())
+    }
+
+    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.put(key)?;
+        self.put(value)?;
+        self.put(b"\0")
+    }
+
+    /// Takes over the records of the override that lies at `start..end`, without its arguments when the
+    /// command line has its own. What is kept moves to the front, over the magic text.
+    fn merge(&mut self, start: usize, end: usize, own_args: bool) -> Result<(), &'static str> {
+        if !self.out[start..end].starts_with(MAGIC) {
+            return Err("it does not begin with SELKIERUN1");
+        }
+        let mut at = start + MAGIC.len();
+        loop {
+            let size = self.out[at..end].iter().position(|byte| *byte == 0);
+            let size = size.ok_or("it does not end with an empty record")?;
+            let record = &self.out[at..at + size];
+            if size == 0 {
+                return Ok(());
+            }
+            if !record.contains(&b'=') || core::str::from_utf8(record).is_err() {
+                return Err("a record is not KEY=VALUE in UTF-8");
+            }
+            let is_args = record.starts_with(b"arg=") || record.starts_with(b"no-arg=");
+            if !(own_args && is_args) {
+                self.out.copy_within(at..at + size + 1, self.length);
+                self.length += size + 1;
+            }
+            at += size + 1;
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! From the command line to a root task that could run.
+
+use crate::{
+    Error, Options, PAGE, Payload, Process, RootTask, SiteCount, Thunks,
+    chunks::{self, MAX_CHUNKS},
+    elf::{Access, MAX_SEGMENTS},
+    linux::{Calls, Errno, Linux},
+    map::{self, Sources},
+};
+use core::{cell::Cell, ffi::CStr, ops::Range};
+use selkie_tender_table::{
+    Table,
+    payload::{Settings, device},
+};
+
+/// The physical address of the memory's first byte.
+pub const PHYSICAL_BASE: u64 = 0x10_0000;
+/// Memory where neither the image nor the command line says how much.
+const DEFAULT_MEMORY: u64 = 64 << 20;
+/// The most memory: the window on it must fit between the tender and Linux's own mappings.
+const MAX_MEMORY: u64 = 64 << 30;
+/// The largest file of a root task.
+const MAX_FILE: u64 = 1 << 30;
+/// Devices that an operator's tender gives to every root task.
+const OPERATOR_DEVICES: u64 = device::CONSOLE | device::INPUT | device::CLOCK;
+/// The pages between the image and the chunks: the IPC buffer and BootInfo.
+const BOOT_PAGES: u64 = 2;
+
+/// A root task in its memory, ready but for the kernel's objects.
+///
+/// The memory begins with the image's pages, one page for the IPC buffer, one for BootInfo, and
+/// [`extra_pages`](Self::extra_pages) with chunks; the root task sees them in this order from
+/// [`image`](Self::image) on. Read-only pages of the image are not in the memory but come from the file.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The interface that the root task was built for.
+    pub table: &'static Table,
+    /// What the root task gets.
+    pub settings: Settings,
+    /// The root task.
+    pub root_task: RootTask<'static>,
+    /// All of its memory.
+    pub memory: &'static [Cell<u64>],
+    /// The memory's descriptor.
+    pub memory_fd: i32,
+    /// The descriptor of the file that the root task came in.
+    pub image_fd: i32,
+    /// Where the root task begins in that file, a multiple of 4096.
+    pub image_offset: u64,
+    /// Bytes of the root task in that file.
+    pub image_size: u64,
+    /// Bytes of the chunks of BootInfo.
+    pub extra_bytes: u64,
+    /// Pages for the chunks and the console's region.
+    pub extra_pages: u64,
+    /// What became of the system-call sites.
+    pub sites: SiteCount,
+    /// The stubs.
+    pub thunks: Thunks,
+}
+
+impl Loaded {
+    /// The addresses of the image, multiples of 4096.
+    pub fn image(&self) -> Range<u64> {
+        self.root_task.image()
+    }
+
+    /// The image's segments: their pages, and whether they are written to. The second value counts them.
+    pub fn writable(&self) -> ([(Range<u64>, bool); MAX_SEGMENTS], usize) {
+        let segments = self.root_task.segments();
+        let part = |index: usize| match segments.get(index) {
+            Some(segment) => (segment.pages(), segment.access == Access::ReadWrite),
+            None => (0..0, false),
+        };
+        (core::array::from_fn(part), segments.len())
+    }
+
+    /// Where the read-only page at `address` of the image begins in the file; none for a page of memory.
+    pub fn file_offset(&self, address: u64) -> Option<u64> {
+        let mut read_only =
+            self.root_task.segments().iter().filter(|segment| segment.access != Access::ReadWrite);
+        let segment = read_only.find(|segment| segment.pages().contains(&address))?;
+        Some(self.image_offset + segment.page_offset() + (address - segment.pages().start))
+    }
+
+    /// For an instruction pointer inside of a stub: the address of the system-call instruction that the
+    /// stub stands for.
+    pub fn syscall_of(&self, address: u64) -> Option<u64> {
+        let pages = self.thunks.pages();
+        if !pages.contains(&address) {
+            return None;
+        }
+        let size = (pages.end - pages.start) as usize;
+        // SAFETY: `load` has mapped these pages, and nothing writes to them any more.
+        let stubs = unsafe { core::slice::from_raw_parts(pages.start as *const u8, size) };
+        self.thunks.syscall_of(stubs, address)
+    }
+}
+
+/// Checks, maps and patches the root task. `entry` is where the tender takes system calls.
+///
+/// # Safety
+/// Nobody uses addresses below 2 GiB, and nothing is mapped behind the tender.
+pub unsafe fn load<L: Linux>(
+    linux: &L,
+    process: Process,
+    payload: &Payload,
+    options: &Options,
+    entry: u64,
+) -> Result<Loaded, Error> {
+    let calls = Calls(linux);
+    let source = source(calls, process, payload, options)?;
+    if options.verify {
+        payload.verify()?;
+    }
+    let root_task = RootTask::parse(source.bytes)?;
+    let note = root_task.note;
+    let table = payload.table(&note.interface, note.config.as_bytes())?;
+    let table = table.ok_or(Error::Interface { config: note.config.as_bytes() })?;
+    let settings = settings(payload, options, note.memory)?;
+    let image = root_task.image();
+    let image_bytes = image.end - image.start;
+    let extra = image_bytes + BOOT_PAGES * PAGE;
+    let too_small =
+        |needed: u64| Error::TooSmall { memory: settings.memory, needed: needed.next_multiple_of(PAGE) };
+    if extra + PAGE > settings.memory {
+        return Err(too_small(extra + PAGE));
+    }
+    let (memory_fd, window) = map::memory(calls, map::window_address(process), settings.memory)?;
+    map::copy_data(&root_task, source.bytes, window).ok_or(too_small(extra))?;
+    let room = window.get_mut(extra as usize..).ok_or(too_small(extra))?;
+    let limit = room.len().min(MAX_CHUNKS);
+    let address = image.end + BOOT_PAGES * PAGE;
+    let extent = chunks::write(calls, options, settings.devices, &mut room[..limit], address)?;
+    let extra_pages = (extent.all as u64).div_ceil(PAGE);
+    let from = Sources { memory: memory_fd, image: source.descriptor, image_offset: source.offset };
+    // SAFETY: the caller vouches for these addresses; nothing runs there yet.
+    let (thunks, sites) = unsafe {
+        map::guest(calls, &root_task, from, (BOOT_PAGES + extra_pages) * PAGE)?;
+        map::patch(calls, &root_task, entry)?
+    };
+    let words =
+        bytemuck::try_cast_slice_mut::<u8, u64>(window).map_err(|_| Error::Memory(settings.memory))?;
+    Ok(Loaded {
+        table,
+        settings,
+        root_task,
+        memory: Cell::from_mut(words).as_slice_of_cells(),
+        memory_fd,
+        image_fd: source.descriptor,
+        image_offset: source.offset,
+        image_size: source.bytes.len() as u64,
+        extra_bytes: extent.chunks as u64,
+        extra_pages,
+        sites,
+        thunks,
+    })
+}
+
+/// Where the root task comes from.
+struct Source {
+    descriptor: i32,
+    offset: u64,
+    bytes: &'static [u8],
+}
+
+/// Opens the file that the root task is in: the executable itself, or what the operator names.
+fn source<L: Linux>(
+    calls: Calls<'_, L>,
+    process: Process,
+    payload: &Payload,
+    options: &Options,
+) -> Result<Source, Error> {
+    if let Some(path) = options.root_task {
+        return named(calls, path);
+    }
+    let opened = calls.open(c"/proc/self/exe").or_else(|errno| calls.open(process.path().ok_or(errno)?));
+    let descriptor = opened.map_err(Error::OpenSelf)?;
+    let offset = payload.file_offset + payload.header.root_task.offset;
+    let bytes = payload.root_task();
+    let size = calls.file_size(descriptor).map_err(Error::OpenSelf)?;
+    if size.is_none_or(|size| size < offset + bytes.len() as u64) {
+        return Err(Error::Payload("its file is shorter than its payload"));
+    }
+    if !offset.is_multiple_of(PAGE) {
+        return Err(Error::Payload("its root task does not begin on a page"));
+    }
+    Ok(Source { descriptor, offset, bytes })
+}
+
+fn named<L: Linux>(calls: Calls<'_, L>, path: &'static CStr) -> Result<Source, Error> {
+    let text = path.to_bytes();
+    let failed = |errno: Errno| Error::OpenRootTask { path: text, errno };
+    let descriptor = calls.open(path).map_err(failed)?;
+    let size = calls.file_size(descriptor).map_err(failed)?;
+    let size = size.filter(|size| (1..=MAX_FILE).contains(size)).ok_or(Error::NoFile { path: text })?;
+    let bytes = map::file(calls, descriptor, size).map_err(failed)?;
+    Ok(Source { descriptor, offset: 0, bytes })
+}
+
+/// What the root task gets: the image may ask, the command line decides.
+fn settings(payload: &Payload, options: &Options, asked: Option<u64>) -> Result<Settings, Error> {
+    let own = payload.header.settings;
+    let devices = if payload.is_operator() { OPERATOR_DEVICES } else { own.devices };
+    let unserved = [(device::NET, "network"), (device::BLOCK, "block"), (device::ENTROPY, "entropy")];
+    if let Some((_, name)) = unserved.iter().find(|(bit, _)| devices & bit != 0) {
+        return Err(Error::NotServed(name));
+    }
+    let image = Some(own.memory).filter(|memory| *memory != 0 && !payload.is_operator()).or(asked);
+    let limit = options.allow_memory.unwrap_or(u64::MAX);
+    // What nobody asked for shrinks to the limit by itself.
+    let memory = options.memory.or(image).unwrap_or(DEFAULT_MEMORY.min(limit));
+    if memory > limit {
+        return Err(Error::NotAllowed { asked: memory, allowed: limit });
+    }
+    if memory == 0 || memory > MAX_MEMORY || !memory.is_multiple_of(PAGE) {
+        return Err(Error::Memory(memory));
+    }
+    Ok(Settings { memory, devices })
+}

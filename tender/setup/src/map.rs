@@ -1,0 +1,164 @@
+//! The root task's memory, and what is shown where.
+
+use crate::{
+    Error, PAGE, Process, RootTask, SiteCount, Thunks,
+    elf::{Access, LOWEST, Segment, own_segments},
+    linux::{Calls, Errno, Linux, Mapping},
+    sites::SITE,
+};
+use core::ops::Range;
+use linux_raw_sys::general::{
+    MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
+};
+use selkie_tender_filter::{LARGE_PAGE, TENDER};
+
+const READ_WRITE: u32 = PROT_READ | PROT_WRITE;
+
+/// Where the tender sees all of the root task's memory: after itself, with a gap, and near enough to share
+/// its page tables.
+pub(crate) fn window_address(process: Process) -> u64 {
+    let headers = process.program_headers().unwrap_or_default();
+    let ends = own_segments(headers).map(|segment| segment.address.saturating_add(segment.memory_size));
+    let end = ends.fold(TENDER, u64::max);
+    end.next_multiple_of(LARGE_PAGE) + LARGE_PAGE
+}
+
+/// Makes the memory of `size` bytes and shows it to the tender at `address`.
+pub(crate) fn memory<L: Linux>(
+    calls: Calls<'_, L>,
+    address: u64,
+    size: u64,
+) -> Result<(i32, &'static mut [u8]), Error> {
+    let failed = |what| move |errno| Error::Linux { what, errno, help: "give less memory with --memory" };
+    let memory = calls.memory(size).map_err(failed("making the root task's memory"))?;
+    let how = Mapping {
+        access: READ_WRITE,
+        flags: MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
+        file: Some((memory, 0)),
+    };
+    // SAFETY: nothing is replaced.
+    let window = unsafe { calls.map(Some(address), size, how) };
+    let window = window.map_err(failed("mapping the root task's memory"))?;
+    // SAFETY: these bytes have just been mapped, can be written, and nobody else knows of them.
+    Ok((memory, unsafe { core::slice::from_raw_parts_mut(window as *mut u8, size as usize) }))
+}
+
+/// Copies the data of the image into the memory, whose first page is the image's first one.
+pub(crate) fn copy_data(root_task: &RootTask<'_>, file: &[u8], window: &mut [u8]) -> Option<()> {
+    let start = root_task.image().start;
+    for segment in root_task.segments().iter().filter(|segment| segment.access == Access::ReadWrite) {
+        let bytes = segment.bytes(file);
+        window.get_mut((segment.address - start) as usize..)?.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    }
+    Some(())
+}
+
+/// Where the root task's pages come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources {
+    /// The root task's memory.
+    pub(crate) memory: i32,
+    /// The file that it came in.
+    pub(crate) image: i32,
+    /// Where it begins in that file.
+    pub(crate) image_offset: u64,
+}
+
+/// Shows the root task its image and, after it, `more` bytes of its memory. The text can still be written.
+///
+/// # Safety
+/// Nobody uses addresses below 2 GiB.
+pub(crate) unsafe fn guest<L: Linux>(
+    calls: Calls<'_, L>,
+    root_task: &RootTask<'_>,
+    from: Sources,
+    more: u64,
+) -> Result<(), Error> {
+    let image = root_task.image();
+    let all =
+        Mapping { access: READ_WRITE, flags: MAP_SHARED | MAP_FIXED_NOREPLACE, file: Some((from.memory, 0)) };
+    // SAFETY: nothing is replaced.
+    unsafe { calls.map(Some(image.start), image.end - image.start + more, all) }.map_err(image_failed)?;
+    for segment in root_task.segments() {
+        let access = match segment.access {
+            Access::ReadWrite => continue,
+            Access::Read => PROT_READ,
+            Access::ReadExecute => READ_WRITE,
+        };
+        let file = Some((from.image, from.image_offset + segment.page_offset()));
+        let how = Mapping { access, flags: MAP_PRIVATE | MAP_FIXED, file };
+        let pages = segment.pages();
+        // SAFETY: this replaces pages of the image, which nobody uses yet.
+        unsafe { calls.map(Some(pages.start), pages.end - pages.start, how) }.map_err(image_failed)?;
+    }
+    Ok(())
+}
+
+/// Rewrites the system-call sites, then takes the right to write away from text and stubs.
+///
+/// # Safety
+/// As [`guest`] has mapped it; nobody runs the root task yet. `entry` is where stubs go.
+pub(crate) unsafe fn patch<L: Linux>(
+    calls: Calls<'_, L>,
+    root_task: &RootTask<'_>,
+    entry: u64,
+) -> Result<(Thunks, SiteCount), Error> {
+    let mut thunks = Thunks::new(root_task.sites().len() as u64, root_task.image().start, LOWEST);
+    let pages = thunks.pages();
+    let mut count = SiteCount::default();
+    let mut stubs: &mut [u8] = &mut [];
+    if !pages.is_empty() {
+        let how = Mapping { access: READ_WRITE, flags: MAP_PRIVATE | MAP_FIXED_NOREPLACE, file: None };
+        let size = pages.end - pages.start;
+        // SAFETY: nothing is replaced.
+        unsafe { calls.map(Some(pages.start), size, how) }.map_err(image_failed)?;
+        // SAFETY: these bytes have just been mapped, can be written, and nobody else knows of them.
+        stubs = unsafe { core::slice::from_raw_parts_mut(pages.start as *mut u8, size as usize) };
+    }
+    for site in root_task.sites() {
+        let in_text = |segment: &&Segment| segment.access == Access::ReadExecute && segment.holds(site, SITE);
+        let patched = root_task.segments().iter().any(|segment| in_text(&segment)) && {
+            // SAFETY: these bytes lie in the text, which is mapped to be written, and no other reference
+            // into it exists.
+            let text = unsafe { core::slice::from_raw_parts_mut(site as *mut u8, SITE as usize) };
+            thunks.patch(site, text, stubs, entry)
+        };
+        if patched { count.patched += 1 } else { count.left += 1 }
+    }
+    let texts = root_task.segments().iter().filter(|segment| segment.access == Access::ReadExecute);
+    for code in texts.map(Segment::pages).chain([pages].into_iter().filter(|pages| !pages.is_empty())) {
+        protect_code(calls, &code).map_err(|errno| Error::Linux {
+            what: "making the root task's code executable",
+            errno,
+            help: "the file may lie on a file system without execution (noexec), or a security module forbids it: copy it elsewhere",
+        })?;
+    }
+    Ok((thunks, count))
+}
+
+fn protect_code<L: Linux>(calls: Calls<'_, L>, code: &Range<u64>) -> Result<(), Errno> {
+    // SAFETY: nobody writes to code from here on.
+    unsafe { calls.protect(code, PROT_READ | PROT_EXEC) }
+}
+
+fn image_failed(errno: Errno) -> Error {
+    Error::Linux {
+        what: "mapping the root task's image",
+        errno,
+        help: "its addresses may be in use: link the root task at 0x400000",
+    }
+}
+
+/// Shows a whole file, to be read.
+pub(crate) fn file<L: Linux>(
+    calls: Calls<'_, L>,
+    descriptor: i32,
+    size: u64,
+) -> Result<&'static [u8], Errno> {
+    let how = Mapping { access: PROT_READ, flags: MAP_PRIVATE, file: Some((descriptor, 0)) };
+    // SAFETY: nothing is replaced.
+    let address = unsafe { calls.map(None, size.next_multiple_of(PAGE), how) }?;
+    // SAFETY: these bytes have just been mapped. Whoever shortens the file meanwhile ends this process
+    // (SIGBUS), and whoever changes it has a root task of his own choice run, behind the same filter.
+    Ok(unsafe { core::slice::from_raw_parts(address as *const u8, size as usize) })
+}

@@ -1,0 +1,96 @@
+//! Rewriting system-call sites: each becomes a jump through a stub into the tender.
+//!
+//! A site at A is `mov rax, rsp; syscall; mov rsp, rax`. What follows its first instruction becomes a jump to
+//! a stub `mov ecx, A + 8; jmp [entry]` below the image. Whatever does not look like a site stays as it is:
+//! its system calls trap, which is slower and never wrong.
+
+use crate::PAGE;
+use core::ops::Range;
+
+/// Bytes of a site.
+pub(crate) const SITE: u64 = 8;
+/// Bytes of a site before its system-call instruction.
+const BEFORE_SYSCALL: u64 = 3;
+/// What a site looks like.
+const SITE_BYTES: [u8; SITE as usize] = [0x48, 0x89, 0xe0, 0x0f, 0x05, 0x48, 0x89, 0xc4];
+/// Bytes of a stub. The first place of each page holds the address of the entry instead.
+const STUB: u64 = 16;
+/// Stubs in a page.
+const STUBS: u64 = PAGE / STUB - 1;
+/// More sites than these trap.
+const MAX_SITES: u64 = 16 * STUBS;
+
+/// What became of a root task's sites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SiteCount {
+    /// Sites that were rewritten.
+    pub patched: u64,
+    /// Listed sites that do not look like one, or have no room for a stub.
+    pub left: u64,
+}
+
+/// The pages with stubs, directly below the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thunks {
+    start: u64,
+    end: u64,
+    count: u64,
+}
+
+impl Thunks {
+    /// The pages for the stubs of `sites` sites below `image`; empty when there is no room for them.
+    pub(crate) fn new(sites: u64, image: u64, lowest: u64) -> Self {
+        let size = sites.min(MAX_SITES).div_ceil(STUBS) * PAGE;
+        let start = image.checked_sub(size).filter(|start| *start >= lowest).unwrap_or(image);
+        Self { start, end: image, count: 0 }
+    }
+
+    /// The pages.
+    pub fn pages(&self) -> Range<u64> {
+        self.start..self.end
+    }
+
+    /// The site that a stub belongs to, for an instruction pointer inside of the stub: the address of the
+    /// system-call instruction that the stub stands for.
+    pub fn syscall_of(&self, pages: &[u8], address: u64) -> Option<u64> {
+        let offset = address.checked_sub(self.start).filter(|offset| *offset < self.end - self.start)?;
+        let stub = pages.get((offset - offset % STUB) as usize..)?.get(..5)?;
+        let after = stub.strip_prefix(&[0xb9])?;
+        u64::from(u32::from_le_bytes(after.try_into().ok()?)).checked_sub(SITE - BEFORE_SYSCALL)
+    }
+
+    /// Rewrites the site at `address`, whose bytes are in `text`, when it looks like one and there is room.
+    /// `pages` are the bytes of the stubs' pages, and `entry` is where stubs go.
+    pub(crate) fn patch(&mut self, address: u64, text: &mut [u8], pages: &mut [u8], entry: u64) -> bool {
+        let Some(stub) = self.next_stub() else { return false };
+        let (page, offset) = (stub - stub % PAGE, (stub - self.start) as usize);
+        let Some(place) = pages.get_mut(offset..offset + STUB as usize) else { return false };
+        if text != SITE_BYTES {
+            return false;
+        }
+        let after = address + SITE;
+        place[0] = 0xb9;
+        place[1..5].copy_from_slice(&(after as u32).to_le_bytes());
+        // The distance counts from the next instruction; the entry's address begins the stub's page.
+        place[5..7].copy_from_slice(&[0xff, 0x25]);
+        place[7..11].copy_from_slice(&distance(page, stub + 11).to_le_bytes());
+        place[11..].fill(0xcc);
+        pages[(page - self.start) as usize..][..8].copy_from_slice(&entry.to_le_bytes());
+        text[3] = 0xe9;
+        text[4..].copy_from_slice(&distance(stub, after).to_le_bytes());
+        self.count += 1;
+        true
+    }
+
+    /// Where the next stub goes.
+    fn next_stub(&self) -> Option<u64> {
+        let (page, stub) = (self.count / STUBS, self.count % STUBS);
+        let address = self.start + page * PAGE + (stub + 1) * STUB;
+        (address < self.end).then_some(address)
+    }
+}
+
+/// The operand of a jump to `to` whose next instruction is at `from`; both have 31 bits.
+fn distance(to: u64, from: u64) -> i32 {
+    (to as i64 - from as i64) as i32
+}
