@@ -105,6 +105,7 @@ pub static NOTES: Notes = Notes([const { AtomicU64::new(0) }; 16]);
 
 /// Some words that every thread can read and write.
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Notes([AtomicU64; 16]);
 
 impl Notes {

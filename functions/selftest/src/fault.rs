@@ -1,10 +1,19 @@
 //! Faults: another thread hears of them, can mend the cause, and let the thread go on.
 
-use crate::tap::Tap;
+mod caps;
+mod messages;
+mod syscalls;
+
+use crate::{
+    actor::Actor,
+    notification::{badged, drop_cap},
+    tap::Tap,
+};
 use core::arch::asm;
 use selkie::{
     cap::{Attributes, Capability, Page, Pml4, Reply, Rights, Slot},
     fault::Fault,
+    memory::Objects,
     prelude::*,
     thread::{Builder, JoinHandle},
     vspace,
@@ -14,7 +23,10 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     mended(tap, sys)?;
     read_only(tap, sys)?;
     exceptions(tap, sys)?;
-    missing_capability(tap, sys)
+    missing_capability(tap, sys)?;
+    messages::run(tap, sys)?;
+    syscalls::run(tap, sys)?;
+    caps::run(tap, sys)
 }
 
 /// A thread that runs `body`; its faults arrive at `handler`.
@@ -140,4 +152,53 @@ fn missing_capability(tap: &mut Tap, sys: &mut System) -> Result<()> {
     // SAFETY: as in `exceptions`.
     unsafe { thread.kill(sys)? };
     sys.memory.destroy(handler)
+}
+
+/// An endpoint that faults arrive at, word by word.
+struct Handler {
+    endpoint: Objects<Endpoint>,
+    cap: Endpoint,
+}
+
+impl Handler {
+    /// The badge that faults arrive with.
+    const BADGE: u64 = 0x77;
+
+    fn new(sys: &mut System) -> Result<Self> {
+        let endpoint = sys.memory.create::<Endpoint>()?;
+        let cap = badged(sys, endpoint.cap(), Rights::ALL, Self::BADGE)?;
+        Ok(Self { endpoint, cap })
+    }
+
+    /// The capability that a thread's faults go through.
+    fn slot(&self) -> Slot {
+        self.cap.slot()
+    }
+
+    /// Waits for a fault: its badge, label and words.
+    fn take(&self) -> (u64, u64, Vec<u64>) {
+        let received = self.endpoint.cap().recv();
+        (received.badge, received.message.label(), received.message.words().to_vec())
+    }
+
+    /// The same, if there is one.
+    fn try_take(&self) -> Option<(u64, u64, Vec<u64>)> {
+        let received = self.endpoint.cap().try_recv()?;
+        Some((received.badge, received.message.label(), received.message.words().to_vec()))
+    }
+
+    fn reply(&self, label: u64, words: &[u64]) {
+        Reply::to_caller(&Message::with(label, words));
+    }
+
+    fn end(self, sys: &mut System) -> Result<()> {
+        drop_cap(sys, self.cap)?;
+        sys.memory.destroy(self.endpoint)
+    }
+}
+
+/// Whether a thread that has faulted in its first instruction has the registers that it had there.
+fn registers_after(actor: &Actor, ip: u64, argument: u64) -> Result<bool> {
+    let read = actor.registers()?;
+    Ok((read.rip, read.rsp, read.rdi) == (ip, actor.stack_top(), argument))
 }
