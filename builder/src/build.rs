@@ -11,6 +11,12 @@ use crate::{
     lock::{self, Lock},
     memory,
     plan::{self, InputKind, Plan},
+    process::{
+        self, Identity,
+        assemble::{self, Payload},
+        table,
+        tender::{self, Tender},
+    },
     qemu,
     root_task::{self, RootTask, RootTaskInputs},
 };
@@ -45,6 +51,14 @@ pub enum Error {
         .0.display()
     )]
     OutPath(PathBuf),
+    /// The interface in the cache is none.
+    #[error("{path}: {source}\n  help: the cache is safe to delete: `cargo xtask clean --cache`")]
+    Interface {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// A file or folder failed.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -57,7 +71,7 @@ crate::exit_code!(Error, |error| match error {
     Error::Files(error) => error.exit_code(),
     Error::Lock(error) => error.exit_code(),
     Error::OutPath(_) => crate::ExitCode::Usage,
-    Error::Cancelled | Error::Restless { .. } => crate::ExitCode::Failed,
+    Error::Cancelled | Error::Interface { .. } | Error::Restless { .. } => crate::ExitCode::Failed,
 });
 
 /// Builds the image of `plan`, or finds it built.
@@ -97,6 +111,8 @@ struct Parts {
     kernel: KernelBuild,
     bindings: Bindings,
     root_task: RootTask,
+    /// For target `process`.
+    tender: Option<Tender>,
 }
 
 /// Runs all steps; none when the sources changed while they were built.
@@ -133,7 +149,21 @@ fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> 
         },
     )?;
     let Some(root_task) = root_task else { return Ok(None) };
-    place.write(ctx, plan, &Parts { kernel, bindings, root_task }).map(Some)
+    let tender = match plan.tender {
+        None => None,
+        Some(sources) => {
+            let fresh = |tender: &Option<Tender>| tender.as_ref().is_some_and(|tender| tender.fresh);
+            let built = step(ctx, "tender", fresh, || match tender::build(ctx, &plan.toolchain, sources) {
+                Err(tender::Error::Build(root_task::Error::Changed)) => Ok(None),
+                built => Ok(Some(built?)),
+            })?;
+            if built.is_none() {
+                return Ok(None);
+            }
+            built
+        }
+    };
+    place.write(ctx, plan, &Parts { kernel, bindings, root_task, tender }).map(Some)
 }
 
 /// Runs one step, with its begin and end reported.
@@ -229,25 +259,22 @@ impl Place {
     }
 
     /// Writes all files into the partial folder.
-    fn fill(&self, plan: &Plan, parts: &Parts) -> Result<Vec<Member>, Error> {
+    fn fill(&self, plan: &Plan, parts: &Parts) -> Result<Vec<Member>> {
         let dir = &self.partial;
         files::create_dir_all(dir)?;
-        files::copy(&parts.kernel.multiboot, &dir.join(name::KERNEL))?;
         files::copy(&parts.root_task.stripped, &dir.join(name::ROOT_TASK))?;
-        let run = dir.join(name::RUN);
-        files::write(&run, qemu::run_script(&plan.name, &qemu::Vm::new(&plan.recipe, &plan.kernel)))?;
-        fs::set_permissions(&run, fs::Permissions::from_mode(0o755))
-            .map_err(files::Error::at("write", &run))?;
         files::write(&dir.join(name::RECIPE), plan.recipe.expanded())?;
-        let roles = [
-            (name::KERNEL, Role::Kernel),
-            (name::ROOT_TASK, Role::RootTask),
-            (name::RUN, Role::Script),
-            (name::RECIPE, Role::Recipe),
-        ];
-        let members = roles.iter().map(|(name, role)| Member::read(dir, name, *role));
+        let (roles, process) = match &parts.tender {
+            None => (machine_files(dir, plan, parts)?, None),
+            Some(tender) => {
+                let (roles, identity) = process_files(dir, plan, parts, tender)?;
+                (roles, Some(identity))
+            }
+        };
+        let roles = roles.into_iter().chain([(name::RECIPE, Role::Recipe)]);
+        let members = roles.map(|(name, role)| Member::read(dir, name, role));
         let mut members = members.collect::<Result<Vec<_>, _>>()?;
-        files::write(&dir.join(name::MANIFEST), manifest(plan, parts, &members).text())?;
+        files::write(&dir.join(name::MANIFEST), manifest(plan, parts, process, &members).text())?;
         members.push(Member::read(dir, name::MANIFEST, Role::Manifest)?);
         files::write(&dir.join(name::LOG), log(parts)?)?;
         Ok(members)
@@ -279,7 +306,43 @@ impl Place {
     }
 }
 
-fn manifest(plan: &Plan, parts: &Parts, members: &[Member]) -> Manifest {
+/// Files and what they are.
+type Roles<'a> = Vec<(&'a str, Role)>;
+
+/// What boots on a machine: kernel and root task, and a script for it.
+fn machine_files<'a>(dir: &Path, plan: &'a Plan, parts: &Parts) -> Result<Roles<'a>, files::Error> {
+    files::copy(&parts.kernel.multiboot, &dir.join(name::KERNEL))?;
+    let script = qemu::run_script(&plan.name, &qemu::Vm::new(&plan.recipe, &plan.kernel));
+    write_program(&dir.join(name::RUN), script)?;
+    Ok(vec![(name::KERNEL, Role::Kernel), (name::ROOT_TASK, Role::RootTask), (name::RUN, Role::Script)])
+}
+
+/// What runs as a process: the tender with the root task inside, one executable of the recipe's name.
+fn process_files<'a>(
+    dir: &Path,
+    plan: &'a Plan,
+    parts: &Parts,
+    tender: &Tender,
+) -> Result<(Roles<'a>, Identity)> {
+    let path = &parts.bindings.interface;
+    let interface = serde_json::from_slice(&files::read(path)?)
+        .map_err(|source| Error::Interface { path: path.clone(), source })?;
+    let tables = [table::table(&interface, &plan.kernel.name)?];
+    let settings = process::settings(&plan.recipe);
+    let root_task = files::read(&parts.root_task.stripped)?;
+    let payload = Payload { tables: &tables, root_task: &root_task, settings };
+    write_program(&dir.join(&plan.name), assemble::assemble(&files::read(&tender.bare)?, &payload)?)?;
+    let roles = vec![(plan.name.as_str(), Role::Executable), (name::ROOT_TASK, Role::RootTask)];
+    Ok((roles, Identity::new(tender.sha256, &tables, &settings)))
+}
+
+/// Writes a file that can be started.
+fn write_program(path: &Path, content: impl AsRef<[u8]>) -> Result<(), files::Error> {
+    files::write(path, content)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(files::Error::at("write", path))
+}
+
+fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Member]) -> Manifest {
     let tools = plan.inputs.iter().filter(|input| input.kind == InputKind::Tool).map(|input| {
         let version = input.version.clone().unwrap_or_default();
         (input.name.clone(), ToolIdentity { version, digest: input.digest })
@@ -307,6 +370,7 @@ fn manifest(plan: &Plan, parts: &Parts, members: &[Member]) -> Manifest {
             sha256: root_task.map_or(plan.key, |member| member.sha256),
             nonce: parts.root_task.nonce.clone(),
         },
+        process,
         recipe: serde_json::to_value(&plan.recipe).unwrap_or_default(),
         tools: tools.collect(),
         members: members.to_vec(),
@@ -315,11 +379,12 @@ fn manifest(plan: &Plan, parts: &Parts, members: &[Member]) -> Manifest {
 
 /// The commands of all steps, each step's own log in the order of the steps.
 fn log(parts: &Parts) -> Result<String, files::Error> {
-    let steps: [(&str, &Path); 3] = [
+    let mut steps: Vec<(&str, &Path)> = vec![
         ("kernel", &parts.kernel.log),
         ("bindings", &parts.bindings.log),
         ("root task", &parts.root_task.log),
     ];
+    steps.extend(parts.tender.iter().map(|tender| ("tender", tender.log.as_path())));
     let mut text = String::new();
     for (name, log) in steps {
         text.push_str(&format!("== {name}\n{}", String::from_utf8_lossy(&files::read(log)?)));

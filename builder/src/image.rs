@@ -1,6 +1,6 @@
 //! An image: what `build-image` produces for one recipe and one target, and the manifest that lies in it.
 
-use crate::{Digest, Target, exec, files, kernel_config::OptionValue};
+use crate::{Digest, Target, exec, files, kernel_config::OptionValue, process::Identity};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -24,8 +24,15 @@ pub mod name {
     pub const MANIFEST: &str = "manifest.json";
     /// The commands that built the image and what they printed.
     pub const LOG: &str = "build.log";
-    /// All of them.
-    pub const ALL: [&str; 6] = [KERNEL, ROOT_TASK, RUN, RECIPE, MANIFEST, LOG];
+
+    /// The files of the image of the recipe `name` for `target`. A process is one executable, which has the
+    /// recipe's name.
+    pub fn all(name: &str, target: crate::Target) -> Vec<&str> {
+        match target {
+            crate::Target::Qemu => vec![KERNEL, ROOT_TASK, RUN, RECIPE, MANIFEST, LOG],
+            crate::Target::Process => vec![name, ROOT_TASK, RECIPE, MANIFEST, LOG],
+        }
+    }
 }
 
 /// A built image.
@@ -91,6 +98,8 @@ pub enum Role {
     Kernel,
     /// The function with its runtime.
     RootTask,
+    /// The tender with the root task inside: a Linux program.
+    Executable,
     /// Starts the image.
     Script,
     /// The expanded recipe.
@@ -128,6 +137,9 @@ pub struct Manifest {
     pub kernel: Kernel,
     /// The function with its runtime.
     pub root_task: RootTask,
+    /// What hosts the root task in a process; on target `process` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Identity>,
     /// The recipe, checked, with its defaults.
     pub recipe: serde_json::Value,
     /// The tools that made the image, by name.
@@ -251,6 +263,7 @@ pub(crate) mod tests {
                 interface: digest,
             },
             root_task: RootTask { sha256: digest, nonce: "0".repeat(16) },
+            process: None,
             recipe: serde_json::json!({ "b": 1, "a": 2 }),
             tools: BTreeMap::new(),
             members: vec![Member { name: "kernel".into(), role: Role::Kernel, size: 1, sha256: digest }],

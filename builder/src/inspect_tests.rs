@@ -24,6 +24,7 @@ fn image(dir: &Path) -> image::Manifest {
             interface: Digest::of("i"),
         },
         root_task: image::RootTask { sha256: Digest::of(&sample), nonce: "0".repeat(16) },
+        process: None,
         recipe: serde_json::Value::Null,
         tools: Default::default(),
         members: vec![image::Member {

@@ -103,7 +103,11 @@ impl Manifest {
             heap: recipe.heap,
             devices: [("serial".to_owned(), serial_name(*serial).to_owned())].into(),
             targets: recipe.targets(),
-            memory: [(Target::Qemu.name().to_owned(), recipe.qemu.memory)].into(),
+            memory: recipe
+                .targets()
+                .into_iter()
+                .map(|target| (target.name().to_owned(), recipe.memory(target)))
+                .collect(),
         }
     }
 

@@ -6,7 +6,8 @@ use crate::{
     inputs::{tools, tree},
     kernel::{self, KernelTree},
     kernel_config::KernelConfig,
-    recipe::Recipe,
+    process::tender,
+    recipe::{Need, Recipe},
     root_task::{self, Toolchain},
 };
 use serde::Serialize;
@@ -46,6 +47,9 @@ pub struct Plan {
     /// The digest of all inputs of the kind `Source`.
     #[serde(skip)]
     pub(crate) sources: Digest,
+    /// The digest of the tender's sources, for target `process`.
+    #[serde(skip)]
+    pub(crate) tender: Option<Digest>,
 }
 
 /// Something that an image depends on.
@@ -82,6 +86,8 @@ pub enum InputKind {
     Era,
     /// The function's sources, the runtime's among them.
     Source,
+    /// The tender's sources, what it shares with the runtime among them.
+    Tender,
     /// A program of the host.
     Tool,
     /// Python modules, pinned by their hashes.
@@ -114,6 +120,20 @@ pub enum Error {
         "SOURCE_DATE_EPOCH is `{0}`\n  help: it is a number of seconds since 1970, in decimal digits, for instance SOURCE_DATE_EPOCH=0; or unset it"
     )]
     Epoch(String),
+    /// The target does not have what the function needs.
+    #[error(
+        "`{name}` cannot be built for target `{target}`: it needs `{need}`, and {why}\n  help: build it for another target; or write `{need}` into `wants` of [root-task] instead of `needs` when the function copes with the error of the call"
+    )]
+    Lacks {
+        /// The recipe's name.
+        name: String,
+        /// The target.
+        target: Target,
+        /// What it lacks.
+        need: Need,
+        /// Why.
+        why: &'static str,
+    },
 }
 
 crate::exit_code!(Error, Usage);
@@ -123,6 +143,9 @@ crate::exit_code!(Error, Usage);
 /// Starts no process and reads no file's content when everything is as it was the last time: what tools
 /// answered is remembered under what the answers depend on.
 pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> {
+    if let Some((need, why)) = recipe.lacks(target).and_then(|need| Some((need, need.lacking(target)?))) {
+        return Err(Error::Lacks { name: recipe.function.name.clone(), target, need, why }.into());
+    }
     let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
     // First of all, because finding the rest runs them.
     let toolchain = Toolchain::find(ctx)?;
@@ -145,6 +168,13 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
         let name = format!("source {}", path.file_name().unwrap_or_default().to_string_lossy());
         Some(Input::new(InputKind::Source, &name, (*digest)?).at(path))
     }));
+    let tender = match target {
+        Target::Qemu => None,
+        Target::Process => Some(tender::digest(ctx, &toolchain)?),
+    };
+    inputs.extend(
+        tender.map(|digest| Input::new(InputKind::Tender, "tender", digest).at(&ctx.project.tender())),
+    );
     let source_date_epoch = env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
     let epoch = epoch(source_date_epoch.as_deref())?;
     let steps = steps(&inputs, &recipe.function.name, &kernel.name, (target, epoch));
@@ -158,10 +188,11 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
         kernel,
         inputs,
         steps,
-        outputs: image::name::ALL.iter().map(|name| dir.join(name)).collect(),
+        outputs: image::name::all(&recipe.function.name, target).iter().map(|name| dir.join(name)).collect(),
         tree,
         toolchain,
         sources,
+        tender,
     })
 }
 
@@ -217,7 +248,7 @@ impl Input {
 
 /// The steps in their order, each with the inputs that it reads.
 fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64)) -> Vec<Step> {
-    use InputKind::{Builder, Era, KernelConfig, KernelSource, Overlay, Pins, Recipe, Source};
+    use InputKind::{Builder, Era, KernelConfig, KernelSource, Overlay, Pins, Recipe, Source, Tender};
     let mut steps: Vec<Step> = Vec::new();
     let mut add = |step: &str, what: String, kinds: &[InputKind], tools: &[&str], after: &[&str]| {
         let reads = |input: &&Input| kinds.contains(&input.kind) || tools.contains(&input.name.as_str());
@@ -241,8 +272,13 @@ fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64)) -> Ve
     add("bindings", what, &[Builder, KernelConfig, KernelSource, Era], &["cc"], &["kernel"]);
     let what = format!("compile, link and check the root task of {name}");
     add("root-task", what, &[Builder, Recipe, Source], &["cargo", "rustc", "cc"], &["bindings"]);
+    if image.0 == Target::Process {
+        let what = "compile, link and check the tender".to_owned();
+        add("tender", what, &[Builder, Tender], &["cargo", "rustc", "cc"], &[]);
+    }
     let what = format!("write the image of {name} for {}", image.0);
-    add("image", what, &[Builder, Recipe, KernelConfig], &[], &["kernel", "bindings", "root-task"]);
+    let before = ["kernel", "bindings", "root-task", "tender"];
+    add("image", what, &[Builder, Recipe, KernelConfig], &[], &before);
     steps
 }
 

@@ -49,6 +49,11 @@ impl Project {
         self.root.join("runtime")
     }
 
+    /// `tender/`
+    pub fn tender(&self) -> PathBuf {
+        self.root.join("tender")
+    }
+
     /// The step cache, `out/.cache/`: safe to delete at any time.
     pub fn cache(&self) -> PathBuf {
         self.out.join(".cache")

@@ -18,14 +18,16 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 8] = [
+const ORDER: [&str; 10] = [
     "[function]",
     "[root-task]",
     "[kernel]",
     "[devices]",
     "[run]",
     "[run.qemu]",
+    "[run.process]",
     "[targets.qemu]",
+    "[targets.process]",
     "[smoke]",
 ];
 
@@ -61,7 +63,7 @@ pub fn page() -> String {
 
 /// What is said about the example with a typing mistake in it.
 fn message() -> String {
-    let text = RECIPE.replace("memory =", "memroy =");
+    let text = RECIPE.replacen("memory =", "memroy =", 1);
     let source = Source { file: "recipes/greeter.toml".into(), text };
     let decoded = Document::parse(&source).and_then(|doc| doc.decode::<RawRecipe>(recipe::schema()));
     decoded.err().map(|found| found.to_string()).unwrap_or_default()

@@ -6,16 +6,17 @@ mod terminal;
 pub use overrides::{Overrides, OverridesError};
 
 use crate::{
-    Context, Result,
+    Context, Result, Target,
     kernel_config::KernelConfig,
-    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Ended, GuestEnd, Host, How},
+    process::Program,
+    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Ended, GuestEnd, Host, How, Launch},
     recipe::Recipe,
     smoke,
 };
 use serde::Serialize;
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,6 +31,8 @@ pub struct RunOptions {
     pub qemu: Option<PathBuf>,
     /// What the function is started with instead of what lies in the image.
     pub overrides: Overrides,
+    /// Options for the tender, `--trace` for instance; only for a process.
+    pub tender_options: Vec<String>,
     /// The console's output goes to standard error, when something else is to stand on standard output.
     pub console_on_stderr: bool,
 }
@@ -40,9 +43,10 @@ pub struct RunOptions {
 pub struct RunOutcome {
     /// The function's exit status, 0 to 111; none when the user left before.
     pub status: Option<u8>,
-    /// KVM or TCG, and why.
-    pub accelerator: Accelerator,
-    /// From QEMU's start to its end.
+    /// KVM or TCG, and why; none for a process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<Accelerator>,
+    /// From the start of QEMU or the process to its end.
     #[serde(skip)]
     pub duration: Duration,
 }
@@ -69,46 +73,85 @@ pub enum Error {
     /// QEMU was killed.
     #[error("QEMU was killed by {0}")]
     Killed(String),
+    /// The tender failed; it has said why on standard error.
+    #[error("the tender ended with exit code {0}, which is no function's status")]
+    Tender(i32),
+    /// The process was killed.
+    #[error("the process was killed by {0}")]
+    ProcessKilled(String),
     /// KVM cannot run the guest.
     #[error("KVM cannot run the guest: {0}\n  help: `--accel tcg` does without KVM")]
     Kvm(String),
     /// The terminal or the pipes failed.
     #[error("the terminal failed: {0}")]
     Terminal(io::Error),
-    /// The override cannot be handed to QEMU.
-    #[error("the run configuration cannot be handed to QEMU: {0}")]
+    /// The override cannot be handed over.
+    #[error("the run configuration cannot be handed over: {0}")]
     Override(io::Error),
 }
 
 crate::exit_code!(Error, Failed);
 
-/// Boots the `qemu` image of `recipe` that lies in `dir`, with standard input and output as its console.
+/// Runs the image of `recipe` for `target` that lies in `dir`, with standard input and output as its
+/// console.
 ///
 /// At a terminal every key goes to the guest, Ctrl-C too; Ctrl-A x leaves. What is piped in goes to the
 /// guest as it is, once the guest has printed something: before, nobody there would read it.
 ///
 /// # Errors
 /// When QEMU is missing (exit code 3), the guest ends without a status, or the user stops it by a signal.
-pub fn run(ctx: &Context<'_>, recipe: &Recipe, dir: &Path, options: &RunOptions) -> Result<RunOutcome> {
-    let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
-    let boot = Boot::new(recipe, &kernel, dir);
-    boot.check()?;
-    let qemu = Binary::find(options.qemu.as_deref())?;
-    let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
-    let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &qemu::Probe::new(&qemu, &boot, sign))?;
-    ctx.progress.note(&accelerator.to_string());
+pub fn run(
+    ctx: &Context<'_>,
+    recipe: &Recipe,
+    target: Target,
+    dir: &Path,
+    options: &RunOptions,
+) -> Result<RunOutcome> {
     let stdin = io::stdin();
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let output = if options.console_on_stderr { stderr.as_fd() } else { stdout.as_fd() };
-    boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, (stdin.as_fd(), output))
+    let fds = (stdin.as_fd(), output);
+    match target {
+        Target::Qemu => {
+            let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+            let boot = Boot::new(recipe, &kernel, dir);
+            boot.check()?;
+            let qemu = Binary::find(options.qemu.as_deref())?;
+            let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
+            let probe = qemu::Probe::new(&qemu, &boot, sign);
+            let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &probe)?;
+            ctx.progress.note(&accelerator.to_string());
+            boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, fds)
+        }
+        Target::Process => {
+            let program = Program::find(dir, &recipe.function.name)?;
+            // What the tender says, traces among it, is for the user's eyes as it comes.
+            let launch =
+                |run_file| Launch { show_stderr: true, ..program.launch(run_file, &options.tender_options) };
+            at_console(ctx, launch, None, &options.overrides, fds)
+        }
+    }
 }
 
-/// The same, with everything chosen and any console.
+/// Boots in QEMU, with everything chosen and any console.
 fn boot_at(
     ctx: &Context<'_>,
     boot: &Boot,
     qemu: &Binary,
     accelerator: Accelerator,
+    overrides: &Overrides,
+    fds: (BorrowedFd<'_>, BorrowedFd<'_>),
+) -> Result<RunOutcome> {
+    let accel = accelerator.accel;
+    let launch = |run_file| boot.launch(qemu, accel, run_file);
+    at_console(ctx, launch, Some(accelerator), overrides, fds)
+}
+
+/// Runs what `launch` makes of the override's file, with any console.
+fn at_console(
+    ctx: &Context<'_>,
+    launch: impl FnOnce(Option<OwnedFd>) -> Launch,
+    accelerator: Option<Accelerator>,
     overrides: &Overrides,
     (stdin, stdout): (BorrowedFd<'_>, BorrowedFd<'_>),
 ) -> Result<RunOutcome> {
@@ -116,14 +159,13 @@ fn boot_at(
         Some(bytes) => Some(qemu::run_file(&bytes).map_err(Error::Override)?),
         None => None,
     };
-    let launch = boot.launch(qemu, accelerator.accel, run_file);
     let mut terminal = Terminal::new(stdin, stdout).map_err(Error::Terminal)?;
     if terminal.has_keys() {
         ctx.progress.note("Ctrl-A x leaves, Ctrl-A h helps");
     }
     let ended = {
         let _raw = terminal.raw().map_err(Error::Terminal)?;
-        qemu::drive(launch, None, &ctx.cancel, &mut terminal)?
+        qemu::drive(launch(run_file), None, &ctx.cancel, &mut terminal)?
     };
     let status = match terminal.left() {
         Some(Left::ByKeys | Left::NobodyReads) => None,
@@ -145,6 +187,8 @@ fn status(ended: &Ended) -> Result<u8, Error> {
         How::Ended(GuestEnd::Failed(code)) => Err(qemu(*code)),
         How::Ended(GuestEnd::ForeignValue(value)) => Err(Error::ForeignExit(*value)),
         How::Ended(GuestEnd::Signal(signal)) => Err(Error::Killed(qemu::signal_name(*signal))),
+        How::Ended(GuestEnd::Tender(code)) => Err(Error::Tender(*code)),
+        How::Ended(GuestEnd::Killed(signal)) => Err(Error::ProcessKilled(qemu::signal_name(*signal))),
         How::KvmFailed(line) => Err(Error::Kvm(line.clone())),
         // A run has no time-out, and whoever stops it has said why before.
         How::Ended(GuestEnd::Reset) | How::TimedOut | How::Stopped => Err(Error::Reset),

@@ -2,7 +2,8 @@
 //!
 //! The section `.selkie.run` of the root task holds the recipe's `[run]` table and the tables of all
 //! targets side by side, the same bytes for every target; the runtime picks at run time. A run may
-//! override it without a rebuild: under QEMU by the fw_cfg file [`FW_CFG_FILE`], in the same format.
+//! override it without a rebuild, in the same format: under QEMU by the fw_cfg file [`FW_CFG_FILE`], in a
+//! process by a descriptor that the tender is told with `--run-fd`.
 //!
 //! The format is [`MAGIC`], then records `KEY=VALUE` in UTF-8, each ended by a NUL, then one empty
 //! record. A key with a target's name before it (`qemu.arg`) holds on that target only: its arguments
@@ -63,7 +64,7 @@ impl Override {
         *self == Self::default()
     }
 
-    /// The content of the fw_cfg file.
+    /// The content of the fw_cfg file, or of what `--run-fd` names.
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut records = Records::new();
         records.args("", self.args.as_deref())?;
@@ -85,6 +86,7 @@ pub fn encode(run: &RawRun, serial: Serial, nonce: &str) -> Result<Vec<u8>, Erro
     for &target in Target::ALL {
         let own = match target {
             Target::Qemu => &run.qemu,
+            Target::Process => &run.process,
         };
         let prefix = format!("{target}.");
         records.args(&prefix, own.args.as_deref())?;
@@ -187,13 +189,14 @@ mod tests {
             env: env(&[("B", "2=3"), ("A", "ä")]),
             at_exit: AtExit::Reboot,
             qemu: RawTargetRun { args: Some(vec!["q".into()]), env: env(&[("A", "1")]) },
+            process: RawTargetRun { args: Some(vec![]), env: env(&[("P", "2")]) },
         };
         let bytes = encode(&run, Serial::Com2, "0123456789abcdef").unwrap();
-        let text = "SELKIERUN1\0arg=a b\0arg=\0env=A=ä\0env=B=2=3\0qemu.arg=q\0qemu.env=A=1\0at-exit=reboot\0\
+        let text = "SELKIERUN1\0arg=a b\0arg=\0env=A=ä\0env=B=2=3\0qemu.arg=q\0qemu.env=A=1\0process.no-arg=\0process.env=P=2\0at-exit=reboot\0\
                     serial=com2\0nonce=0123456789abcdef\0\0";
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), text);
         let records = decode(&bytes).unwrap();
-        assert_eq!(records.len(), 9);
+        assert_eq!(records.len(), 11);
         assert_eq!(records[3], ("env".to_owned(), "B=2=3".to_owned()));
     }
 

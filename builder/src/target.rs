@@ -1,4 +1,4 @@
-//! The three targets an image can be built for.
+//! The targets an image can be built for.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,16 +10,19 @@ use std::fmt;
 pub enum Target {
     /// A multiboot kernel and an initrd, started by QEMU (TCG or KVM).
     Qemu,
+    /// One static executable that hosts the root task as an ordinary Linux process.
+    Process,
 }
 
 impl Target {
     /// Every target that this version can build.
-    pub const ALL: &[Target] = &[Target::Qemu];
+    pub const ALL: &[Target] = &[Target::Qemu, Target::Process];
 
     /// The word used in recipes, paths and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Target::Qemu => "qemu",
+            Target::Process => "process",
         }
     }
 }

@@ -16,6 +16,7 @@ use std::{
 const VERBS: &[&str] = &[
     "bench",
     "build-image",
+    "build-tender",
     "clean",
     "demo",
     "doctor",

@@ -5,7 +5,7 @@ use super::{
     lab::{Lab, failed},
 };
 use crate::{
-    Context, Project, Result,
+    Context, Project, Result, Target,
     context::Silent,
     exec::{self, Ran},
     files,
@@ -133,7 +133,7 @@ fn first_line(lab: &Lab<'_>, hello: &Recipe, _: &Options) -> Result<Measured> {
     // In turn, so that what disturbs one disturbs the other as well.
     for _ in 0..2 * RUNS + 1 {
         for ((recipe, image), samples) in [hello, &least].into_iter().zip(&images).zip(&mut samples) {
-            let report = smoke::smoke(lab.ctx, recipe, &image.dir, &options)?;
+            let report = smoke::smoke(lab.ctx, recipe, Target::Qemu, &image.dir, &options)?;
             let Some(first_line) = report.timing.first_line else { return Err(failed("smoke", report)) };
             samples.push(first_line.as_secs_f64());
         }

@@ -168,7 +168,11 @@ impl Schema {
         let exact = all().find(|(_, key)| same(key, meant));
         let close =
             || closest(word, all().map(|(_, key)| key)).and_then(|near| all().find(|(_, key)| *key == near));
-        exact.or_else(close).map(|(header, key)| (header.clone(), key))
+        let (_, key) = exact.or_else(close)?;
+        // Several tables may have it: which one is meant, only the user knows.
+        let places: Vec<_> =
+            all().filter(|(_, other)| *other == key).map(|(header, _)| place(header)).collect();
+        Some((places.join(" or "), key))
     }
 }
 
@@ -222,11 +226,11 @@ impl Walk<'_> {
         let near = habit.copied().or_else(|| closest(name, keys.iter().copied()));
         let other = self.schema.elsewhere(name, &table.header);
         let help = match (near, other) {
-            (Some(near), Some((header, key))) if same(key, name) && !same(near, name) => {
-                format!("did you mean `{key}` {}, or `{near}` here?", place(&header))
+            (Some(near), Some((places, key))) if same(key, name) && !same(near, name) => {
+                format!("did you mean `{key}` {places}, or `{near}` here?")
             }
             (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some((header, key))) => format!("did you mean `{key}` {}?", place(&header)),
+            (None, Some((places, key))) => format!("did you mean `{key}` {places}?"),
             (None, None) => match self.schema.open_table(name, &table.header) {
                 Some(open) => format!("did you mean `{name}` in {open}?"),
                 None => format!("keys there: {}", list(&keys)),

@@ -248,9 +248,11 @@ fn failure(end: GuestEnd, stderr: &str) -> String {
     let said = super::own_words(stderr);
     let said = said.lines().next().map_or(String::new(), |line| format!(": {}", line.trim()));
     match end {
-        GuestEnd::Signal(signal) => format!("QEMU died by {}{said}", super::exit::signal_name(signal)),
+        GuestEnd::Signal(signal) | GuestEnd::Killed(signal) => {
+            format!("QEMU died by {}{said}", super::exit::signal_name(signal))
+        }
         GuestEnd::Reset => format!("the guest reset{said}"),
-        GuestEnd::Failed(code) => format!("QEMU ended with exit code {code}{said}"),
+        GuestEnd::Failed(code) | GuestEnd::Tender(code) => format!("QEMU ended with exit code {code}{said}"),
         GuestEnd::One => format!("QEMU ended with exit code 1{said}"),
         GuestEnd::ForeignValue(value) => format!("the guest wrote {value} to the exit port{said}"),
         GuestEnd::Status(status) => format!("the guest ended with status {status}"),

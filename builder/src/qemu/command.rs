@@ -1,6 +1,6 @@
 //! QEMU's command line: one function, for `run.sh`, `run`, `smoke` and the KVM probe alike.
 
-use super::{Accel, Binary, Error, Launch};
+use super::{Accel, Binary, Error, GuestEnd, Launch};
 use crate::{
     exec::quote,
     image::name::{KERNEL, ROOT_TASK},
@@ -140,7 +140,14 @@ impl Boot {
             args.push("-fw_cfg".into());
             args.push(format!("name={FW_CFG_FILE},file=/proc/self/fd/{}", file.as_raw_fd()));
         }
-        Launch { program: qemu.path.clone(), args, cwd: self.dir.clone(), run_file }
+        Launch {
+            program: qemu.path.clone(),
+            args,
+            cwd: self.dir.clone(),
+            run_file,
+            show_stderr: false,
+            end: GuestEnd::of_qemu,
+        }
     }
 }
 

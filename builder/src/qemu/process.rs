@@ -1,4 +1,4 @@
-//! One QEMU process from its start to its end: it never outlives the call that started it.
+//! One process, QEMU or a tender, from its start to its end: it never outlives the call that started it.
 
 use super::{Error, GuestEnd};
 use crate::{context::Cancel, exec};
@@ -20,14 +20,18 @@ use std::{
 /// What to start.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    /// QEMU's path.
+    /// The program's path.
     pub(crate) program: PathBuf,
     /// Its arguments.
     pub(crate) args: Vec<String>,
     /// The folder it runs in.
     pub(crate) cwd: PathBuf,
-    /// A file that QEMU inherits under the same number.
+    /// A file that it inherits under the same number.
     pub(crate) run_file: Option<OwnedFd>,
+    /// Whether its standard error is ours; else its beginning is kept.
+    pub(crate) show_stderr: bool,
+    /// What its exit code says.
+    pub(crate) end: fn(ExitStatus) -> GuestEnd,
 }
 
 /// Whether to go on.
@@ -60,7 +64,7 @@ pub(crate) trait Peer {
 /// Why the run is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum How {
-    /// QEMU ended by itself.
+    /// It ended by itself.
     Ended(GuestEnd),
     /// It ran longer than it may, and was killed.
     TimedOut,
@@ -93,10 +97,11 @@ const STDERR_LIMIT: usize = 64 << 10;
 /// What QEMU says before it pauses for ever, where an exit would be due (accel/kvm/kvm-all.c).
 const KVM_FAILURES: [&str; 3] = ["KVM internal error", "kvm run failed", "KVM: entry failed"];
 
-/// Runs QEMU with `peer` at its console until it ends, `limit` is over, the peer stops or the user cancels.
+/// Runs a program with `peer` at its console until it ends, `limit` is over, the peer stops or the user
+/// cancels.
 ///
-/// QEMU gets a process group of its own. The whole group is gone when this function returns or
-/// unwinds; QEMU is killed by the host even when this process is.
+/// It gets a process group of its own. The whole group is gone when this function returns or unwinds; the
+/// program is killed by the host even when this process is.
 pub(crate) fn drive(
     launch: Launch,
     limit: Option<Duration>,
@@ -104,13 +109,14 @@ pub(crate) fn drive(
     peer: &mut dyn Peer,
 ) -> Result<Ended, Error> {
     let program = launch.program.display().to_string();
+    let end = launch.end;
     let started = Instant::now();
     let mut process = Process::start(launch, started)?;
     let talk = |source| Error::Talk { program: program.clone(), source };
     let how = process.serve(limit, cancel, peer).map_err(talk)?;
     let status = process.group.end().map_err(talk)?;
     let how = match how {
-        Outcome::Exited => How::Ended(status.into()),
+        Outcome::Exited => How::Ended(end(status)),
         Outcome::TimedOut => How::TimedOut,
         Outcome::Stopped => How::Stopped,
         Outcome::KvmFailed(line) => How::KvmFailed(line),
@@ -161,7 +167,7 @@ impl Process {
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(if launch.show_stderr { Stdio::inherit() } else { Stdio::piped() })
             .process_group(0);
         prepare(&mut command, launch.run_file);
         let program = launch.program.display().to_string();

@@ -1,8 +1,8 @@
 //! The expanded recipe: every default written out, as it goes into the image.
 
 use super::{
-    Period, QemuTarget, RawKernel, RawQemu, RawRecipe, RawRootTask, RawSmoke, RawTargets, Recipe,
-    RootTaskSource, Size, Smoke,
+    Period, ProcessTarget, QemuTarget, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawSmoke,
+    RawTargets, Recipe, RootTaskSource, Size, Smoke,
     units::{show_period, show_size},
 };
 
@@ -24,7 +24,7 @@ impl Recipe {
             kernel: RawKernel { config: self.kernel.clone() },
             devices: self.devices.clone(),
             run: self.run.clone(),
-            targets: RawTargets { qemu: raw_qemu(&self.qemu) },
+            targets: RawTargets { qemu: raw_qemu(&self.qemu), process: raw_process(&self.process) },
             smoke: self.smoke.as_ref().map(raw_smoke),
         }
     }
@@ -47,6 +47,8 @@ impl Recipe {
             libos: built.then_some(self.libos),
             stack: built.then(|| Size::Text(show_size(self.stack))),
             heap: built.then(|| Size::Text(show_size(self.heap))),
+            needs: self.needs.clone(),
+            wants: self.wants.clone(),
         }
     }
 }
@@ -58,6 +60,10 @@ fn raw_qemu(qemu: &QemuTarget) -> RawQemu {
         cpu: qemu.cpu.clone(),
         extra_args: qemu.extra_args.clone(),
     }
+}
+
+fn raw_process(process: &ProcessTarget) -> RawProcess {
+    RawProcess { memory: Some(Size::Text(show_size(process.memory))), input: Some(process.input) }
 }
 
 fn raw_smoke(smoke: &Smoke) -> RawSmoke {

@@ -1,7 +1,7 @@
 //! From a recipe's name or path to a checked [`Recipe`].
 
 use super::{
-    InputPath, QemuTarget, RawRecipe, Recipe, RootTaskSource, Smoke,
+    InputPath, ProcessTarget, QemuTarget, RawRecipe, Recipe, RootTaskSource, Smoke,
     check::{Quantities, check, resolve},
 };
 use crate::{
@@ -146,7 +146,7 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
             RootTaskSource::C(task.c_sources.unwrap_or_default().into_iter().map(input).collect())
         }
     };
-    let qemu = raw.targets.qemu;
+    let (qemu, process) = (raw.targets.qemu, raw.targets.process);
     Recipe {
         path: path.to_owned(),
         digest,
@@ -165,6 +165,9 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
             cpu: qemu.cpu,
             extra_args: qemu.extra_args,
         },
+        process: ProcessTarget { memory: quantities.process_memory, input: process.input.unwrap_or(true) },
+        needs: task.needs,
+        wants: task.wants,
         smoke: raw.smoke.map(|smoke| Smoke {
             expect: smoke.expect,
             forbid: smoke.forbid,

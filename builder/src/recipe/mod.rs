@@ -3,6 +3,7 @@
 mod check;
 mod expand;
 mod load;
+mod need;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -48,14 +49,35 @@ pub struct Recipe {
     pub run: RawRun,
     /// The `qemu` target, when the recipe has it.
     pub qemu: QemuTarget,
+    /// The `process` target.
+    pub process: ProcessTarget,
+    /// What the function cannot do without.
+    pub needs: Vec<Need>,
+    /// What the function uses where it is there.
+    pub wants: Vec<Need>,
     /// The smoke test; none when the recipe has no `[smoke]`.
     pub smoke: Option<Smoke>,
 }
 
 impl Recipe {
-    /// The targets that the recipe can be built for.
+    /// The targets that the recipe is built for unless others are named.
     pub fn targets(&self) -> Vec<Target> {
-        vec![Target::Qemu]
+        // `process` joins them as soon as its tender runs every recipe.
+        let ready = [Target::Qemu];
+        ready.into_iter().filter(|target| self.lacks(*target).is_none()).collect()
+    }
+
+    /// Memory of the machine or process, in bytes.
+    pub fn memory(&self, target: Target) -> u64 {
+        match target {
+            Target::Qemu => self.qemu.memory,
+            Target::Process => self.process.memory,
+        }
+    }
+
+    /// The first thing that the function cannot do without and `target` does not have.
+    pub fn lacks(&self, target: Target) -> Option<Need> {
+        self.needs.iter().copied().find(|need| need.lacking(target).is_some())
     }
 }
 
@@ -93,6 +115,15 @@ pub struct QemuTarget {
     pub cpu: Option<String>,
     /// Further arguments, as written.
     pub extra_args: Vec<String>,
+}
+
+/// How a Linux process runs the root task.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProcessTarget {
+    /// Memory in bytes; a multiple of 1 MiB.
+    pub memory: u64,
+    /// Whether the console takes input.
+    pub input: bool,
 }
 
 /// A checked smoke test.

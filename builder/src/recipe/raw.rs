@@ -63,6 +63,26 @@ pub struct RawRootTask {
     pub stack: Option<Size>,
     /// Heap, for instance `"1 MiB"`. Default: 256 KiB.
     pub heap: Option<Size>,
+    /// What the function cannot do without. A target that does not have it is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
+    /// What the function uses where a target has it; elsewhere it copes with the error of the call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wants: Vec<Need>,
+}
+
+/// Something that not every target has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// A VSpace beside the root task's own.
+    SecondVspace,
+    /// A process beside the root task, in a VSpace and a CSpace of its own.
+    SecondProcess,
+    /// Memory of devices.
+    DeviceMemory,
+    /// IO ports beside those of the serial ports and of the timer (PIT).
+    IoPorts,
 }
 
 /// What gives the function an OS.
@@ -125,6 +145,8 @@ pub struct RawRun {
     /// What holds on the `qemu` target only: its arguments replace the common ones, its environment
     /// is added to the common one.
     pub qemu: RawTargetRun,
+    /// What holds on the `process` target only, likewise.
+    pub process: RawTargetRun,
 }
 
 /// `[run.TARGET]`: what the function is started with on one target only.
@@ -156,6 +178,8 @@ pub enum AtExit {
 pub struct RawTargets {
     /// QEMU, with TCG or KVM.
     pub qemu: RawQemu,
+    /// An ordinary Linux process.
+    pub process: RawProcess,
 }
 
 /// `[targets.qemu]`: the virtual machine.
@@ -170,6 +194,16 @@ pub struct RawQemu {
     pub cpu: Option<String>,
     /// Further arguments for QEMU. Those that Selkie sets itself are refused.
     pub extra_args: Vec<String>,
+}
+
+/// `[targets.process]`: the Linux process.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawProcess {
+    /// Memory of the root task, its kernel objects and untypeds, 4 MiB to 6 GiB in whole MiB. Only what is touched is taken from the host. Default: 64 MiB.
+    pub memory: Option<Size>,
+    /// Whether the console takes input: without, the process may not read anything. Default: true.
+    pub input: Option<bool>,
 }
 
 /// QEMU's machine type.

@@ -1,6 +1,6 @@
 //! A nested Cargo that builds the function's crate, in an environment of its own.
 
-use super::{Error, Job, Toolchain, link, linker_error, toolchain::TRIPLE};
+use super::{Error, Job, Toolchain, linker_error, nested, toolchain::TRIPLE};
 use crate::{
     Digest,
     exec::{self, Tool},
@@ -9,20 +9,8 @@ use crate::{
 use cargo_metadata::{MetadataCommand, TargetKind};
 use std::{
     ffi::OsString,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
-
-/// What the nested Cargo may know of the caller's environment beside the network: where it keeps things. None of it changes a byte of the result.
-const ENVIRONMENT: &[&str] = &[
-    "HOME",
-    "CARGO_HOME",
-    "RUSTUP_HOME",
-    "CARGO_HTTP_CAINFO",
-    "CARGO_HTTP_PROXY",
-    "CARGO_NET_GIT_FETCH_WITH_CLI",
-    "CARGO_NET_OFFLINE",
-];
 
 /// The release profile of root tasks: small, whole-program, with line tables that stripping drops.
 const PROFILE: &[(&str, &str)] = &[
@@ -57,12 +45,8 @@ pub(super) fn build(job: &Job<'_>, folder: &Path, objects: &[PathBuf]) -> Result
     });
     match tool.run(&job.ctx.cancel) {
         Ok(output) => {
-            let warnings = warnings(&output.stderr);
-            if !warnings.is_empty() {
-                let warnings = exec::last_lines(warnings.trim_end(), 40);
-                job.ctx.progress.note(&format!("{}:\n{warnings}", folder.display()));
-            }
-            let elf = executable(&output.stdout).ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
+            nested::tell_warnings(job.ctx, folder, &output);
+            let elf = nested::executable(&output.stdout).ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
             // Cargo's own list of what the crate and its path dependencies were made from.
             job.read_depends(&elf.with_extension("d"), folder)?;
             Ok(elf)
@@ -161,12 +145,13 @@ impl Job<'_> {
     }
 
     fn cargo(&self, folder: &Path, target_dir: &Path, krate: &Crate) -> Result<Tool, Error> {
-        let (toolchain, recipe) = (self.inputs.toolchain, self.inputs.recipe);
-        let wrapper = target_dir.join("rustc.sh");
-        link::write(&wrapper, link::RUSTC_WRAPPER.as_bytes())?;
-        std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))
-            .map_err(Error::io(&wrapper))?;
-        let mut tool = Tool::new(&toolchain.cargo.path, folder)
+        let recipe = self.inputs.recipe;
+        let mut flags: Vec<OsString> =
+            ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"]
+                .map(OsString::from)
+                .into();
+        flags.extend(nested::remap_flags(self.remaps(target_dir)?));
+        let mut tool = nested::cargo(self.inputs.toolchain, folder, target_dir, &flags)?
             .args(["rustc", "--release", "--locked", "--target", TRIPLE, "--bin"])
             .arg(&krate.binary)
             .args(["--message-format", "json-render-diagnostics"]);
@@ -174,85 +159,9 @@ impl Job<'_> {
         if !recipe.features.is_empty() && matches!(recipe.source, RootTaskSource::Crate(_)) {
             tool = tool.arg("--features").arg(recipe.features.join(","));
         }
-        tool = tool.inherit(exec::NETWORK).inherit(ENVIRONMENT);
         for (name, value) in PROFILE {
             tool = tool.env(name, value);
         }
-        Ok(tool
-            .env("CARGO_TARGET_DIR", target_dir)
-            .env("CARGO_TERM_COLOR", "never")
-            .env("CARGO_TERM_PROGRESS_WHEN", "never")
-            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags(target_dir)?)
-            .env("RUSTC", &toolchain.rustc.path)
-            .env("RUSTC_WRAPPER", &wrapper)
-            .env("SELKIE_BINDINGS", self.inputs.bindings))
-    }
-
-    /// Flags for every crate of the root task, separated as Cargo wants them.
-    fn rustflags(&self, target_dir: &Path) -> Result<OsString, Error> {
-        let mut flags: Vec<OsString> =
-            ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"]
-                .map(OsString::from)
-                .into();
-        for (from, to) in self.remaps(target_dir)? {
-            let mut flag = OsString::from("--remap-path-prefix=");
-            flag.push(from);
-            flag.push("=");
-            flag.push(to);
-            flags.push(flag);
-        }
-        let mut joined = OsString::new();
-        for (index, flag) in flags.iter().enumerate() {
-            if index > 0 {
-                joined.push("\x1f");
-            }
-            joined.push(flag);
-        }
-        Ok(joined)
-    }
-}
-
-/// The path of the executable in Cargo's messages.
-fn executable(messages: &str) -> Option<PathBuf> {
-    let messages = cargo_metadata::Message::parse_stream(messages.as_bytes()).flatten();
-    let paths = messages.filter_map(|message| match message {
-        cargo_metadata::Message::CompilerArtifact(artifact) => artifact.executable,
-        _ => None,
-    });
-    paths.last().map(|path| path.into_std_path_buf())
-}
-
-/// The compiler's warnings in what Cargo prints besides its own progress (`   Compiling x v0.1.0`), whose
-/// verbs end in the twelfth column.
-fn warnings(stderr: &str) -> String {
-    let is_progress = |line: &str| {
-        let verb = line.split_at_checked(12).filter(|(_, rest)| rest.starts_with(' '));
-        verb.is_some_and(|(verb, _)| verb.trim_start().chars().all(char::is_alphabetic) && verb.trim() != "")
-    };
-    let mut warnings = String::new();
-    let mut inside = false;
-    for line in stderr.lines() {
-        inside = line.starts_with("warning") || (inside && !is_progress(line));
-        if inside {
-            warnings.push_str(line);
-            warnings.push('\n');
-        }
-    }
-    warnings
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn warnings_are_told_and_progress_is_not() {
-        let warning = "warning: unused variable: `x`\n --> src/main.rs:5:33\n  |\n5 |     let x = 1;\n  |         ^ help: `_x`\n  |\n  = note: on by default\n\nwarning: `f` (bin \"f\") generated 1 warning\n";
-        let progress = [
-            "   Compiling libc v0.2.1\n   Compiling f v0.1.0 (/f)\n",
-            "    Finished `release` profile in 1.9s\n",
-        ];
-        assert_eq!(warnings(&[progress[0], warning, progress[1]].concat()), warning);
-        assert_eq!(warnings(&progress.concat()), "");
+        Ok(tool.env("SELKIE_BINDINGS", self.inputs.bindings))
     }
 }

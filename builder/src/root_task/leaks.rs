@@ -1,7 +1,7 @@
 //! Paths of this machine: how they are kept out of a root task, and the scan that proves it.
 
-use super::{Error, Job, sources};
-use crate::{elf::Elf, note, recipe::RootTaskSource, run_config};
+use super::{Error, Job, Toolchain, sources};
+use crate::{Project, elf::Elf, note, recipe::RootTaskSource, run_config};
 use std::{
     ffi::OsString,
     os::unix::ffi::OsStrExt,
@@ -11,17 +11,7 @@ use std::{
 impl Job<'_> {
     /// What stands in compiled code for folders of this machine. The later one wins where two fit.
     pub(super) fn remaps(&self, target_dir: &Path) -> Result<Vec<(PathBuf, OsString)>, Error> {
-        let toolchain = self.inputs.toolchain;
-        let mut remaps = vec![
-            // Where rust-src is installed, rustc finds the sources of `core` in it and names them so.
-            (
-                toolchain.sysroot().join("lib/rustlib/src/rust"),
-                format!("/rustc/{}", toolchain.commit()).into(),
-            ),
-            (self.ctx.project.root.clone(), "selkie".into()),
-        ];
-        remaps.extend(cargo_home().map(|folder| (folder, "cargo".into())));
-        remaps.extend(registry_folders().map(|folder| (folder, "registry".into())));
+        let mut remaps = common_remaps(self.ctx.project, self.inputs.toolchain);
         for folder in self.folders_elsewhere()? {
             let name = folder.file_name().unwrap_or_default().to_owned();
             remaps.push((folder, name));
@@ -54,15 +44,38 @@ impl Job<'_> {
 
     /// The folders whose names must not be in the result.
     pub(super) fn places(&self) -> Result<Vec<PathBuf>, Error> {
-        let project = self.ctx.project;
-        let mut places = vec![project.root.clone(), project.cache(), self.inputs.toolchain.sysroot()];
+        let mut places = common_places(self.ctx.project, self.inputs.toolchain);
         places.extend(self.inputs.bindings.parent().map(Path::to_owned));
         places.extend(self.source_folder().map(Path::to_owned));
         places.extend(self.folders_elsewhere()?);
-        places.extend(cargo_home());
-        places.retain(|place| place.is_absolute() && place.components().count() > 2);
+        places.retain(worth_a_look);
         Ok(places)
     }
+}
+
+/// What stands in compiled code for the folders that every nested build has to do with.
+pub(crate) fn common_remaps(project: &Project, toolchain: &Toolchain) -> Vec<(PathBuf, OsString)> {
+    let mut remaps: Vec<(PathBuf, OsString)> = vec![
+        // Where rust-src is installed, rustc finds the sources of `core` in it and names them so.
+        (toolchain.sysroot().join("lib/rustlib/src/rust"), format!("/rustc/{}", toolchain.commit()).into()),
+        (project.root.clone(), "selkie".into()),
+    ];
+    remaps.extend(cargo_home().map(|folder| (folder, "cargo".into())));
+    remaps.extend(registry_folders().map(|folder| (folder, "registry".into())));
+    remaps
+}
+
+/// The folders of this machine whose names must not be in any result.
+pub(crate) fn common_places(project: &Project, toolchain: &Toolchain) -> Vec<PathBuf> {
+    let mut places = vec![project.root.clone(), project.cache(), toolchain.sysroot()];
+    places.extend(cargo_home());
+    places.retain(worth_a_look);
+    places
+}
+
+/// Whether a path is long enough to be found by anything but chance.
+fn worth_a_look(place: &PathBuf) -> bool {
+    place.is_absolute() && place.components().count() > 2
 }
 
 /// The folder in which Cargo keeps its own.
@@ -86,7 +99,7 @@ fn registry_folders() -> impl Iterator<Item = PathBuf> {
 
 /// Looks for any of `places` in a stripped root task. The recipe's own texts, in the note and in the
 /// run configuration, may say what they like: they are the same on every machine.
-pub(super) fn scan(stripped: &[u8], places: &[PathBuf]) -> Result<(), Error> {
+pub(crate) fn scan(stripped: &[u8], places: &[PathBuf]) -> Result<(), Error> {
     let elf = Elf::parse(stripped).ok();
     let section_at = |offset: u64| {
         let sections = elf.as_ref().map(|elf| elf.sections.as_slice()).unwrap_or_default();

@@ -9,17 +9,21 @@ mod code;
 mod crate_build;
 mod csource;
 mod included;
-mod leaks;
+pub(crate) mod leaks;
 mod link;
 mod linker_error;
+pub(crate) mod needs;
+pub(crate) mod nested;
 mod sources;
 mod strip;
 mod toolchain;
 
 pub use code::SITES;
 pub(crate) use code::{crate_of, demangle};
+pub(crate) use sources::sources_of_crate;
 pub use sources::{Sources, contents, digest, sources};
 pub use strip::strip;
+pub(crate) use toolchain::TRIPLE;
 pub use toolchain::Toolchain;
 
 use crate::{
@@ -200,6 +204,9 @@ pub enum Error {
         /// Why.
         source: elf::Error,
     },
+    /// The root task uses what the recipe does not declare.
+    #[error("{}", needs::describe(.0))]
+    Undeclared(Vec<needs::Marker>),
     /// The ELF breaks rules.
     #[error("{path}: this root task would not run on seL4\n{}", check::list(.offences))]
     Check {
@@ -339,6 +346,10 @@ impl Job<'_> {
         if !offences.is_empty() {
             return Err(Error::Check { path, offences });
         }
+        let undeclared = needs::undeclared(&elf, self.inputs.recipe);
+        if !undeclared.is_empty() {
+            return Err(Error::Undeclared(undeclared));
+        }
         let stripped = if let RootTaskSource::Prebuilt(_) = source {
             data.clone()
         } else {
@@ -367,6 +378,8 @@ impl Job<'_> {
             // seL4's own default (`KernelRootCNodeSizeBits`).
             _ => 12,
         };
-        check::Limits { memory: self.inputs.recipe.qemu.memory, slots: 1 << bits }
+        let recipe = self.inputs.recipe;
+        let memory = recipe.targets().into_iter().map(|target| recipe.memory(target)).min();
+        check::Limits { memory: memory.unwrap_or(recipe.qemu.memory), slots: 1 << bits }
     }
 }

@@ -56,6 +56,19 @@ pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Res
     Ok(sources)
 }
 
+/// Everything that the crate in `folder` is made from.
+pub(crate) fn sources_of_crate(
+    ctx: &Context<'_>,
+    folder: &Path,
+    toolchain: &Toolchain,
+) -> Result<Sources, Error> {
+    let mut sources = of_crate(ctx, folder, toolchain)?;
+    included::follow(ctx, &mut sources)?;
+    let folders = &sources.folders;
+    sources.files.retain(|file| !folders.iter().any(|folder| file.starts_with(folder)));
+    Ok(sources)
+}
+
 /// The digest of each folder and file that `sources` names; none for a file that is missing.
 pub fn contents(ctx: &Context<'_>, sources: &Sources) -> Result<BTreeMap<PathBuf, Option<Digest>>, Error> {
     let mut contents = BTreeMap::new();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// The target triple of root tasks: the host's own, whose `core` every Rust installation has.
-pub(super) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// Cargo, rustc and the C compiler. What is serialised is their identity alone.
 #[derive(Debug, Clone, Serialize)]

@@ -82,7 +82,7 @@ pub enum OverridesError {
 crate::exit_code!(OverridesError, Usage);
 
 impl Overrides {
-    /// The content of the fw_cfg file, or none when nothing is overridden. `host` is the host's environment.
+    /// The content of the file that is handed over, or none when nothing is overridden. `host` is the host's environment.
     pub(super) fn encode(&self, host: impl Fn(&str) -> Option<OsString>) -> crate::Result<Option<Vec<u8>>> {
         let args = (!self.args.is_empty()).then(|| self.args.clone());
         let wanted = Override { args, env: self.env(host)?, ..Override::default() };

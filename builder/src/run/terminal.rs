@@ -7,7 +7,7 @@ use std::{io, os::fd::BorrowedFd, time::Duration};
 /// Ctrl-A, after which a key is for us.
 const PREFIX: u8 = 0x01;
 
-const HELP: &str = "\r\nCtrl-A x       ends the virtual machine\r\nCtrl-A Ctrl-A  sends Ctrl-A to the function\r\n\
+const HELP: &str = "\r\nCtrl-A x       ends the machine or process\r\nCtrl-A Ctrl-A  sends Ctrl-A to the function\r\n\
                     Ctrl-A h       shows this\r\n";
 
 /// Why the user's end was closed before the guest's.

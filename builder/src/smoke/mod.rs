@@ -1,7 +1,7 @@
-//! Smoke tests: boot an image, watch its console, and say honestly what happened.
+//! Smoke tests: run an image, watch its console, and say honestly what happened.
 //!
 //! PASS needs the expected texts, no forbidden one, the exit line of this very run as the last one, the
-//! expected status in it, and the same status from the machine's exit port. Anything else has a cause
+//! expected status in it, and the same status from the machine's exit port or of the process. Anything else has a cause
 //! of its own.
 
 pub(crate) mod frame;
@@ -20,7 +20,8 @@ pub use verdict::{Cause, Verdict};
 use crate::{
     Context, Result, Target,
     kernel_config::KernelConfig,
-    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Host, Probe},
+    process::Program,
+    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Host, Launch, Probe},
     recipe::{RawPattern, Recipe, Smoke},
     run_config::Override,
 };
@@ -29,7 +30,7 @@ use regex::bytes::Regex;
 use std::{
     fs::{File, Permissions},
     io,
-    os::unix::fs::PermissionsExt,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -70,38 +71,67 @@ crate::exit_code!(Error, Failed);
 /// The name of the console's log in the image's folder.
 pub const LOG: &str = "smoke.log";
 
-/// Boots the `qemu` image of `recipe` that lies in `dir` and judges the run.
+/// Runs the image of `recipe` for `target` that lies in `dir` and judges the run.
 ///
 /// # Errors
 /// When the test could not be made at all: no QEMU (exit code 3), the user cancels, files of the image
 /// are missing, the log cannot be written. What the guest does wrong is a verdict, not an error.
-pub fn smoke(ctx: &Context<'_>, recipe: &Recipe, dir: &Path, options: &SmokeOptions) -> Result<RunReport> {
+pub fn smoke(
+    ctx: &Context<'_>,
+    recipe: &Recipe,
+    target: Target,
+    dir: &Path,
+    options: &SmokeOptions,
+) -> Result<RunReport> {
+    let name = &recipe.function.name;
     let Some(spec) = &recipe.smoke else {
         let reason = "the recipe has no [smoke] table".into();
-        return Ok(RunReport::not_run(&recipe.function.name, Target::Qemu, Verdict::Skip { reason }));
+        return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }));
     };
-    let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
-    let boot = Boot::new(recipe, &kernel, dir);
-    Test { name: &recipe.function.name, spec, boot: &boot, options }.run(ctx, &Host::read())
+    let trial = Trial { name, target, spec, dir, timeout: options.timeout };
+    match target {
+        Target::Qemu => {
+            let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+            trial.in_machine(ctx, &Boot::new(recipe, &kernel, dir), options, &Host::read())
+        }
+        Target::Process => trial.as_process(ctx),
+    }
 }
 
 /// One smoke test, with all that it depends on.
-struct Test<'a> {
+struct Trial<'a> {
     name: &'a str,
+    target: Target,
     spec: &'a Smoke,
-    boot: &'a Boot,
-    options: &'a SmokeOptions,
+    /// The image's folder.
+    dir: &'a Path,
+    /// Instead of the recipe's time-out.
+    timeout: Option<Duration>,
 }
 
-impl Test<'_> {
-    fn run(&self, ctx: &Context<'_>, host: &Host) -> Result<RunReport> {
-        self.boot.check()?;
-        let qemu = Binary::find(self.options.qemu.as_deref())?;
+impl Trial<'_> {
+    /// Boots the image in QEMU.
+    fn in_machine(
+        &self,
+        ctx: &Context<'_>,
+        boot: &Boot,
+        options: &SmokeOptions,
+        host: &Host,
+    ) -> Result<RunReport> {
+        boot.check()?;
+        let qemu = Binary::find(options.qemu.as_deref())?;
         let expected = self.expectation()?;
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
-        let probe = Probe::new(&qemu, self.boot, sign);
-        let accelerator = qemu::choose(ctx, self.options.accel, host, &probe)?;
-        self.boot_once(ctx, &qemu, &expected, accelerator)
+        let accelerator = qemu::choose(ctx, options.accel, host, &Probe::new(&qemu, boot, sign))?;
+        let accel = accelerator.accel;
+        let launch = |run_file| boot.launch(&qemu, accel, Some(run_file));
+        self.once(ctx, &expected, launch, Some(accelerator))
+    }
+
+    /// Starts the image's executable.
+    fn as_process(&self, ctx: &Context<'_>) -> Result<RunReport> {
+        let program = Program::find(self.dir, self.name)?;
+        self.once(ctx, &self.expectation()?, |run_file| program.launch(Some(run_file), &[]), None)
     }
 
     fn expectation(&self) -> Result<Expectation> {
@@ -109,32 +139,33 @@ impl Test<'_> {
             expect: Pattern::all(&self.spec.expect)?,
             forbid: Pattern::all(&self.spec.forbid)?,
             status: self.spec.status,
-            timeout: self.options.timeout.unwrap_or(self.spec.timeout),
+            timeout: self.timeout.unwrap_or(self.spec.timeout),
             nonce: nonce::fresh().map_err(Error::Nonce)?,
         })
     }
 
-    fn boot_once(
+    /// One run of what `launch` makes of the file with the run's nonce.
+    fn once(
         &self,
         ctx: &Context<'_>,
-        qemu: &Binary,
         expected: &Expectation,
-        accelerator: Accelerator,
+        launch: impl FnOnce(OwnedFd) -> Launch,
+        accelerator: Option<Accelerator>,
     ) -> Result<RunReport> {
-        let log = self.boot.dir.join(LOG);
+        let log = self.dir.join(LOG);
         let file = new_log(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
         let mut watcher =
             Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first());
         let nonce = Override { nonce: Some(expected.nonce.clone()), ..Override::default() };
         let run_file = qemu::run_file(&nonce.encode()?).map_err(Error::Nonce)?;
-        let launch = self.boot.launch(qemu, accelerator.accel, Some(run_file));
-        let ended = qemu::drive(launch, Some(expected.timeout), &ctx.cancel, &mut watcher)?;
+        let ended = qemu::drive(launch(run_file), Some(expected.timeout), &ctx.cancel, &mut watcher)?;
         if let Some(source) = watcher.log_error {
             return Err(Error::Log { path: log, source }.into());
         }
         let (verdict, status) = judge(
             expected,
             &Observed {
+                target: self.target,
                 text: &watcher.text,
                 overflow: watcher.overflow.then_some(watch::LIMIT),
                 how: &ended.how,
@@ -143,7 +174,7 @@ impl Test<'_> {
         );
         Ok(RunReport {
             name: self.name.to_owned(),
-            target: Target::Qemu,
+            target: self.target,
             verdict,
             status,
             timing: Timing {
@@ -151,10 +182,10 @@ impl Test<'_> {
                 first_line: watcher.first_line,
                 end: Some(ended.duration),
             },
-            accelerator: Some(accelerator),
+            accelerator,
             log: Some(log),
             tail: report::tail(&watcher.text),
-            qemu_said: ended.stderr.lines().map(str::to_owned).collect(),
+            said: ended.stderr.lines().map(str::to_owned).collect(),
         })
     }
 }

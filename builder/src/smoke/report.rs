@@ -19,17 +19,17 @@ pub struct RunReport {
     pub status: Option<u8>,
     /// When things happened.
     pub timing: Timing,
-    /// KVM or TCG, and why; none when nothing ran.
+    /// KVM or TCG, and why; none when nothing ran in a machine.
     pub accelerator: Option<Accelerator>,
     /// The console, every byte of it; none when nothing ran.
     pub log: Option<PathBuf>,
     /// The console's last lines, printable.
     pub tail: Vec<String>,
-    /// What QEMU itself said.
-    pub qemu_said: Vec<String>,
+    /// What QEMU or the tender itself said.
+    pub said: Vec<String>,
 }
 
-/// When things happened, each from QEMU's start; milliseconds in JSON.
+/// When things happened, each from the start of QEMU or of the process; milliseconds in JSON.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Timing {
     /// The first byte on the console.
@@ -38,7 +38,7 @@ pub struct Timing {
     /// The end of the first line that is not blank.
     #[serde(rename = "first-line-ms", serialize_with = "millis")]
     pub first_line: Option<Duration>,
-    /// QEMU's end.
+    /// The end.
     #[serde(rename = "end-ms", serialize_with = "millis")]
     pub end: Option<Duration>,
 }
@@ -62,7 +62,7 @@ impl RunReport {
             accelerator: None,
             log: None,
             tail: Vec::new(),
-            qemu_said: Vec::new(),
+            said: Vec::new(),
         }
     }
 
@@ -89,8 +89,13 @@ impl fmt::Display for RunReport {
         for line in &self.tail {
             write!(f, "\n  | {line}")?;
         }
-        for line in self.qemu_said.iter().take(8) {
-            write!(f, "\n  qemu: {line}")?;
+        let (who, lines) = match self.target {
+            Target::Qemu => ("qemu", 8),
+            // The report of a fault has all registers.
+            Target::Process => ("tender", 40),
+        };
+        for line in self.said.iter().take(lines) {
+            write!(f, "\n  {who}: {line}")?;
         }
         match &self.log {
             Some(log) => write!(f, "\n  log: {}", log.display()),

@@ -76,7 +76,14 @@ impl Stage {
 
     fn try_run(&self, ctx: &Context<'_>) -> Result<RunReport> {
         let host = Host { kvm: Err("the test has none".into()), kernel: "test".into() };
-        Test { name: "hello", spec: &self.spec, boot: &self.boot, options: &self.options }.run(ctx, &host)
+        self.run_on(ctx, &host)
+    }
+
+    fn run_on(&self, ctx: &Context<'_>, host: &Host) -> Result<RunReport> {
+        let Self { spec, boot, options, .. } = self;
+        let trial =
+            Trial { name: "hello", target: Target::Qemu, spec, dir: &boot.dir, timeout: options.timeout };
+        trial.in_machine(ctx, boot, options, host)
     }
 
     fn run(&self) -> RunReport {

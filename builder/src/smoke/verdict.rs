@@ -5,6 +5,7 @@ use super::{
     pattern::Pattern,
 };
 use crate::{
+    Target,
     qemu::{GuestEnd, How, own_words, signal_name},
     recipe::show_period,
 };
@@ -63,6 +64,10 @@ pub enum Cause {
     QemuKilled,
     /// KVM failed to run the guest.
     KvmFailed,
+    /// The tender could not start the root task, or failed by itself.
+    TenderFailed,
+    /// The root task's process was killed.
+    ProcessKilled,
     /// The image or the test could not be made.
     NotMade,
     /// The host lacks something, QEMU for instance.
@@ -71,7 +76,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 16] = [
+    pub const ALL: [Cause; 18] = [
         Cause::WrongOutput,
         Cause::Forbidden,
         Cause::Timeout,
@@ -86,6 +91,8 @@ impl Cause {
         Cause::QemuFailed,
         Cause::QemuKilled,
         Cause::KvmFailed,
+        Cause::TenderFailed,
+        Cause::ProcessKilled,
         Cause::NotMade,
         Cause::HostLacks,
     ];
@@ -108,6 +115,8 @@ impl fmt::Display for Cause {
             Cause::QemuFailed => "QEMU failed",
             Cause::QemuKilled => "QEMU was killed",
             Cause::KvmFailed => "KVM failed",
+            Cause::TenderFailed => "tender failed",
+            Cause::ProcessKilled => "process was killed",
             Cause::NotMade => "could not be made",
             Cause::HostLacks => "host lacks something",
         })
@@ -157,13 +166,15 @@ pub(crate) struct Expectation {
 /// What one run showed.
 #[derive(Debug)]
 pub(crate) struct Observed<'a> {
+    /// What it ran on.
+    pub(crate) target: Target,
     /// The console, with plain line ends.
     pub(crate) text: &'a [u8],
     /// The console had more to say than was taken, in bytes.
     pub(crate) overflow: Option<usize>,
     /// How the run ended.
     pub(crate) how: &'a How,
-    /// What QEMU said on standard error.
+    /// What QEMU or the tender said on standard error.
     pub(crate) stderr: &'a str,
 }
 
@@ -277,6 +288,20 @@ impl<'a> Scene<'a> {
                 let said = if said.is_empty() { String::new() } else { format!(": {said}") };
                 fail(Cause::QemuKilled, format!("by {}{said}; {}", signal_name(signal), self.progress()))
             }
+            GuestEnd::Tender(code) => {
+                let said = if said.is_empty() { "it said nothing".into() } else { said };
+                fail(Cause::TenderFailed, format!("exit code {code}: {said}"))
+            }
+            GuestEnd::Killed(signal) => {
+                const SIGSYS: i32 = 31;
+                let why =
+                    if signal == SIGSYS { ": a system call that the filter does not allow" } else { "" };
+                let signal = signal_name(signal);
+                fail(
+                    Cause::ProcessKilled,
+                    format!("by {signal}{why}, {line} an exit line; {}", self.progress()),
+                )
+            }
         }
     }
 
@@ -299,10 +324,11 @@ impl<'a> Scene<'a> {
             } else {
                 "without its exit line"
             };
-            return fail(
-                Cause::EarlyExit,
-                format!("status {port} came to the exit port, but {line}; {}", self.progress()),
-            );
+            let status = match self.observed.target {
+                Target::Qemu => format!("status {port} came to the exit port"),
+                Target::Process => format!("the process ended with status {port}{}", meaning(port)),
+            };
+            return fail(Cause::EarlyExit, format!("{status}, but {line}; {}", self.progress()));
         };
         if !self.after().trim_ascii().is_empty() {
             let line = self.after().trim_ascii();
@@ -310,10 +336,11 @@ impl<'a> Scene<'a> {
         }
         if frame.status != Some(port) {
             let line = frame.status.map_or("no valid status".into(), |status| format!("status {status}"));
-            return fail(
-                Cause::ExitDisagrees,
-                format!("{line} in the exit line, status {port} at the exit port"),
-            );
+            let port = match self.observed.target {
+                Target::Qemu => format!("status {port} at the exit port"),
+                Target::Process => format!("the process ended with status {port}"),
+            };
+            return fail(Cause::ExitDisagrees, format!("{line} in the exit line, {port}"));
         }
         Ok(port)
     }
@@ -323,12 +350,7 @@ impl<'a> Scene<'a> {
         if status == wanted {
             return Ok(());
         }
-        let meaning = match status {
-            101 => " (panic)",
-            102 => " (out of memory)",
-            103 => " (fault)",
-            _ => "",
-        };
+        let meaning = meaning(status);
         fail(Cause::WrongStatus, format!("status {status}{meaning} instead of {wanted}; {}", self.progress()))
     }
 
@@ -377,6 +399,16 @@ impl<'a> Scene<'a> {
         };
         let line = if self.frame.is_some() { "the exit line, too" } else { "no exit line" };
         format!("{texts}; {line}")
+    }
+}
+
+/// What the runtime, or the tender, means by a status.
+fn meaning(status: u8) -> &'static str {
+    match status {
+        101 => " (panic)",
+        102 => " (out of memory)",
+        103 => " (fault)",
+        _ => "",
     }
 }
 

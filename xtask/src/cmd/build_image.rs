@@ -7,6 +7,7 @@ use builder::image::Image;
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask build-image hello                out/hello/qemu/: kernel, root task, run.sh, manifest.json
+                                               out/hello/process/: one executable, hello, manifest.json
   cargo xtask build-image hello hello-c        several
   cargo xtask build-image --all --target qemu  all recipes, for one target
   cargo xtask build-image ../mine.toml         a recipe anywhere; paths in it are relative to it

@@ -88,6 +88,14 @@ impl TargetArg {
     }
 }
 
+/// One target.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneTarget {
+    /// What to run it on
+    #[arg(long, default_value = "qemu", value_parser = target_parser())]
+    pub(crate) target: Target,
+}
+
 fn target_parser() -> impl TypedValueParser<Value = Target> {
     let names = Target::ALL.iter().map(|target| target.name());
     PossibleValuesParser::new(names).try_map(|name| {

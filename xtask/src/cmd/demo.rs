@@ -31,7 +31,7 @@ impl Demo {
         let image = common::image(&ctx, &recipe, Target::Qemu)?;
         ctx.progress.note("3. boot; what follows is the machine's console");
         app.show_console();
-        let report = smoke::smoke(&ctx, &recipe, &image.dir, &SmokeOptions::default())?;
+        let report = smoke::smoke(&ctx, &recipe, Target::Qemu, &image.dir, &SmokeOptions::default())?;
         ctx.progress.note("4. results");
         let summary = Summary { reports: vec![report] };
         let code = summary.exit_code(true);

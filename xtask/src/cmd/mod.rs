@@ -2,6 +2,7 @@
 
 mod bench;
 mod build_image;
+mod build_tender;
 mod clean;
 mod common;
 mod demo;
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     Test(test::Test),
     BuildImage(build_image::BuildImage),
+    BuildTender(build_tender::BuildTender),
     Run(run::Run),
     Smoke(smoke::Smoke),
     Explain(explain::Explain),
@@ -40,6 +42,7 @@ impl Command {
             Self::Demo(verb) => verb.run(app),
             Self::Test(verb) => verb.run(app),
             Self::BuildImage(verb) => verb.run(app),
+            Self::BuildTender(verb) => verb.run(app),
             Self::Run(verb) => verb.run(app),
             Self::Smoke(verb) => verb.run(app),
             Self::Explain(verb) => verb.run(app),

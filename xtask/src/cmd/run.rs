@@ -1,18 +1,20 @@
 //! `run`
 
-use super::common::{self, AccelArg, OneRecipe};
+use super::common::{self, AccelArg, OneRecipe, OneTarget};
 use crate::{
     app::App,
     output::{Answer, Format},
 };
 use builder::{
-    ExitCode, Target,
+    Error, ExitCode, Target,
     run::{self, Overrides, RunOptions},
 };
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask run hello                        its console here; Ctrl-A x leaves
+  cargo xtask run hello --target process       the same root task as a Linux process
+  cargo xtask run hello --target process --trace   every seL4 call of it on stderr
   cargo xtask run hello --arg you --arg me     other arguments than the recipe's, for this run
   cargo xtask run hello --env GREETING=ahoy    more environment; --env NAME takes the host's value
   cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
@@ -35,24 +37,34 @@ pub(crate) struct Run {
     #[arg(long = "secret", value_name = "NAME=@FILE|NAME")]
     secrets: Vec<String>,
     #[command(flatten)]
+    target: OneTarget,
+    #[command(flatten)]
     accel: AccelArg,
+    /// Target process: every seL4 call on stderr, decoded
+    #[arg(long)]
+    trace: bool,
+    /// Target process: no start when the host lacks one of the hardening calls
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Run {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
         let recipe = self.recipe.load(app)?;
-        let image = common::image(&ctx, &recipe, Target::Qemu)?;
+        let target = self.target.target;
+        let image = common::image(&ctx, &recipe, target)?;
         let overrides =
             Overrides { args: self.args.clone(), env: self.env.clone(), secrets: self.secrets.clone() };
         let json = app.terminal.format == Format::Json;
         let options = RunOptions {
             accel: self.accel.accel,
             overrides,
+            tender_options: self.tender_options(target)?,
             console_on_stderr: json,
             ..RunOptions::default()
         };
-        let outcome = run::run(&ctx, &recipe, &image.dir, &options)?;
+        let outcome = run::run(&ctx, &recipe, target, &image.dir, &options)?;
         let (ended, code) = match outcome.status {
             Some(0) => ("ended with status 0".to_owned(), ExitCode::Ok),
             Some(status) => (format!("ended with status {status}"), ExitCode::Failed),
@@ -61,5 +73,18 @@ impl Run {
         ctx.progress.note(&format!("{} {ended} after {:.2} s", image.name, outcome.duration.as_secs_f64()));
         // On stdout only the console: what the function prints may be piped elsewhere.
         Ok(Answer::new(&outcome, "")?.with_code(code))
+    }
+
+    fn tender_options(&self, target: Target) -> builder::Result<Vec<String>> {
+        let options = [("--trace", self.trace), ("--strict", self.strict)];
+        let given: Vec<String> =
+            options.iter().filter(|(_, given)| *given).map(|(name, _)| (*name).to_owned()).collect();
+        match given.first() {
+            Some(option) if target != Target::Process => Err(Error::new(
+                ExitCode::Usage,
+                format!("`{option}` is for processes\n  help: add `--target process`, or leave it out"),
+            )),
+            _ => Ok(given),
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask smoke hello                              build it, boot it, judge it
+  cargo xtask smoke hello --target process             only as a Linux process
   cargo xtask smoke --all --strict --junit smoke.xml   for CI: a skip is a failure
   cargo xtask smoke hello --accel tcg --show           emulated; its console on stderr as it comes
 
@@ -96,7 +97,7 @@ fn boot(
     if !show {
         ctx.progress.begin(&step);
     }
-    let report = smoke::smoke(ctx, recipe, &image.dir, options)?;
+    let report = smoke::smoke(ctx, recipe, image.target, &image.dir, options)?;
     ctx.progress.end(&step, report.verdict.word());
     Ok(report)
 }

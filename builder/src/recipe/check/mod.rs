@@ -3,6 +3,7 @@
 
 mod function;
 mod kernel;
+mod process;
 mod qemu;
 mod root_task;
 mod run;
@@ -30,6 +31,8 @@ pub(super) struct Quantities {
     pub(super) heap: u64,
     /// Guest memory in bytes.
     pub(super) memory: u64,
+    /// Memory of the Linux process in bytes.
+    pub(super) process_memory: u64,
     /// The smoke test's time-out in milliseconds.
     pub(super) timeout: u64,
 }
@@ -56,10 +59,12 @@ pub(super) fn check(
     check.kernel();
     check.run();
     let memory = check.qemu();
-    let (stack, heap) = check.memory_use(memory);
+    let process_memory = check.process();
+    let (stack, heap) = check.memory_use(memory, process_memory);
+    check.needs();
     let timeout = check.smoke();
     check.findings.finish()?;
-    Ok(Quantities { stack, heap, memory, timeout })
+    Ok(Quantities { stack, heap, memory, process_memory, timeout })
 }
 
 impl Check<'_> {

@@ -16,6 +16,8 @@ const PAGE: u64 = 4 * KIB;
 const STACK_LEAST: u64 = 16 * KIB;
 /// Memory kept for firmware, kernel, the image itself and the capability space (2^16 slots of 32 bytes).
 const KEPT: u64 = 8 * MIB;
+/// The same in a Linux process, which has no firmware and no kernel in its memory.
+const KEPT_IN_PROCESS: u64 = 3 * MIB;
 
 impl Check<'_> {
     pub(super) fn source(&mut self) {
@@ -144,8 +146,8 @@ impl Check<'_> {
         }
     }
 
-    /// The bytes of stack and heap, which must fit into `memory`.
-    pub(super) fn memory_use(&mut self, memory: u64) -> (u64, u64) {
+    /// The bytes of stack and heap, which must fit into the memory of the machine and of the process.
+    pub(super) fn memory_use(&mut self, machine: u64, process: u64) -> (u64, u64) {
         let task = &self.raw.root_task;
         if task.prebuilt.is_some() {
             return (0, 0);
@@ -160,18 +162,28 @@ impl Check<'_> {
                 format!("write at least `\"{}\"`", size(STACK_LEAST)),
             );
         }
-        let room = memory.saturating_sub(KEPT);
-        if stack.saturating_add(heap) > room {
-            let larger = if heap >= stack { "heap" } else { "stack" };
-            let message = format!(
-                "stack ({}) and heap ({}) do not fit into the {} of the virtual machine",
-                size(stack),
-                size(heap),
-                size(memory)
-            );
-            let help =
-                format!("raise `memory` in [targets.qemu], or leave both together at most {}", size(room));
-            self.wrong(at!["root-task", larger], message, help);
+        let places = [
+            (machine, KEPT, "virtual machine", "qemu"),
+            (process, KEPT_IN_PROCESS, "Linux process", "process"),
+        ];
+        for (memory, kept, what, target) in places {
+            let room = memory.saturating_sub(kept);
+            if stack.saturating_add(heap) > room {
+                let larger = if heap >= stack { "heap" } else { "stack" };
+                let message = format!(
+                    "stack ({}) and heap ({}) do not fit into the {} of the {what}",
+                    size(stack),
+                    size(heap),
+                    size(memory)
+                );
+                let help = format!(
+                    "raise `memory` in [targets.{target}], or leave both together at most {}",
+                    size(room)
+                );
+                self.wrong(at!["root-task", larger], message, help);
+                // Once is enough: the remedy is the same.
+                break;
+            }
         }
         (stack, heap)
     }

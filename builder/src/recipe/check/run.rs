@@ -13,6 +13,8 @@ impl Check<'_> {
         self.env(at!["run", "env"], &run.env);
         self.args(at!["run", "qemu", "args"], run.qemu.args.as_deref().unwrap_or_default());
         self.env(at!["run", "qemu", "env"], &run.qemu.env);
+        self.args(at!["run", "process", "args"], run.process.args.as_deref().unwrap_or_default());
+        self.env(at!["run", "process", "env"], &run.process.env);
     }
 
     fn args(&mut self, at: &[Step<'_>], args: &[String]) {

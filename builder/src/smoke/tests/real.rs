@@ -123,8 +123,7 @@ fn kvm_boots_where_a_probe_says_so() {
     let mut stage = hello("frame 0\nport 16\n");
     stage.options.accel = AccelRequest::Auto;
     let host = Host::read();
-    let test = Test { name: "hello", spec: &stage.spec, boot: &stage.boot, options: &stage.options };
-    let report = test.run(&stage.context(), &host).unwrap();
+    let report = stage.run_on(&stage.context(), &host).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{report}");
     let accelerator = report.accelerator.unwrap();
     if accelerator.accel == Accel::Tcg {

@@ -1,0 +1,82 @@
+//! The tender that an operator installs: it runs the root tasks of others and has the table of every kernel
+//! config of the checkout.
+
+use super::{Identity, assemble, table, tender};
+use crate::{
+    Context, Digest, Result,
+    bindings::{self, Era},
+    files, kernel,
+    kernel_config::KernelConfig,
+    root_task::Toolchain,
+};
+use selkie_tender_table::{Table, payload::Settings};
+use serde::Serialize;
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+
+/// The file's name in the output folder.
+pub const NAME: &str = "selkie-tender";
+
+/// A tender without root task.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Operator {
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+    /// The digest of its content.
+    pub sha256: Digest,
+    /// What it is.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// Whether it was made just now.
+    pub fresh: bool,
+}
+
+/// Makes the operator's tender, or finds it made: `out/selkie-tender`.
+pub fn build(ctx: &Context<'_>) -> Result<Operator> {
+    let toolchain = Toolchain::find(ctx)?;
+    let sources = tender::digest(ctx, &toolchain)?;
+    ctx.progress.begin("tender");
+    let built = tender::build(ctx, &toolchain, sources);
+    let note = match &built {
+        Ok(tender) if tender.fresh => "built",
+        Ok(_) => "cached",
+        Err(_) => "failed",
+    };
+    ctx.progress.end("tender", note);
+    let built = built?;
+    let tables = tables(ctx)?;
+    // Memory and devices come from the command line.
+    let settings = Settings { memory: 0, devices: 0 };
+    let payload = assemble::Payload { tables: &tables, root_task: &[], settings };
+    let bytes = assemble::assemble(&files::read(&built.bare)?, &payload)?;
+    let path = ctx.project.out.join(NAME);
+    let fresh = fs::read(&path).ok().as_ref() != Some(&bytes);
+    if fresh {
+        files::create_dir_all(&ctx.project.out)?;
+        files::replace(&path, &bytes)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(files::Error::at("write", &path))?;
+    }
+    Ok(Operator {
+        path,
+        size: bytes.len() as u64,
+        sha256: Digest::of(&bytes),
+        identity: Identity::new(built.sha256, &tables, &settings),
+        fresh,
+    })
+}
+
+/// The table of every kernel config of the checkout. No kernel is built for them.
+fn tables(ctx: &Context<'_>) -> Result<Vec<Table>> {
+    let mut tables = Vec::new();
+    for name in KernelConfig::names(ctx.project)? {
+        let config = KernelConfig::load(ctx.project, &name)?;
+        let tree = kernel::locate(ctx, &config)?;
+        let era = Era::load(ctx.project.era(&config.era)).map_err(bindings::Error::from)?;
+        let interface = bindings::interface(&config, &era, &tree.root)?;
+        tables.push(table::table(&interface, &name)?);
+    }
+    Ok(tables)
+}

@@ -1,0 +1,45 @@
+//! Starting a root task's own executable.
+
+use crate::qemu::{self, GuestEnd, Launch};
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+/// The executable of an image.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    path: PathBuf,
+    dir: PathBuf,
+}
+
+impl Program {
+    /// The executable of the recipe `name` in the image's folder.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) fn find(dir: &Path, name: &str) -> Result<Self, qemu::Error> {
+        let path = dir.join(name);
+        match std::fs::metadata(&path) {
+            Ok(_) => Ok(Self { path, dir: dir.to_owned() }),
+            Err(source) => Err(qemu::Error::Image { path, source }),
+        }
+    }
+
+    /// A start of it with the console on standard input and output. `run_file` overrides the image's run
+    /// configuration: an anonymous file, so that nothing of it ever lies on a disk or a command line.
+    pub(crate) fn launch(&self, run_file: Option<OwnedFd>, options: &[String]) -> Launch {
+        let mut args = options.to_vec();
+        if let Some(file) = &run_file {
+            args.extend(["--run-fd".to_owned(), file.as_raw_fd().to_string()]);
+        }
+        Launch {
+            program: self.path.clone(),
+            args,
+            cwd: self.dir.clone(),
+            run_file,
+            show_stderr: false,
+            end: GuestEnd::of_process,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A Cargo inside the build, in an environment of its own: the same sources give the same bytes wherever
+//! they lie and whatever the user's own settings are.
+
+use super::{Error, Toolchain, link};
+use crate::{
+    Context,
+    exec::{self, Output, Tool},
+};
+use std::{
+    ffi::OsString,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// What the nested Cargo may know of the caller's environment beside the network: where it
+/// keeps things. None of it changes a byte of the result.
+const ENVIRONMENT: &[&str] = &[
+    "HOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "CARGO_HTTP_CAINFO",
+    "CARGO_HTTP_PROXY",
+    "CARGO_NET_GIT_FETCH_WITH_CLI",
+    "CARGO_NET_OFFLINE",
+];
+
+/// Cargo in `folder` with rustc's `flags` for every crate. The verb and its options are still to be added.
+pub(crate) fn cargo(
+    toolchain: &Toolchain,
+    folder: &Path,
+    target_dir: &Path,
+    flags: &[OsString],
+) -> Result<Tool, Error> {
+    let wrapper = target_dir.join("rustc.sh");
+    link::write(&wrapper, link::RUSTC_WRAPPER.as_bytes())?;
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))
+        .map_err(Error::io(&wrapper))?;
+    Ok(Tool::new(&toolchain.cargo.path, folder)
+        .inherit(exec::NETWORK)
+        .inherit(ENVIRONMENT)
+        .env("CARGO_TARGET_DIR", target_dir)
+        .env("CARGO_TERM_COLOR", "never")
+        .env("CARGO_TERM_PROGRESS_WHEN", "never")
+        // Separated as Cargo wants them.
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f".as_ref()))
+        .env("RUSTC", &toolchain.rustc.path)
+        .env("RUSTC_WRAPPER", &wrapper))
+}
+
+/// rustc's flags that write the second of each pair where the first would stand in compiled code.
+pub(crate) fn remap_flags(remaps: Vec<(PathBuf, OsString)>) -> impl Iterator<Item = OsString> {
+    remaps.into_iter().map(|(from, to)| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push("=");
+        flag.push(to);
+        flag
+    })
+}
+
+/// Tells the user what the compiler warned of while it built the crate in `folder`.
+pub(crate) fn tell_warnings(ctx: &Context<'_>, folder: &Path, output: &Output) {
+    let warnings = warnings(&output.stderr);
+    if !warnings.is_empty() {
+        let warnings = exec::last_lines(warnings.trim_end(), 40);
+        ctx.progress.note(&format!("{}:\n{warnings}", folder.display()));
+    }
+}
+
+/// The path of the executable in Cargo's messages.
+pub(crate) fn executable(messages: &str) -> Option<PathBuf> {
+    let messages = cargo_metadata::Message::parse_stream(messages.as_bytes()).flatten();
+    let paths = messages.filter_map(|message| match message {
+        cargo_metadata::Message::CompilerArtifact(artifact) => artifact.executable,
+        _ => None,
+    });
+    paths.last().map(|path| path.into_std_path_buf())
+}
+
+/// The compiler's warnings in what Cargo prints besides its own progress (`   Compiling x v0.1.0`), whose
+/// verbs end in the twelfth column.
+fn warnings(stderr: &str) -> String {
+    let is_progress = |line: &str| {
+        let verb = line.split_at_checked(12).filter(|(_, rest)| rest.starts_with(' '));
+        verb.is_some_and(|(verb, _)| verb.trim_start().chars().all(char::is_alphabetic) && verb.trim() != "")
+    };
+    let mut warnings = String::new();
+    let mut inside = false;
+    for line in stderr.lines() {
+        inside = line.starts_with("warning") || (inside && !is_progress(line));
+        if inside {
+            warnings.push_str(line);
+            warnings.push('\n');
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_told_and_progress_is_not() {
+        let warning = "warning: unused variable: `x`\n --> src/main.rs:5:33\n  |\n5 |     let x = 1;\n  |         ^ help: `_x`\n  |\n  = note: on by default\n\nwarning: `f` (bin \"f\") generated 1 warning\n";
+        let progress = [
+            "   Compiling libc v0.2.1\n   Compiling f v0.1.0 (/f)\n",
+            "    Finished `release` profile in 1.9s\n",
+        ];
+        assert_eq!(warnings(&[progress[0], warning, progress[1]].concat()), warning);
+        assert_eq!(warnings(&progress.concat()), "");
+    }
+}
