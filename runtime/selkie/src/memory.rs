@@ -83,7 +83,9 @@ pub struct Memory {
 impl Memory {
     /// Takes what BootInfo names: once, at start-up.
     pub(crate) fn new(boot_info: &BootInfo) -> Self {
+        #[unsafe(link_section = ".bss.selkie.table")]
         static mut TABLE: [Node; FIRST_TABLE] = [Node::VACANT; FIRST_TABLE];
+        #[unsafe(link_section = ".bss.selkie.slots")]
         static mut SLOTS: [u64; SLOT_WORDS] = [0; SLOT_WORDS];
         let (slots, table) = (&raw mut SLOTS, &raw mut TABLE);
         // SAFETY: `System::new` calls this once, before any other thread runs.

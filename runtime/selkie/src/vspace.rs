@@ -29,9 +29,9 @@ const END: usize = 0x7000_0000_0000;
 /// Free addresses of the function's own address space.
 struct Free {
     /// For pages of 4 KiB: page tables may lie there.
-    small: Ranges<64>,
+    small: Ranges<32>,
     /// For large pages, in multiples of [`LARGE`]: no page table lies there.
-    large: Ranges<64>,
+    large: Ranges<32>,
 }
 
 static FREE: Mutex<Free> = Mutex::new(Free { small: Ranges::empty(), large: Ranges::empty() });
