@@ -2,8 +2,9 @@
 //!
 //! A CNode or TCB whose last capability goes away takes the capabilities in its slots along. Meanwhile that
 //! last capability is a [`Cap::Zombie`], which counts the slots that are left. Such a slot may hold the last
-//! capability to another CNode, or to this very one: zombies are then swapped towards the outermost one
-//! instead of being followed, so that no chain of CNodes makes this recurse deeper than once.
+//! capability to another CNode, or to this very one: such a zombie is not followed, but swapped into the
+//! first slot of its own CNode, so that no chain of CNodes makes this recurse deeper than once. There it is
+//! out of everybody's reach, and keeps its memory until an untyped that it came from is revoked.
 
 use crate::{Cap, Host, Kernel, Slot, Tcb};
 
