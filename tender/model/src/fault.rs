@@ -122,6 +122,9 @@ pub(crate) fn sanitised(register: Register, value: u64) -> u64 {
 impl<H: Host> Kernel<'_, H> {
     /// The fault that the thread waits with, or has stopped with.
     pub fn fault_of(&self, thread: Tcb) -> Option<Fault> {
+        if let Some((_, fault)) = self.schedule.unheard.filter(|(stopped, _)| *stopped == thread) {
+            return Some(fault);
+        }
         let memory = &self.memory;
         let label = thread.fault_label(memory);
         let (first, second) = (thread.fault_word_0(memory), thread.fault_word_1(memory));
@@ -171,17 +174,18 @@ impl<H: Host> Kernel<'_, H> {
         thread.set_fault_word_2(memory, words[2]);
     }
 
-    /// The thread has faulted: its fault endpoint gets a message. Without one the root task ends.
+    /// The thread has faulted: its fault endpoint gets a message. Without one the thread stops.
     pub(crate) fn raise(&mut self, thread: Tcb, fault: Fault) {
-        self.set_fault(thread, fault);
         let address = thread.fault_endpoint(&self.memory);
         let handler = self.lookup_cap(thread, address).ok().map(|slot| slot.cap(&self.memory));
         match handler.and_then(Self::through) {
             Some(through) if through.grant => {
+                self.set_fault(thread, fault);
                 self.send(thread, through, Send { blocking: true, call: false });
             }
             _ => {
                 self.set_state(thread, ThreadState::Inactive);
+                self.schedule.unheard = Some((thread, fault));
                 self.ended = Some(Next::Unhandled(thread));
             }
         }

@@ -38,7 +38,8 @@ pub enum Next {
     Idle,
     /// The root task has ended with this status.
     Exit(u8),
-    /// This thread has faulted and nobody handles faults of it.
+    /// This thread has faulted and nobody handles faults of it: it stops. What becomes of the others is for
+    /// [`Kernel::go_on`] to say.
     Unhandled(Tcb),
 }
 

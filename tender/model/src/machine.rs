@@ -31,6 +31,12 @@ impl<H: Host> Kernel<'_, H> {
         self.set_next_alarm(now);
     }
 
+    /// Whether a device could ever interrupt, as they are set now.
+    pub(crate) fn can_wake(&self) -> bool {
+        let serial = self.machine.interrupts.listens(SERIAL_PIN);
+        serial || self.machine.alarm.is_some() || self.devices.console_is_open()
+    }
+
     /// Counts the timer on to `now`; an end that it has come to meanwhile is an interrupt, unless that is
     /// masked: then it is lost, as with any edge.
     pub(crate) fn advance_timer(&mut self, now: u64) {

@@ -21,6 +21,10 @@ pub(crate) struct Schedule {
     ready: [u64; 4],
     /// What is to be done when the kernel is left.
     action: Action,
+    /// The thread that the root task begins with.
+    initial: Option<Tcb>,
+    /// The thread that stopped last because nobody handles faults of it, and why.
+    pub(crate) unheard: Option<(Tcb, Fault)>,
 }
 
 /// What is to be done when the kernel is left.
@@ -57,6 +61,32 @@ impl<H: Host> Kernel<'_, H> {
     /// kernel's own from boot on.
     pub(crate) fn init_schedule(&mut self, address: u64) {
         self.schedule.queues = address;
+        self.schedule.initial = Some(self.current);
+    }
+
+    /// Goes on after [`Next::Unhandled`], which has stopped but one thread, as it does on a kernel. `None`
+    /// when that was the initial thread, or when nobody else can ever run.
+    pub fn go_on(&mut self) -> Option<Next> {
+        let stopped = self.schedule.unheard.map(|(thread, _)| thread);
+        if stopped == self.schedule.initial {
+            return None;
+        }
+        match self.leave() {
+            Next::Unhandled(thread) if Some(thread) == stopped => None,
+            next => Some(next),
+        }
+    }
+
+    /// Somebody looks after a thread that has stopped with a fault.
+    fn forget_fault(&mut self, thread: Tcb) {
+        self.schedule.unheard = self.schedule.unheard.filter(|(stopped, _)| *stopped != thread);
+    }
+
+    /// Whether all waits for a thread that has stopped because nobody handles faults of it.
+    fn waits_in_vain(&self) -> Option<Tcb> {
+        let (thread, _) = self.schedule.unheard?;
+        let stopped = thread.state(&self.memory) == ThreadState::Inactive;
+        (stopped && !self.can_wake()).then_some(thread)
     }
 
     /// Whether a Yield of the current thread changes nothing: nobody else of its priority or a higher one is
@@ -73,6 +103,7 @@ impl<H: Host> Kernel<'_, H> {
     /// Ends whatever the thread waits for, takes it from the ready queues and makes it inactive.
     pub(crate) fn suspend(&mut self, thread: Tcb) {
         self.cancel_waiting(thread);
+        self.forget_fault(thread);
         self.set_state(thread, ThreadState::Inactive);
         self.dequeue(thread);
     }
@@ -83,6 +114,7 @@ impl<H: Host> Kernel<'_, H> {
             return;
         }
         self.cancel_waiting(thread);
+        self.forget_fault(thread);
         self.setup_reply(thread);
         self.set_state(thread, ThreadState::Restart);
         self.enqueue(thread);
@@ -196,7 +228,7 @@ impl<H: Host> Kernel<'_, H> {
             return next;
         }
         if self.current.0 == 0 {
-            return Next::Idle;
+            return self.waits_in_vain().map_or(Next::Idle, Next::Unhandled);
         }
         self.activate(self.current);
         Next::Run(self.current)

@@ -421,6 +421,39 @@ fn what_leads_nowhere_faults_unless_nobody_waits() {
 }
 
 #[test]
+fn a_thread_that_stops_lets_others_go_on() {
+    let mut machine = Machine::new();
+    let endpoint = machine.make(Kind::Endpoint);
+    let (slot, thread) = machine.thread(HIGHEST, 0);
+    machine.let_run(slot, thread);
+    let fault = Fault::Exception { number: 6, code: 0 };
+    assert_eq!(machine.kernel.fault(fault), Next::Unhandled(thread));
+    assert_eq!(machine.kernel.fault_of(thread), Some(fault));
+    assert_eq!(machine.kernel.go_on(), Some(Next::Run(machine.root)));
+    // Started again, it has forgotten the fault: what it sends is a message.
+    machine.let_run(slot, thread);
+    assert_eq!(machine.kernel.fault_of(thread), None);
+    machine.send(Syscall::Send, endpoint, 3, &[], &[]);
+    machine.syscall(Syscall::Recv, endpoint);
+    assert_eq!(machine.read(machine.root).label, 3);
+    // When all wait for it in vain, it is the end.
+    machine.let_run(slot, thread);
+    assert_eq!(machine.kernel.fault(fault), Next::Unhandled(thread));
+    assert_eq!(machine.kernel.go_on(), Some(Next::Run(machine.root)));
+    assert_eq!(machine.syscall(Syscall::Recv, endpoint), Next::Unhandled(thread));
+    assert_eq!(machine.kernel.go_on(), None);
+}
+
+#[test]
+fn when_the_initial_thread_stops_the_root_task_ends() {
+    let mut machine = Machine::new();
+    let (slot, _) = machine.thread(HIGHEST, 0);
+    machine.resume(slot);
+    assert_eq!(machine.syscall(Syscall::Recv, 0), Next::Unhandled(machine.root));
+    assert_eq!(machine.kernel.go_on(), None);
+}
+
+#[test]
 fn a_thread_without_address_space_faults() {
     let mut machine = Machine::new();
     let slot = machine.make(Kind::Tcb);
