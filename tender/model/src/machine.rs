@@ -21,14 +21,17 @@ impl<H: Host> Kernel<'_, H> {
     /// Looks at all devices and delivers the interrupts that are due.
     pub(crate) fn poll_devices(&mut self) {
         let now = self.host.now();
-        // It may have come, and even too early.
-        self.machine.alarm = None;
+        // What called may have been the alarm, even a moment too early: it is asked for once more.
+        let alarm = self.machine.alarm.take().filter(|at| *at > now);
         self.advance_timer(now);
         if !self.receive_console() && self.machine.interrupts.listens(SERIAL_PIN) {
             self.machine.serial.receive(&mut self.host, now);
             self.update_serial();
         }
         self.set_next_alarm(now);
+        if alarm.is_some() && self.machine.alarm.is_none() {
+            self.host.set_alarm(None);
+        }
     }
 
     /// Whether a device could ever interrupt, as they are set now.

@@ -52,8 +52,8 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn unmap(&mut self, address: u64, _size: u64) {
-        self.mapped.remove(&address);
+    fn unmap(&mut self, address: u64, size: u64) {
+        self.mapped.retain(|at, _| !(address..address + size).contains(at));
     }
 
     fn console_write(&mut self, byte: u8) {
