@@ -2,7 +2,7 @@
 //!
 //! Only folders that a build made are touched: `--out` may point at a folder that holds other things.
 
-use crate::{Project, Target, exec};
+use crate::{Project, Target, exec, process::operator};
 use serde::Serialize;
 use std::{
     fs, io,
@@ -21,7 +21,7 @@ pub struct What {
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// The folders, sorted.
+    /// The folders, and the operator's tender when it was there, sorted.
     pub folders: Vec<PathBuf>,
     /// Their size in bytes.
     pub bytes: u64,
@@ -67,6 +67,9 @@ pub fn clean(project: &Project, what: &What) -> Result<Removed, Error> {
         // Only goes away when nothing else lies in it.
         let _ = fs::remove_dir(project.out.join(&name));
     }
+    if what.recipes.is_empty() {
+        remove_file(&project.out.join(operator::NAME), &mut removed)?;
+    }
     if what.cache {
         remove(&project.cache(), &mut removed)?;
     }
@@ -108,6 +111,16 @@ fn remove(dir: &Path, removed: &mut Removed) -> Result<(), Error> {
     Ok(())
 }
 
+fn remove_file(path: &Path, removed: &mut Removed) -> Result<(), Error> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    if metadata.is_file() {
+        fs::remove_file(path).map_err(failed(path))?;
+        removed.bytes += metadata.len();
+        removed.folders.push(path.to_owned());
+    }
+    Ok(())
+}
+
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { quoted: exec::quote(&path.to_string_lossy()), path, source }
@@ -146,6 +159,18 @@ mod tests {
         let removed = clean(&project, &What { recipes: vec!["a".into()], cache: true }).unwrap();
         assert_eq!(removed.folders, [dir.path().join(".cache"), dir.path().join("a/qemu")]);
         assert!(dir.path().join("b/qemu/kernel").exists());
+    }
+
+    #[test]
+    fn executables_and_the_operators_tender_go_with_all_images() {
+        let (dir, project) = project();
+        fs::create_dir_all(dir.path().join("a/process")).unwrap();
+        fs::write(dir.path().join(operator::NAME), "12345").unwrap();
+        let one = clean(&project, &What { recipes: vec!["b".into()], cache: false }).unwrap();
+        assert_eq!(one.folders, [dir.path().join("b/qemu")]);
+        let all = clean(&project, &What::default()).unwrap();
+        let names = ["a/process", "a/qemu", operator::NAME].map(|name| dir.path().join(name));
+        assert_eq!((all.folders.as_slice(), all.bytes), (&names[..], 10));
     }
 
     #[test]

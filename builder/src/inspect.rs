@@ -3,12 +3,17 @@
 //! Nothing that is read is trusted: files have a size limit, names of members cannot lead out of the
 //! image's folder, and texts are escaped before they reach a terminal.
 
+mod executable;
+
+pub use executable::Executable;
+
 use crate::{
     Digest, Project, Target,
     elf::{self, Elf},
     files,
     image::{self, Role, Verified},
     kernel, note,
+    process::assemble,
     root_task::SITES,
     run_config,
 };
@@ -37,6 +42,8 @@ pub struct Report {
     pub root_task: Option<ElfReport>,
     /// The kernel.
     pub kernel: Option<ElfReport>,
+    /// The tender, with or without a root task inside.
+    pub executable: Option<Executable>,
     /// Whether the kernel is a verified configuration, built from verified source.
     pub verified: Verified,
     /// What does not fit together; empty for a sound image.
@@ -51,6 +58,10 @@ pub enum Kind {
     Image,
     /// A root task.
     RootTask,
+    /// A tender with a root task inside.
+    Executable,
+    /// The tender that an operator installs.
+    Tender,
     /// A kernel that a Multiboot loader takes.
     Kernel,
     /// Another ELF file.
@@ -126,7 +137,7 @@ pub enum Error {
     Image(#[from] image::Error),
     /// Neither a file nor an image.
     #[error(
-        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, a root task or a kernel"
+        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, a root task or a kernel"
     )]
     Neither(PathBuf),
     /// No such file, and no such image.
@@ -145,9 +156,17 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A damaged executable.
+    #[error("{path}: {source}\n  help: build the image anew")]
+    Executable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: assemble::Error,
+    },
     /// No ELF file.
     #[error(
-        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, a root task or a kernel"
+        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, a root task or a kernel"
     )]
     Elf {
         /// The file.
@@ -174,7 +193,7 @@ pub fn find(project: &Project, named: &Path) -> Result<PathBuf, Error> {
     images.find(|image| image.exists()).ok_or_else(|| Error::Missing { path: named.to_owned() })
 }
 
-/// Inspects an image's folder, a `manifest.json`, a root task or a kernel.
+/// Inspects an image's folder, a `manifest.json`, an executable, a root task or a kernel.
 pub fn inspect(path: &Path) -> Result<Report, Error> {
     let metadata = fs::metadata(path).map_err(files::Error::at("read", path))?;
     if metadata.is_dir() {
@@ -188,39 +207,30 @@ pub fn inspect(path: &Path) -> Result<Report, Error> {
         return inspect_image(dir.unwrap_or(Path::new(".")));
     }
     let data = read(path, elf::MAX_FILE)?;
-    let mut problems = Vec::new();
+    let mut report = Report::new(path, Kind::Elf);
+    if assemble::is_tender(&data) {
+        let (executable, inner) = executable::inspect(&data, &mut report.problems)
+            .map_err(|source| Error::Executable { path: path.to_owned(), source })?;
+        report.kind = if executable.operator { Kind::Tender } else { Kind::Executable };
+        report.executable = Some(executable);
+        report.root_task = inner;
+        return Ok(report);
+    }
     let broken = |source| Error::Elf { path: path.to_owned(), source };
-    let (kind, report) = inspect_elf(&data, &mut problems).map_err(broken)?;
-    let (root_task, kernel) = match kind {
-        Kind::Kernel => (None, Some(report)),
-        _ => (Some(report), None),
-    };
-    Ok(Report {
-        path: path.to_owned(),
-        kind,
-        image: None,
-        members: Vec::new(),
-        root_task,
-        kernel,
-        verified: Verified::None,
-        problems,
-    })
+    let (kind, elf) = inspect_elf(&data, &mut report.problems).map_err(broken)?;
+    report.kind = kind;
+    match kind {
+        Kind::Kernel => report.kernel = Some(elf),
+        _ => report.root_task = Some(elf),
+    }
+    Ok(report)
 }
 
 fn inspect_image(dir: &Path) -> Result<Report, Error> {
     let text = read(&dir.join(image::name::MANIFEST), image::MAX_MANIFEST)?;
     let manifest: image::Manifest = serde_json::from_slice(&text)
         .map_err(|source| image::Error::Manifest { path: dir.join(image::name::MANIFEST), source })?;
-    let mut report = Report {
-        path: dir.to_owned(),
-        kind: Kind::Image,
-        members: Vec::new(),
-        root_task: None,
-        kernel: None,
-        verified: manifest.kernel.verified,
-        problems: Vec::new(),
-        image: None,
-    };
+    let mut report = Report { verified: manifest.kernel.verified, ..Report::new(dir, Kind::Image) };
     for member in &manifest.members {
         let name = printable(&member.name);
         let content = if is_plain(&member.name) {
@@ -242,6 +252,15 @@ fn inspect_image(dir: &Path) -> Result<Report, Error> {
                 Err(error) => report.problems.push(format!("{name}: {error}")),
                 Ok((_, elf)) if member.role == Role::Kernel => report.kernel = Some(elf),
                 Ok((_, elf)) => report.root_task = Some(elf),
+            }
+        }
+        if let (Some(bytes), Role::Executable) = (&content, member.role) {
+            match executable::inspect(bytes, &mut report.problems) {
+                Err(error) => report.problems.push(format!("{name}: {error}")),
+                Ok((executable, inner)) => {
+                    report.problems.extend(executable::disagreements(&manifest, &executable, inner.as_ref()));
+                    report.executable = Some(executable);
+                }
             }
         }
         report.members.push(Member { name: member.name.clone(), role: member.role, size, sha256, matches });
@@ -335,6 +354,21 @@ fn segment(segment: &elf::Segment) -> Segment {
 }
 
 impl Report {
+    /// A report that says nothing yet.
+    fn new(path: &Path, kind: Kind) -> Self {
+        Self {
+            path: path.to_owned(),
+            kind,
+            image: None,
+            members: Vec::new(),
+            root_task: None,
+            kernel: None,
+            executable: None,
+            verified: Verified::None,
+            problems: Vec::new(),
+        }
+    }
+
     /// The report for a reader, with a line's end after each line.
     pub fn render_text(&self) -> String {
         let mut text = String::new();
@@ -346,6 +380,8 @@ impl Report {
     fn render(&self, out: &mut String) -> std::fmt::Result {
         let kind = match self.kind {
             Kind::Image => "image",
+            Kind::Executable => "single executable: a tender with a root task inside",
+            Kind::Tender => "tender without a root task",
             Kind::RootTask => "root task",
             Kind::Kernel => "kernel",
             Kind::Elf => "ELF file",
@@ -360,6 +396,9 @@ impl Report {
             let size = member.size.map_or("?".into(), |size| size.to_string());
             let sha256 = member.sha256.map_or("?".into(), |digest| digest.to_string());
             writeln!(out, "  {:<14} {size:>9}  {sha256}  {state}", printable(&member.name))?;
+        }
+        if let Some(executable) = &self.executable {
+            executable::render(out, executable)?;
         }
         for (name, elf) in [("kernel", &self.kernel), ("root task", &self.root_task)] {
             if let Some(elf) = elf {

@@ -179,16 +179,7 @@ fn damage(data: &[u8], ends: impl Iterator<Item = usize>, places: impl Iterator<
 fn look(bytes: &[u8]) {
     let mut problems = Vec::new();
     if let Ok((kind, elf)) = inspect_elf(bytes, &mut problems) {
-        let report = Report {
-            path: PathBuf::new(),
-            kind,
-            image: None,
-            members: vec![],
-            root_task: Some(elf),
-            kernel: None,
-            verified: Verified::None,
-            problems,
-        };
+        let report = Report { root_task: Some(elf), problems, ..Report::new(Path::new("x"), kind) };
         let _ = report.render_text();
     }
     if let Ok(elf) = Elf::parse(bytes) {

@@ -79,7 +79,7 @@ fn one(words: &mut &[&str]) -> bool {
 #[test]
 fn every_dependency_has_a_licence_that_goes_with_ours() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for workspace in [root.to_owned(), root.join("runtime"), root.join("functions")] {
+    for workspace in [root.to_owned(), root.join("runtime"), root.join("functions"), root.join("tender")] {
         if !workspace.join("Cargo.toml").exists() {
             continue;
         }

@@ -18,8 +18,14 @@ const SOAK: usize = 20;
 type Jobs = fn(&Context<'_>, &Options) -> Vec<Job>;
 
 /// All suites: what is quick to fail comes first.
-const SUITES: &[(&str, Jobs)] =
-    &[("format", format), ("lints", lints), ("host", host_tests), ("guest", guest_tests), ("boots", boots)];
+const SUITES: &[(&str, Jobs)] = &[
+    ("format", format),
+    ("lints", lints),
+    ("host", host_tests),
+    ("guest", guest_tests),
+    ("tender", tender_tests),
+    ("boots", boots),
+];
 
 /// The suites that run, in this order.
 pub(super) fn suites(ctx: &Context<'_>, options: &Options) -> Vec<(&'static str, Vec<Job>)> {
@@ -89,6 +95,11 @@ fn guest_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     vec![cargo_test("cargo test of the runtime".into(), &ctx.project.runtime(), &[], options)]
 }
 
+/// What the tender is made of, with a kernel model of random calls among it.
+fn tender_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    vec![cargo_test("cargo test of the tender".into(), &ctx.project.tender(), &[], options)]
+}
+
 /// Every recipe is built, booted and tested; one must be reported as failed.
 fn boots(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let project = ctx.project;
@@ -122,6 +133,7 @@ fn workspaces(project: &Project) -> Vec<(&'static str, PathBuf)> {
         ("the builder", project.root.clone()),
         ("the runtime", project.runtime()),
         ("the functions", project.root.join("functions")),
+        ("the tender", project.tender()),
     ];
     all.into_iter().filter(|(_, dir)| dir.join("Cargo.toml").is_file()).collect()
 }

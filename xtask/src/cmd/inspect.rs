@@ -8,15 +8,16 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask inspect hello                        an image: manifest, files, kernel config
   cargo xtask inspect out/hello/qemu               the same, by its folder
+  cargo xtask inspect out/hello/process/hello      an executable: tender, root task, filter, what is trusted
   cargo xtask inspect out/hello/qemu/root-task     a root task alone: the manifest in its note, segments
 
 What is shown comes from the file alone; files that are not as the manifest says are named.";
 
-/// Says what an image, a root task or a kernel is, from the file alone
+/// Says what an image, an executable, a root task or a kernel is, from the file alone
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
-    /// Name of a recipe that was built, folder of an image, manifest.json, root task or kernel
+    /// Name of a recipe that was built, folder of an image, manifest.json, executable, root task or kernel
     file: PathBuf,
 }
 

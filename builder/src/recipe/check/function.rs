@@ -1,10 +1,13 @@
 //! `[function]`
 
 use super::{Check, spdx};
-use crate::document::at;
+use crate::{document::at, image, process::operator};
 
 /// Longer names do not fit into file names with their suffixes on every file system.
 const NAME_LIMIT: usize = 64;
+
+/// Names of files that lie where an executable of the function's name would.
+const OWN: [&str; 2] = [image::name::ROOT_TASK, operator::NAME];
 
 impl Check<'_> {
     pub(super) fn function(&mut self) {
@@ -61,7 +64,10 @@ pub(in crate::recipe) fn name_fault(name: &str) -> Option<String> {
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
         return Some("it does not begin with a letter".into());
     }
-    name.ends_with('-').then(|| "it ends with a dash".into())
+    if name.ends_with('-') {
+        return Some("it ends with a dash".into());
+    }
+    OWN.contains(&name).then(|| "Selkie has a file of that name beside a function's executable".into())
 }
 
 /// A character, for a message.
@@ -89,7 +95,9 @@ mod tests {
         for name in ["a", "hello", "hello-c", "x86-64"] {
             assert_eq!(name_fault(name), None, "{name}");
         }
-        for name in ["", ".cache", "..", "a/b", "Hello", "é", "-a", "1a", "a-", "a b", "a\0", &"a".repeat(65)]
+        let long = "a".repeat(65);
+        for name in
+            ["", ".cache", "..", "a/b", "Hello", "é", "-a", "1a", "a-", "a b", "a\0", &long, "root-task"]
         {
             assert!(name_fault(name).is_some(), "{name}");
         }
