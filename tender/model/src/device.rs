@@ -186,18 +186,14 @@ impl<H: Host> Kernel<'_, H> {
         if done.is_ok() { answer::DONE } else { answer::BROKEN }
     }
 
-    /// Puts what was typed into the console's input and tells the function; whether the console is where it
-    /// belongs.
-    pub(crate) fn receive_console(&mut self) -> bool {
+    /// Puts what was typed into the console's input and tells the function, when it has used the console.
+    pub(crate) fn receive_console(&mut self) {
         let (memory, host) = (&self.memory, &mut self.host);
-        let Some(rings) = self.devices.console.as_mut().filter(|rings| rings.input.is_some()) else {
-            return false;
-        };
+        let Some(rings) = &mut self.devices.console else { return };
         let notification = rings.notification;
         if rings.put_input(memory, || host.console_read()) == Ok(true) && notification != 0 {
             self.signal(notification, SIGNAL);
         }
-        true
     }
 
     /// Answers with a label and no words.

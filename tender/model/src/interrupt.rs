@@ -198,8 +198,7 @@ impl<H: Host> Kernel<'_, H> {
     fn issue(&mut self, request: &Request, irq: u8, dest: Slot, now: u64) -> Result<Answer, Error> {
         self.machine.interrupts.set_active(irq, true);
         self.insert(Cap::IrqHandler { irq }, request.slot, dest);
-        self.deliver_raised(irq);
-        self.set_next_alarm(now);
+        self.unmasked(irq, now);
         Ok(Answer::Empty)
     }
 
@@ -212,8 +211,7 @@ impl<H: Host> Kernel<'_, H> {
                 let now = self.host.now();
                 self.advance_timer(now);
                 self.machine.interrupts.set_mask(irq, false);
-                self.deliver_raised(irq);
-                self.set_next_alarm(now);
+                self.unmasked(irq, now);
             }
             Some(Invocation::IrqSetHandler) => {
                 let notification = request.extra[0].ok_or(Error::TruncatedMessage)?;
@@ -246,10 +244,12 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     /// Delivers what has been waiting for the interrupt to be unmasked.
-    fn deliver_raised(&mut self, irq: u8) {
+    fn unmasked(&mut self, irq: u8, now: u64) {
         if let Some(raised) = self.machine.interrupts.still_raised(irq) {
             self.deliver_interrupt(raised);
         }
+        self.update_serial(now);
+        self.set_next_alarm(now);
     }
 
     /// Signals the interrupt's notification, if it has one, and masks the interrupt until it is acknowledged.

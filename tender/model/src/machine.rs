@@ -24,10 +24,8 @@ impl<H: Host> Kernel<'_, H> {
         // What called may have been the alarm, even a moment too early: it is asked for once more.
         let alarm = self.machine.alarm.take().filter(|at| *at > now);
         self.advance_timer(now);
-        if !self.receive_console() && self.machine.interrupts.listens(SERIAL_PIN) {
-            self.machine.serial.receive(&mut self.host, now);
-            self.update_serial();
-        }
+        self.receive_console();
+        self.update_serial(now);
         self.set_next_alarm(now);
         if alarm.is_some() && self.machine.alarm.is_none() {
             self.host.set_alarm(None);
@@ -51,16 +49,27 @@ impl<H: Host> Kernel<'_, H> {
         self.set_line(TIMER_PIN, level);
     }
 
-    /// Brings the serial port's interrupt line to where it should be.
-    pub(crate) fn update_serial(&mut self) {
+    /// Brings the serial port's interrupt line to where it should be; then has the port take what was typed,
+    /// where that interrupts and is not the console device's. While the interrupt is masked nothing is taken,
+    /// or its edge would be lost.
+    pub(crate) fn update_serial(&mut self, now: u64) {
+        self.machine.serial.tell_time(now);
+        self.set_serial_line();
+        let listens = self.machine.serial.tells_of_input() && self.machine.interrupts.listens(SERIAL_PIN);
+        if listens && !self.devices.console_is_open() {
+            self.machine.serial.receive(&mut self.host, now);
+            self.set_serial_line();
+        }
+    }
+
+    fn set_serial_line(&mut self) {
         let pending = self.machine.serial.is_interrupting();
         self.set_line(SERIAL_PIN, pending);
     }
 
-    /// As [`update_serial`](Self::update_serial), when the line has been low for a moment.
-    pub(crate) fn pulse_serial(&mut self) {
+    /// The serial port's interrupt line is low for a moment.
+    pub(crate) fn lower_serial(&mut self) {
         self.set_line(SERIAL_PIN, false);
-        self.update_serial();
     }
 
     /// Asks the host for an alarm at the next event that can interrupt.

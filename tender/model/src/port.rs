@@ -81,7 +81,7 @@ impl<H: Host> Kernel<'_, H> {
             TIMER_CONTROL => self.machine.pit.read_control(now),
             serial::BASE..=SERIAL_LAST => {
                 let byte = self.read_serial(port - serial::BASE, now);
-                self.update_serial();
+                self.update_serial(now);
                 self.set_next_alarm(now);
                 byte
             }
@@ -122,10 +122,9 @@ impl<H: Host> Kernel<'_, H> {
             serial::BASE..=SERIAL_LAST => {
                 let fell = self.machine.serial.write(port - serial::BASE, byte, &mut self.host, now);
                 if fell {
-                    self.pulse_serial();
-                } else {
-                    self.update_serial();
+                    self.lower_serial();
                 }
+                self.update_serial(now);
                 self.set_next_alarm(now);
             }
             _ => {}

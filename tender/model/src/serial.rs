@@ -131,6 +131,11 @@ impl Serial {
         (self.count > 0).then(|| self.take(0))
     }
 
+    /// Whether the port interrupts when something was typed.
+    pub(crate) fn tells_of_input(&self) -> bool {
+        self.enabled & ENABLE_DATA != 0
+    }
+
     /// Whether a read of this register is one that asks for what was typed.
     pub(crate) fn asks_for_input(&self, port: u16) -> bool {
         port == register::LINE_STATUS && self.count == 0 || port == register::INTERRUPT_ID
