@@ -155,43 +155,43 @@ fn missing_capability(tap: &mut Tap, sys: &mut System) -> Result<()> {
 }
 
 /// An endpoint that faults arrive at, word by word.
-struct Handler {
+pub struct Handler {
     endpoint: Objects<Endpoint>,
     cap: Endpoint,
 }
 
 impl Handler {
     /// The badge that faults arrive with.
-    const BADGE: u64 = 0x77;
+    pub const BADGE: u64 = 0x77;
 
-    fn new(sys: &mut System) -> Result<Self> {
+    pub fn new(sys: &mut System) -> Result<Self> {
         let endpoint = sys.memory.create::<Endpoint>()?;
         let cap = badged(sys, endpoint.cap(), Rights::ALL, Self::BADGE)?;
         Ok(Self { endpoint, cap })
     }
 
     /// The capability that a thread's faults go through.
-    fn slot(&self) -> Slot {
+    pub fn slot(&self) -> Slot {
         self.cap.slot()
     }
 
     /// Waits for a fault: its badge, label and words.
-    fn take(&self) -> (u64, u64, Vec<u64>) {
+    pub fn take(&self) -> (u64, u64, Vec<u64>) {
         let received = self.endpoint.cap().recv();
         (received.badge, received.message.label(), received.message.words().to_vec())
     }
 
     /// The same, if there is one.
-    fn try_take(&self) -> Option<(u64, u64, Vec<u64>)> {
+    pub fn try_take(&self) -> Option<(u64, u64, Vec<u64>)> {
         let received = self.endpoint.cap().try_recv()?;
         Some((received.badge, received.message.label(), received.message.words().to_vec()))
     }
 
-    fn reply(&self, label: u64, words: &[u64]) {
+    pub fn reply(&self, label: u64, words: &[u64]) {
         Reply::to_caller(&Message::with(label, words));
     }
 
-    fn end(self, sys: &mut System) -> Result<()> {
+    pub fn end(self, sys: &mut System) -> Result<()> {
         drop_cap(sys, self.cap)?;
         sys.memory.destroy(self.endpoint)
     }

@@ -43,6 +43,7 @@ fn main(sys: &mut System) -> u8 {
     tap.group(sys, "ipc", ipc::run);
     tap.group(sys, "thread", thread::run);
     tap.group(sys, "paging", paging::run);
+    tap.group(sys, "vspace", paging::second::run);
     tap.group(sys, "fault", fault::run);
     tap.group(sys, "component", component::run);
     tap.group(sys, "interrupt", interrupt::run);

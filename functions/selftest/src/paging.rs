@@ -1,12 +1,14 @@
-//! The address space: structures and pages, mapped, shared, taken away; a second address space.
+//! The address space: structures and pages, mapped, shared, taken away.
+
+mod frames;
+mod levels;
+pub mod second;
 
 use crate::tap::Tap;
 use selkie::{
     LookupFailure,
-    cap::{
-        AsidPool, Attributes, Capability, LargePage, Page, PageDirectory, PageTable, Pdpt, Pml4, Rights,
-        Structure,
-    },
+    cap::{Attributes, Capability, LargePage, Page, PageDirectory, PageTable, Pdpt, Pml4, Rights, Structure},
+    memory::Objects,
     prelude::*,
     vspace,
 };
@@ -21,7 +23,56 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     pages(tap, sys)?;
     large_pages(tap, sys)?;
     refusals(tap, sys)?;
-    second_vspace(tap, sys)
+    levels::run(tap, sys)?;
+    frames::run(tap, sys)
+}
+
+/// One structure of each level.
+struct Tree {
+    pdpt: Objects<Pdpt>,
+    directory: Objects<PageDirectory>,
+    table: Objects<PageTable>,
+}
+
+impl Tree {
+    fn new(sys: &mut System) -> Result<Self> {
+        Ok(Self { pdpt: sys.memory.create()?, directory: sys.memory.create()?, table: sys.memory.create()? })
+    }
+
+    /// Maps all of them at [`FAR`].
+    fn map(&self) -> Result<()> {
+        self.map_in(Pml4::OWN)
+    }
+
+    /// The same in any address space.
+    fn map_in(&self, root: Pml4) -> Result<()> {
+        self.pdpt.cap().map(root, FAR)?;
+        self.directory.cap().map(root, FAR)?;
+        self.table.cap().map(root, FAR)
+    }
+
+    /// Takes them out again.
+    fn unmap(&self) -> Result<()> {
+        self.table.cap().unmap()?;
+        self.directory.cap().unmap()?;
+        self.pdpt.cap().unmap()
+    }
+
+    fn end(self, sys: &mut System) -> Result<()> {
+        sys.memory.destroy(self.table)?;
+        sys.memory.destroy(self.directory)?;
+        sys.memory.destroy(self.pdpt)
+    }
+}
+
+/// Maps a page with the usual rights and attributes.
+fn map(page: Page, address: usize) -> Result<()> {
+    page.map(Pml4::OWN, address, RW, BACK)
+}
+
+/// The same where it is mapped already.
+fn remap(page: Page) -> Result<()> {
+    page.remap(Pml4::OWN, RW, BACK)
 }
 
 fn missing(result: Result<()>) -> Option<u64> {
@@ -148,21 +199,6 @@ fn refusals(tap: &mut Tap, sys: &mut System) -> Result<()> {
     sys.memory.destroy(pages)?;
     vspace::release(address, 2 * vspace::PAGE);
     Ok(())
-}
-
-fn second_vspace(tap: &mut Tap, sys: &mut System) -> Result<()> {
-    let root = sys.memory.create::<Pml4>()?;
-    let pdpt = sys.memory.create::<Pdpt>()?;
-    tap.yes("an address space without a number", pdpt.cap().map(root.cap(), 0).is_err());
-    tap.is("give it a number", AsidPool::OWN.assign(root.cap()), Ok(()));
-    tap.is(
-        "give it another number",
-        AsidPool::OWN.assign(root.cap()),
-        Err(Error::InvalidCapability { number: 1 }),
-    );
-    tap.is("then structures can be mapped", pdpt.cap().map(root.cap(), 0), Ok(()));
-    sys.memory.destroy(pdpt)?;
-    sys.memory.destroy(root)
 }
 
 fn read(address: usize) -> u64 {

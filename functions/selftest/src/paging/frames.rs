@@ -1,0 +1,286 @@
+//! Pages: every argument of a map and a remap, rights, copies, and what stays when a capability goes.
+
+use super::{FAR, Tree};
+use crate::{
+    actor::{Actor, calm},
+    fault::Handler,
+    raw::{
+        End, alignment, answer, argument, ask, capability, delete_first, done, illegal, missing, too_short,
+    },
+    tap::Tap,
+};
+use core::arch::naked_asm;
+use selkie::{
+    cap::{Attributes, CNode, Capability, LargePage, Page, Pml4, Rights, Slot, Structure},
+    prelude::*,
+};
+use selkie_sys::{Word, fault, label};
+
+const ROOT: Slot = Slot(selkie_sys::slot::VSPACE);
+/// Where the kernel's addresses begin.
+const KERNEL: Word = 0xffff_ff80_0000_0000;
+
+pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    small(tap, sys)?;
+    large(tap, sys)?;
+    remaps(tap, sys)?;
+    addresses(tap, sys)?;
+    copies(tap, sys)?;
+    calm(sys, |sys| rights(tap, sys))
+}
+
+fn small(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    let tree = Tree::new(sys)?;
+    let pages = sys.memory.create_many::<Page>(2)?;
+    let (page, other) = (pages.cap().slot(), pages.cap().slot().offset(1));
+    let far = FAR as Word;
+    let map =
+        |page: Slot, address: Word, root: Slot| ask(page, label::X86_PAGE_MAP, &[address, 3, 0], &[root]);
+    too_short(tap, "a page", page, label::X86_PAGE_MAP, &[far, 3, 0], &[ROOT]);
+    tap.is("a page with nothing above it", map(page, far, ROOT), missing(End::Target, 39));
+    tap.is("an alignment before what is missing", map(page, far + 0x800, ROOT), alignment());
+    tap.is("an odd address", map(page, far + 1, ROOT), alignment());
+    tap.is("a page at an address of the kernel", map(page, KERNEL, ROOT), argument(0));
+    tap.is("a page that would reach into the kernel", map(page, KERNEL - 1, ROOT), argument(0));
+    tap.is("the kernel before the alignment", map(page, KERNEL + 8, ROOT), argument(0));
+    for (root, wrong) in [("a page", other), ("a CNode", CNode::OWN.slot()), ("nothing", Slot::NULL)] {
+        tap.is(&format!("a page into {root}"), map(page, far, wrong), capability(1));
+    }
+    tap.is("a page into a page, at an address of the kernel", map(page, KERNEL, other), capability(1));
+    tree.map()?;
+    tap.is("a page", map(page, far, ROOT), done());
+    tap.is("a page twice", map(page, far, ROOT), capability(0));
+    tap.is("a page at a second address", map(page, far + 0x1000, ROOT), capability(0));
+    tap.is("a page twice, into a page", map(page, far, other), capability(0));
+    tap.is("a page where there is one", map(other, far, ROOT), delete_first());
+    tap.is("a page at the end of the table", map(other, far + 0x1f_f000, ROOT), done());
+    tap.is("its last word", super::write_and_read(FAR + 0x1f_fff8, 0x1a57), 0x1a57);
+    pages.caps().try_for_each(Page::unmap)?;
+    for (what, attributes) in
+        [("write-through", 1), ("uncacheable", 3), ("write-combining", 4), ("unknown", 0xf8)]
+    {
+        let mapped = ask(page, label::X86_PAGE_MAP, &[far, 3, attributes], &[ROOT]);
+        tap.is(&format!("a page with the attribute {what}"), mapped, done());
+        tap.is(
+            &format!("it can be used with the attribute {what}"),
+            super::write_and_read(FAR, attributes),
+            attributes,
+        );
+        pages.cap().unmap()?;
+    }
+    let rights = ask(page, label::X86_PAGE_MAP, &[far, Word::MAX, 0], &[ROOT]);
+    tap.is("rights beyond those there are", rights, done());
+    tree.unmap()?;
+    sys.memory.destroy(pages)?;
+    tree.end(sys)
+}
+
+fn large(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    let tree = Tree::new(sys)?;
+    let (page, small) = (sys.memory.create::<LargePage>()?, sys.memory.create::<Page>()?);
+    let other = sys.memory.create::<LargePage>()?;
+    let far = FAR as Word;
+    let map = |page: Slot, address: Word| ask(page, label::X86_PAGE_MAP, &[address, 3, 0], &[ROOT]);
+    let slot = page.cap().slot();
+    too_short(tap, "a large page", slot, label::X86_PAGE_MAP, &[far, 3, 0], &[ROOT]);
+    tap.is("a large page without PDPT", map(slot, far), missing(End::Target, 39));
+    tree.pdpt.cap().map(Pml4::OWN, FAR)?;
+    tap.is("a large page without page directory", map(slot, far), missing(End::Target, 30));
+    tree.directory.cap().map(Pml4::OWN, FAR)?;
+    tap.is("a large page at a small page's address", map(slot, far + 0x1000), alignment());
+    tap.is("a large page that would reach into the kernel", map(slot, KERNEL - 0x1000), argument(0));
+    tap.is("a large page", map(slot, far), done());
+    tap.is("a large page twice", map(slot, far), capability(0));
+    tap.is("a large page where there is one", map(other.cap().slot(), far), delete_first());
+    tap.is("a large page beside it", map(other.cap().slot(), far + 0x20_0000), done());
+    tap.is(
+        "a page table where a large page is",
+        tree.table.cap().map(Pml4::OWN, FAR),
+        Err(Error::DeleteFirst),
+    );
+    tap.is("a small page where a large page is", map(small.cap().slot(), far), missing(End::Target, 21));
+    tap.is(
+        "words of both",
+        (super::write_and_read(FAR + 0x1f_fff8, 1), super::write_and_read(FAR + 0x20_0000, 2)),
+        (1, 2),
+    );
+    tap.is("remap of a large page", page.cap().remap(Pml4::OWN, Rights::READ, Attributes::WriteBack), Ok(()));
+    tap.is("it can be read", super::read(FAR + 0x1f_fff8), 1);
+    tap.is("unmap of a large page", page.cap().unmap(), Ok(()));
+    tap.is(
+        "unmap of it again says nothing",
+        ask(slot, label::X86_PAGE_UNMAP, &[], &[]),
+        answer(label::X86_PAGE_UNMAP, &[]),
+    );
+    tap.is("then a page table fits", tree.table.cap().map(Pml4::OWN, FAR), Ok(()));
+    tap.is("a large page where a page table is", map(slot, far), delete_first());
+    other.cap().unmap()?;
+    tree.unmap()?;
+    sys.memory.destroy(other)?;
+    sys.memory.destroy(small)?;
+    sys.memory.destroy(page)?;
+    tree.end(sys)
+}
+
+fn remaps(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    let tree = Tree::new(sys)?;
+    let pages = sys.memory.create_many::<Page>(2)?;
+    let (page, other) = (pages.cap(), Page::at(pages.cap().slot().offset(1)));
+    let slot = page.slot();
+    let remap = |words: &[Word], root: Slot| ask(slot, label::X86_PAGE_REMAP, words, &[root]);
+    tap.is("remap of what is not mapped", remap(&[3, 0], ROOT), illegal());
+    tap.is("it comes before the length", ask(slot, label::X86_PAGE_REMAP, &[], &[]), illegal());
+    tree.map()?;
+    super::map(page, FAR)?;
+    too_short(tap, "a remap", slot, label::X86_PAGE_REMAP, &[3, 0], &[ROOT]);
+    tap.is("remap into a page", remap(&[3, 0], other.slot()), capability(1));
+    tap.is("remap into nothing", remap(&[3, 0], Slot::NULL), capability(1));
+    tap.is("remap", remap(&[3, 0], ROOT), done());
+    tap.is("remap again", remap(&[3, 0], ROOT), done());
+    tree.table.cap().unmap()?;
+    tap.is("remap once the page table is gone", remap(&[3, 0], ROOT), missing(End::Target, 21));
+    tree.table.cap().map(Pml4::OWN, FAR)?;
+    tap.is("remap puts the page into an emptied table", remap(&[3, 0], ROOT), done());
+    tap.is("where it was", super::write_and_read(FAR, 0xaa), 0xaa);
+    page.unmap()?;
+    tap.is(
+        "unmap of what is not mapped says nothing",
+        ask(slot, label::X86_PAGE_UNMAP, &[7, 8], &[]),
+        answer(label::X86_PAGE_UNMAP, &[7, 8]),
+    );
+    too_short(tap, "a page for a device", slot, label::X86_PAGE_MAP_IO, &[3, 0], &[other.slot()]);
+    let io = |cap: Slot| ask(slot, label::X86_PAGE_MAP_IO, &[3, 0], &[cap]);
+    tap.is("a page for a device, in nothing", io(Slot::NULL), capability(0));
+    tap.is("a page for a device, in a VSpace", io(ROOT), capability(0));
+    tree.unmap()?;
+    sys.memory.destroy(pages)?;
+    tree.end(sys)
+}
+
+fn addresses(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    let tree = Tree::new(sys)?;
+    let pages = sys.memory.create_many::<Page>(4)?;
+    let all: Result<Vec<_>> = pages.caps().map(Page::address).collect();
+    let all = all?;
+    tap.yes(
+        "pages of one block lie one after the other",
+        all.windows(2).all(|pair| pair[1] == pair[0] + 4096),
+    );
+    tree.map()?;
+    super::map(pages.cap(), FAR)?;
+    tap.is("a mapped page has the same address", pages.cap().address(), Ok(all[0]));
+    tap.is("the answer's length", ask(pages.cap().slot(), label::X86_PAGE_GET_ADDRESS, &[1, 2], &[]), done());
+    pages.cap().unmap()?;
+    tree.unmap()?;
+    sys.memory.destroy(pages)?;
+    tree.end(sys)
+}
+
+/// seL4 5.0.0 unmaps a page only with its last capability.
+fn copies(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    let tree = Tree::new(sys)?;
+    let page = sys.memory.create::<Page>()?;
+    let slot = sys.memory.slot()?;
+    tree.map()?;
+    super::map(page.cap(), FAR)?;
+    super::write_and_read(FAR, 0xc0);
+    tap.is("copy of a mapped page", slot.place().copy(page.cap().place(), Rights::ALL), Ok(()));
+    let copy = Page::at(slot);
+    tap.is("the copy is not mapped", super::remap(copy), Err(Error::IllegalOperation));
+    tap.is("so it can be", super::map(copy, FAR + 0x1000), Ok(()));
+    tap.is("both show the same", super::read(FAR + 0x1000), 0xc0);
+    tap.is("delete of a mapped copy", slot.place().delete(), Ok(()));
+    tap.is("leaves it mapped", super::read(FAR + 0x1000), 0xc0);
+    slot.place().copy(page.cap().place(), Rights::ALL)?;
+    tap.is("the place stays taken", super::map(copy, FAR + 0x1000), Err(Error::DeleteFirst));
+    tap.is("move of a mapped page", copy_move(page.cap(), slot), Ok(()));
+    tap.is("it is mapped still", super::read(FAR), 0xc0);
+    // Only a structure that is unmapped takes away what nobody can unmap.
+    tree.table.cap().unmap()?;
+    tree.table.cap().map(Pml4::OWN, FAR)?;
+    tap.is(
+        "an emptied table has room again",
+        super::map(Page::at(slot), FAR + 0x1000),
+        Err(Error::InvalidCapability { number: 0 }),
+    );
+    Page::at(slot).unmap()?;
+    tap.is("for a page that is not mapped", super::map(Page::at(slot), FAR + 0x1000), Ok(()));
+    page.cap().place().take(slot.place())?;
+    let untouched = super::read(FAR + 0x1000);
+    sys.memory.destroy(page)?;
+    tap.is("what was in it", untouched, 0xc0);
+    let next = sys.memory.create::<Page>()?;
+    tap.is("the last capability unmaps: the place is free", super::map(next.cap(), FAR + 0x1000), Ok(()));
+    sys.memory.release_slots(slot, 1);
+    next.cap().unmap()?;
+    tree.unmap()?;
+    sys.memory.destroy(next)?;
+    tree.end(sys)
+}
+
+/// Deletes the copy in `slot`, and moves the page there.
+fn copy_move(page: Page, slot: Slot) -> Result<()> {
+    slot.place().delete()?;
+    slot.place().take(page.place())
+}
+
+/// Reads from its argument, then ends in an invalid instruction.
+#[unsafe(naked)]
+extern "C" fn read(_: Word) -> ! {
+    naked_asm!("mov rax, [rdi]", "ud2")
+}
+
+/// Writes to its argument, then ends in an invalid instruction.
+#[unsafe(naked)]
+extern "C" fn write(_: Word) -> ! {
+    naked_asm!("mov [rdi], rax", "ud2")
+}
+
+/// What a page with these rights allows, and with which status the rest fails.
+fn rights(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    let tree = Tree::new(sys)?;
+    let page = sys.memory.create::<Page>()?;
+    let slot = sys.memory.slot()?;
+    let handler = Handler::new(sys)?;
+    let actor = Actor::new(sys, handler.slot())?;
+    tree.map()?;
+    // Rights of the capability and of the mapping; how a read and a write end: 0, or the fault's status.
+    let cases: [(&str, Rights, Rights, Word, Word); 9] = [
+        ("all rights", Rights::ALL, Rights::ALL, 0, 0),
+        ("read and write", Rights::READ_WRITE, Rights::READ_WRITE, 0, 0),
+        ("a mapping that may be read", Rights::ALL, Rights::READ, 0, 7),
+        ("a capability that may be read", Rights::READ, Rights::ALL, 0, 7),
+        ("a mapping that may only be written", Rights::ALL, Rights::WRITE, 5, 7),
+        ("a capability that may only be written", Rights::WRITE, Rights::ALL, 5, 7),
+        ("a mapping without rights", Rights::ALL, Rights::NONE, 5, 7),
+        ("a capability without rights", Rights::NONE, Rights::ALL, 5, 7),
+        ("a capability that may grant", Rights::GRANT, Rights::ALL, 5, 7),
+    ];
+    for (what, of_cap, of_mapping, reads, writes) in cases {
+        slot.place().copy(page.cap().place(), of_cap)?;
+        let mapped = Page::at(slot).map(Pml4::OWN, FAR, of_mapping, Attributes::WriteBack);
+        tap.is(&format!("map with {what}"), mapped, Ok(()));
+        for (how, body, status) in [("read", read as crate::actor::Body, reads), ("write", write, writes)] {
+            actor.start(body, FAR as Word)?;
+            let (_, label, words) = handler.take();
+            let got = if label == fault::VM_FAULT { words.get(3).map_or(99, |word| word & 7) } else { 0 };
+            tap.is(&format!("{how} with {what}"), got, status);
+        }
+        Page::at(slot).unmap()?;
+        slot.place().delete()?;
+    }
+    super::map(page.cap(), FAR)?;
+    page.cap().remap(Pml4::OWN, Rights::NONE, Attributes::WriteBack)?;
+    actor.start(read, FAR as Word)?;
+    tap.is("a remap takes the rights away", handler.take().1, fault::VM_FAULT);
+    super::remap(page.cap())?;
+    actor.start(read, FAR as Word)?;
+    tap.is("and gives them again", handler.take().1, fault::USER_EXCEPTION);
+    page.cap().unmap()?;
+    actor.end(sys)?;
+    handler.end(sys)?;
+    sys.memory.release_slots(slot, 1);
+    tree.unmap()?;
+    sys.memory.destroy(page)?;
+    tree.end(sys)
+}
