@@ -1,0 +1,98 @@
+//! What is typed at the console: descriptor 0.
+
+use crate::syscall::{Errno, syscall, syscall_wait};
+use linux_raw_sys::{errno, general};
+
+/// Bytes that are read ahead.
+const BUFFER: usize = 64;
+
+/// The console's input.
+#[derive(Debug)]
+pub(crate) struct Input {
+    source: Source,
+    start: usize,
+    end: usize,
+    buffer: [u8; BUFFER],
+}
+
+/// How descriptor 0 is asked whether it has something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// There is none, or it has ended.
+    None,
+    /// This descriptor of epoll tells.
+    Events(i32),
+    /// It is a file, which always has.
+    File,
+}
+
+impl Input {
+    /// Nothing read yet.
+    pub(crate) const fn new(source: Source) -> Self {
+        Self { source, start: 0, end: 0, buffer: [0; BUFFER] }
+    }
+
+    /// The next byte, if there is one.
+    pub(crate) fn next(&mut self) -> Option<u8> {
+        if self.start == self.end && self.is_ready() {
+            self.read();
+        }
+        let byte = (self.start < self.end).then(|| self.buffer[self.start]);
+        self.start += usize::from(byte.is_some());
+        byte
+    }
+
+    /// Waits for input or a signal. Input that the root task does not take is not waited for.
+    pub(crate) fn wait(&mut self) {
+        let has_room = self.start == self.end;
+        match self.source {
+            Source::Events(events) if has_room => {
+                poll(events, Timeout::Never);
+            }
+            // What a file has, the root task has been offered.
+            _ => {
+                // SAFETY: without arguments.
+                let _ = unsafe { syscall_wait(general::__NR_pause, [0; 0]) };
+            }
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match self.source {
+            Source::None => false,
+            Source::Events(events) => poll(events, Timeout::Now),
+            Source::File => true,
+        }
+    }
+
+    fn read(&mut self) {
+        let buffer = self.buffer.as_mut_ptr().expose_provenance() as u64;
+        // SAFETY: as many bytes as the buffer has are written to it.
+        match unsafe { syscall(general::__NR_read, [0, buffer, BUFFER as u64]) } {
+            Ok(count @ 1..) => (self.start, self.end) = (0, count as usize),
+            Err(Errno(errno::EINTR | errno::EAGAIN)) => {}
+            Ok(0) | Err(_) => self.source = Source::None,
+        }
+    }
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timeout {
+    Now,
+    Never,
+}
+
+/// Whether there is input, after waiting for it, or for a signal.
+fn poll(events: i32, timeout: Timeout) -> bool {
+    // `struct epoll_event` is packed: 12 bytes.
+    let mut event = [0u32; 3];
+    let event = event.as_mut_ptr().expose_provenance() as u64;
+    let args = |timeout: i64| [events as u64, event, 1, timeout as u64, 0, 0];
+    // SAFETY: one event is written to `event`.
+    let count = match timeout {
+        Timeout::Now => unsafe { syscall(general::__NR_epoll_pwait, args(0)) },
+        Timeout::Never => unsafe { syscall_wait(general::__NR_epoll_pwait, args(-1)) },
+    };
+    count.is_ok_and(|count| count > 0)
+}

@@ -1,0 +1,134 @@
+//! From the root task into the kernel and back.
+
+use crate::{
+    entry::{selkie_go, selkie_switch_fpu},
+    process::Process,
+    segment_bases, sites,
+    state::{Cause, Pending, STATE, State},
+    syscall, unhandled,
+};
+use core::sync::atomic::Ordering::Relaxed;
+use selkie_tender_model::{Kernel, Next, Register, Tcb};
+
+/// The exit status after a fault that nobody handles.
+const UNHANDLED: u8 = 103;
+/// What a fresh thread's FPU begins with: all exceptions masked.
+const FPU_CONTROL: u16 = 0x37f;
+const MXCSR: u32 = 0x1f80;
+/// Bits of MXCSR that there are.
+const MXCSR_BITS: u32 = 0xffff;
+
+type TheKernel = Kernel<'static, Process>;
+
+/// The running thread has made a system call from a rewritten site.
+pub(crate) extern "C" fn on_syscall() {
+    let (state, kernel) = parts();
+    let next = kernel.syscall();
+    proceed(state, kernel, next);
+}
+
+/// The running thread was interrupted by a signal.
+pub(crate) extern "C" fn on_trap() {
+    let (state, kernel) = parts();
+    let next = match core::mem::replace(&mut state.cause, Cause::None) {
+        Cause::None => Next::Run(kernel.current()),
+        Cause::Syscall => kernel.syscall(),
+        Cause::Fault(fault) => kernel.fault(fault),
+    };
+    proceed(state, kernel, next);
+}
+
+/// Signals came while the tender ran.
+pub(crate) extern "C" fn on_pending() {
+    let (state, kernel) = parts();
+    let pending = state.take();
+    let mut next = Next::Run(kernel.current());
+    if pending & Pending::TICK != 0 {
+        next = kernel.tick();
+    }
+    if pending & Pending::ALARM != 0 && matches!(next, Next::Run(_) | Next::Idle) {
+        next = kernel.interrupt();
+    }
+    proceed(state, kernel, next);
+}
+
+/// Does what the kernel says, until a thread can run.
+pub(crate) fn proceed(state: &mut State, kernel: &mut TheKernel, mut next: Next) {
+    loop {
+        match next {
+            Next::Run(thread) => return prepare(state, kernel, thread),
+            Next::Idle => {
+                kernel.host().wait();
+                state.take();
+                next = kernel.interrupt();
+            }
+            Next::Exit(status) => {
+                kernel.host().console.flush();
+                syscall::exit(status);
+            }
+            Next::Unhandled(thread) => {
+                kernel.host().console.flush();
+                unhandled::print(kernel, thread);
+                syscall::exit(UNHANDLED);
+            }
+        }
+    }
+}
+
+/// Runs the root task.
+pub(crate) fn first(state: &mut State, kernel: &mut TheKernel) -> ! {
+    let thread = kernel.current();
+    // What the processor has now is what a fresh thread begins with.
+    state.fpu = kernel.host().window(thread.0).wrapping_byte_add(Tcb::FPU as usize);
+    prepare(state, kernel, thread);
+    // SAFETY: all is ready; the frames above are never returned to.
+    unsafe { selkie_go() }
+}
+
+fn parts() -> (&'static mut State, &'static mut TheKernel) {
+    // SAFETY: called at the begin of each way into the tender, by nobody who has got them already; the
+    // handlers keep to what is said at `State`. The kernel lies in the frame of `start`, which never ends.
+    unsafe {
+        let state = &mut *(&raw mut STATE);
+        let kernel = &mut *state.kernel;
+        (state, kernel)
+    }
+}
+
+/// Makes `thread` the one that `selkie_leave` goes to.
+fn prepare(state: &mut State, kernel: &mut TheKernel, thread: Tcb) {
+    let memory = kernel.memory();
+    let tcb = kernel.host().window(thread.0);
+    state.registers = tcb.wrapping_byte_add(Tcb::REGISTERS as usize);
+    switch_fpu(state, tcb.wrapping_byte_add(Tcb::FPU as usize));
+    let [ip, sp, fs, gs, after] =
+        [Register::Rip, Register::Rsp, Register::FsBase, Register::GsBase, Register::Rax]
+            .map(|register| thread.register(&memory, register));
+    (state.rip, state.rsp) = (ip, sp);
+    if sites::is_after_syscall(state, ip) {
+        // `mov rsp, rax` is gone; this is what it does.
+        (state.rip, state.rsp) = (ip + 3, after);
+    }
+    segment_bases::set(state, fs, gs);
+    state.yield_blocked.store(u64::from(!kernel.yield_is_noop()), Relaxed);
+}
+
+/// Gives the FPU to another thread. xmm0 to xmm15 of the one that has it are saved already, and those of the
+/// other are loaded when it is left to.
+fn switch_fpu(state: &mut State, area: *mut u64) {
+    if state.fpu == area {
+        return;
+    }
+    let (control, mxcsr) = (area.cast::<u16>(), area.wrapping_byte_add(24).cast::<u32>());
+    // SAFETY: both areas are the 512 bytes of a TCB, at a multiple of 16. The area that is left is still free
+    // to be written to if its thread was deleted by this very call, as memory is cleared when it is used
+    // anew. Other bits of MXCSR than there are would be an exception.
+    unsafe {
+        if *control == 0 && *mxcsr == 0 {
+            (*control, *mxcsr) = (FPU_CONTROL, MXCSR);
+        }
+        *mxcsr &= MXCSR_BITS;
+        selkie_switch_fpu(state.fpu.cast(), area.cast());
+    }
+    state.fpu = area;
+}

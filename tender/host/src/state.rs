@@ -1,0 +1,100 @@
+//! What the assembly and the signal handlers share with the rest: the one thing that is written to often.
+
+use crate::process::Process;
+use core::{
+    ptr::null_mut,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+use selkie_tender_model::Kernel;
+
+/// What the assembly and the signal handlers know.
+///
+/// The process has one thread. Its signal handlers write only `pending`, `yield_blocked` and `cause`, and
+/// `cause` only while the root task runs: nothing else is used by two at once.
+#[repr(C)]
+pub(crate) struct State {
+    /// Bits of [`Pending`]: signals that came while the tender ran.
+    pub(crate) pending: AtomicU32,
+    /// Why the root task was interrupted.
+    pub(crate) cause: Cause,
+    /// 0 while a Yield of the running thread changes nothing.
+    pub(crate) yield_blocked: AtomicU64,
+    /// Minus the number of Yield.
+    pub(crate) minus_yield: u64,
+    /// The registers in the running thread's TCB.
+    pub(crate) registers: *mut u64,
+    /// Where the tender's stack begins when the root task enters it, a multiple of 16.
+    pub(crate) stack: u64,
+    /// Where the running thread goes on.
+    pub(crate) rip: u64,
+    /// Its stack pointer.
+    pub(crate) rsp: u64,
+    /// The kernel, which lies on the stack.
+    pub(crate) kernel: *mut Kernel<'static, Process>,
+    /// The thread whose state of the FPU is in the processor, but for xmm0 to xmm15; by its TCB's address
+    /// in the window.
+    pub(crate) fpu: *mut u64,
+    /// The base of FS.
+    pub(crate) fs: u64,
+    /// The base of GS.
+    pub(crate) gs: u64,
+    /// The processor has `wrfsbase` and `wrgsbase`.
+    pub(crate) has_fsgsbase: bool,
+    /// Addresses of the vDSO's code.
+    pub(crate) vdso: [u64; 2],
+    /// The first of the sites' stubs, and the address after the last.
+    pub(crate) stubs: [u64; 2],
+}
+
+/// Why the root task was interrupted, if not by a signal that is pending.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cause {
+    /// No reason of its own.
+    None,
+    /// A system call from an instruction that has not been rewritten.
+    Syscall,
+    /// A fault.
+    Fault(selkie_tender_model::Fault),
+}
+
+/// Bits of [`State::pending`].
+pub(crate) struct Pending;
+
+impl Pending {
+    /// A tick of the processor's time.
+    pub(crate) const TICK: u32 = 1;
+    /// The alarm.
+    pub(crate) const ALARM: u32 = 2;
+}
+
+/// The state. It is `mut` for the assembly's sake.
+pub(crate) static mut STATE: State = State {
+    pending: AtomicU32::new(0),
+    cause: Cause::None,
+    yield_blocked: AtomicU64::new(1),
+    minus_yield: 0,
+    registers: null_mut(),
+    stack: 0,
+    rip: 0,
+    rsp: 0,
+    kernel: null_mut(),
+    fpu: null_mut(),
+    fs: 0,
+    gs: 0,
+    has_fsgsbase: false,
+    vdso: [0; 2],
+    stubs: [0; 2],
+};
+
+impl State {
+    /// Notes a signal; whoever leaves the tender next sees it.
+    pub(crate) fn note(&self, bit: u32) {
+        self.pending.fetch_or(bit, Relaxed);
+        self.yield_blocked.store(1, Relaxed);
+    }
+
+    /// Takes what is pending.
+    pub(crate) fn take(&self) -> u32 {
+        self.pending.swap(0, Relaxed)
+    }
+}
