@@ -7,8 +7,7 @@ use linux_raw_sys::general;
 /// The monotonic and the wall clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    /// Where the vDSO lies (`AT_SYSINFO_EHDR`); 0 without one.
-    vdso: u64,
+    vdso: Option<Vdso>,
     read: Read,
 }
 
@@ -25,8 +24,8 @@ enum Read {
 type ClockGettime = unsafe extern "C" fn(u64, *mut [u64; 2]) -> i32;
 
 impl Clock {
-    /// The clocks of a process whose vDSO lies at `vdso`.
-    pub(crate) fn new(vdso: u64) -> Self {
+    /// The clocks of a process with this vDSO.
+    pub(crate) fn new(vdso: Option<Vdso>) -> Self {
         Self { vdso, read: Read::Unknown }
     }
 
@@ -59,9 +58,7 @@ impl Clock {
     }
 
     fn find(&self) -> Read {
-        // SAFETY: the kernel has put the vDSO there, or said that there is none.
-        let vdso = unsafe { Vdso::at(self.vdso) };
-        let Some(address) = vdso.and_then(|vdso| vdso.function(b"__vdso_clock_gettime")) else {
+        let Some(address) = self.vdso.and_then(|vdso| vdso.function(b"__vdso_clock_gettime")) else {
             return Read::Syscall;
         };
         // SAFETY: the vDSO's function of this name has this type (vdso(7)).

@@ -12,6 +12,7 @@
 mod alarm;
 mod clock;
 mod entry;
+mod events;
 mod input;
 mod memory_functions;
 mod output;
@@ -20,17 +21,35 @@ mod run;
 mod segment_bases;
 mod signal;
 mod sites;
-mod standin;
 mod start;
 mod state;
 mod syscall;
 mod unhandled;
 mod vdso;
 
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    ptr::null_mut,
+};
 use output::report;
 
 /// The exit status when the tender cannot start, or has failed.
 const FAILED: u8 = 125;
+
+/// The allocator of a program that allocates nothing: the crate that reads ELF files names one.
+struct Nothing;
+
+// SAFETY: no memory is ever given out.
+unsafe impl GlobalAlloc for Nothing {
+    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+        null_mut()
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+#[global_allocator]
+static ALLOCATOR: Nothing = Nothing;
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {

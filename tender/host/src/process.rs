@@ -6,45 +6,33 @@ use crate::{
     input::{Input, Source},
     output::{Output, report},
     syscall::syscall,
+    vdso::Vdso,
 };
-use core::{fmt::Arguments, ops::Range};
+use core::{cell::Cell, fmt::Arguments};
 use linux_raw_sys::general;
+use selkie_tender_filter::GUEST_END;
 use selkie_tender_model::{Access, Host, MapError};
+use selkie_tender_setup::{Loaded, PHYSICAL_BASE};
 
 /// This process, as the model sees it.
 #[derive(Debug)]
 pub(crate) struct Process {
-    /// What the memory and the image are mapped from.
-    places: Places,
+    loaded: &'static Loaded,
     pub(crate) console: Output,
     input: Input,
     clock: Clock,
 }
 
-/// Where things lie that pages are mapped from, and where no page may be mapped.
-#[derive(Debug, Clone)]
-pub(crate) struct Places {
-    /// The descriptor of the memory.
-    pub(crate) memory: i32,
-    /// The physical address at its begin.
-    pub(crate) memory_base: u64,
-    /// The memory, as the tender sees it.
-    pub(crate) window: *mut u8,
-    /// The descriptor of the file that the root task came in.
-    pub(crate) image: i32,
-    /// Pages that are mapped from that file: their physical addresses, and where the first lies in it.
-    pub(crate) file_pages: [(Range<u64>, u64); 4],
-    /// Addresses that pages may be mapped at.
-    pub(crate) free: Range<u64>,
-    /// Among those, ones where they may not.
-    pub(crate) taken: [Range<u64>; 3],
-}
-
 impl Process {
-    /// This process, with its console's input and its vDSO.
-    pub(crate) fn new(places: Places, input: Source, vdso: u64) -> Self {
+    /// This process, with what set-up has loaded, its console's input and its vDSO.
+    pub(crate) fn new(loaded: &'static Loaded, input: Source, vdso: Option<Vdso>) -> Self {
         let console = Output::new(Output::CONSOLE);
-        Self { places, console, input: Input::new(input), clock: Clock::new(vdso) }
+        Self { loaded, console, input: Input::new(input), clock: Clock::new(vdso) }
+    }
+
+    /// What set-up has loaded.
+    pub(crate) fn loaded(&self) -> &'static Loaded {
+        self.loaded
     }
 
     /// Sleeps until a signal or input comes, unless a signal is pending.
@@ -55,42 +43,60 @@ impl Process {
 
     /// Physical memory as the tender sees it, from `paddr` on.
     pub(crate) fn window(&self, paddr: u64) -> *mut u64 {
-        self.places.window.wrapping_add(paddr.wrapping_sub(self.places.memory_base) as usize).cast()
+        let start = self.loaded.memory.as_ptr().cast_mut().cast::<u64>();
+        start.wrapping_byte_add(paddr.wrapping_sub(PHYSICAL_BASE) as usize)
     }
 
-    /// Where things lie.
-    pub(crate) fn places(&self) -> Places {
-        self.places.clone()
-    }
-
-    /// The part of the file whose pages stand for this physical address, when it is not memory that can be
-    /// written to.
+    /// Where the page of this physical address is in the root task's file, when it is one of those that do
+    /// not lie in the memory.
     fn file_page(&self, paddr: u64) -> Option<u64> {
-        let found = self.places.file_pages.iter().find(|(pages, _)| pages.contains(&paddr));
-        found.map(|(pages, offset)| offset + (paddr - pages.start))
+        self.loaded.file_offset(self.loaded.image().start + (paddr - PHYSICAL_BASE))
+    }
+
+    /// Brings a page of the file into the memory, for those who write to it.
+    fn copy_page(&self, paddr: u64, offset: u64) {
+        let start = (offset - self.loaded.image_offset) as usize;
+        let bytes = self.loaded.file.get(start..).unwrap_or_default();
+        let page = self.page(paddr);
+        for (word, bytes) in page.iter().zip(bytes.chunks_exact(size_of::<u64>())) {
+            word.set(u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
+        }
+    }
+
+    /// Whether such a page has been brought into the memory before.
+    fn is_copied(&self, paddr: u64) -> bool {
+        self.page(paddr).iter().any(|word| word.get() != 0)
+    }
+
+    fn page(&self, paddr: u64) -> &'static [Cell<u64>] {
+        let first = ((paddr - PHYSICAL_BASE) / size_of::<u64>() as u64) as usize;
+        self.loaded.memory.get(first..first + PAGE_WORDS).unwrap_or_default()
     }
 }
 
-impl Places {
-    /// What is at an address of the root task.
-    pub(crate) fn name(&self, _address: u64) -> &'static str {
-        "somewhere"
-    }
-}
+/// Words of a page.
+const PAGE_WORDS: usize = 4096 / size_of::<u64>();
+/// No process may map what is below: Linux's default for `vm.mmap_min_addr`.
+const LOWEST: u64 = 0x1_0000;
 
 impl Host for Process {
     fn is_free(&self, address: u64, size: u64) -> bool {
-        let (free, Some(end)) = (&self.places.free, address.checked_add(size)) else { return false };
-        let is_taken = self.places.taken.iter().any(|taken| address < taken.end && taken.start < end);
-        address >= free.start && end <= free.end && !is_taken
+        let Some(end) = address.checked_add(size) else { return false };
+        let stubs = self.loaded.thunks.pages();
+        address >= LOWEST && end <= GUEST_END && (end <= stubs.start || stubs.end <= address)
     }
 
     fn map(&mut self, address: u64, paddr: u64, size: u64, access: Access) -> Result<(), MapError> {
-        let (file, offset, sharing) = match self.file_page(paddr) {
-            Some(offset) if access == Access::Read => (self.places.image, offset, general::MAP_PRIVATE),
-            // Writing to such a page is for a copy of its own.
-            Some(_) => return Err(MapError),
-            None => (self.places.memory, paddr - self.places.memory_base, general::MAP_SHARED),
+        let file = match self.file_page(paddr) {
+            Some(offset) if access == Access::ReadWrite && !self.is_copied(paddr) => {
+                self.copy_page(paddr, offset);
+                None
+            }
+            file => file.filter(|_| !self.is_copied(paddr)),
+        };
+        let (file, offset, sharing) = match file {
+            Some(offset) => (self.loaded.image_fd, offset, general::MAP_PRIVATE),
+            None => (self.loaded.memory_fd, paddr - PHYSICAL_BASE, general::MAP_SHARED),
         };
         let access = match access {
             Access::Read => general::PROT_READ,

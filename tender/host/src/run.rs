@@ -105,9 +105,8 @@ fn prepare(state: &mut State, kernel: &mut TheKernel, thread: Tcb) {
         [Register::Rip, Register::Rsp, Register::FsBase, Register::GsBase, Register::Rax]
             .map(|register| thread.register(&memory, register));
     (state.rip, state.rsp) = (ip, sp);
-    if sites::is_after_syscall(state, ip) {
-        // `mov rsp, rax` is gone; this is what it does.
-        (state.rip, state.rsp) = (ip + 3, after);
+    if state.text.is_after_syscall(ip) {
+        (state.rip, state.rsp) = (ip + sites::AFTER, after);
     }
     segment_bases::set(state, fs, gs);
     state.yield_blocked.store(u64::from(!kernel.yield_is_noop()), Relaxed);

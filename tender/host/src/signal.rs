@@ -5,11 +5,12 @@
 //! back. When the tender was running, the signal is noted.
 
 use crate::{
-    entry,
+    FAILED, entry,
     output::report,
     state::{Cause, Pending, STATE, State},
     syscall::{self, syscall},
 };
+use core::{ptr::with_exposed_provenance, slice};
 use linux_raw_sys::general;
 use selkie_tender_model::{Fault, Register};
 
@@ -18,9 +19,6 @@ use selkie_tender_model::{Fault, Register};
 const STACK: usize = 32 << 10;
 /// What a handler needs of it beside the kernel's frame.
 pub(crate) const HANDLER: usize = 8 << 10;
-
-/// The exit status when the tender itself has failed.
-const FAILED: u8 = 125;
 
 #[repr(C, align(4096))]
 struct Stack([u8; STACK]);
@@ -202,13 +200,17 @@ fn fault(registers: &[u64; 23]) -> Fault {
     Fault::Exception { number, code }
 }
 
-/// The system call's own instruction when `ip` is in a site's stub, else `ip`.
+/// The system call's own instruction when `ip` is in the stub of a site, else `ip`.
 fn site_of(state: &State, ip: u64) -> u64 {
-    match crate::sites::number_of_stub(state, ip) {
-        // The site is 8 bytes; its first instruction has 3.
-        Some(number) => crate::sites::end(state, number).wrapping_sub(5),
-        None => ip,
+    let Some(thunks) = &state.thunks else { return ip };
+    let pages = thunks.pages();
+    if !pages.contains(&ip) {
+        return ip;
     }
+    let size = (pages.end - pages.start) as usize;
+    // SAFETY: the set-up has mapped these pages, and sealed them.
+    let stubs = unsafe { slice::from_raw_parts(with_exposed_provenance(pages.start as usize), size) };
+    thunks.syscall_of(stubs, ip).unwrap_or(ip)
 }
 
 /// An exception in the tender: the jump to the root task, when its thread goes on at an address that is

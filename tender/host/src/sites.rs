@@ -1,38 +1,56 @@
-//! The rewritten system-call sites, by their stubs.
+//! The root task's system-call sites, as they were in its file.
 //!
-//! A site at A (`mov rax, rsp` at A, `syscall` at A+3, `mov rsp, rax` at A+5) has become `mov rax, rsp`
-//! and, at A+3, a jump to its stub: `mov ecx, A+8`, then a jump to `selkie_entry`. Stubs lie in the order of
-//! their sites.
+//! A site at A is `mov rax, rsp; syscall; mov rsp, rax`. Rewritten, what follows its first instruction is a
+//! jump, so that there is no instruction at A+5 any more, which is where a thread goes on after the system
+//! call. Going on at A+8, with rsp as the last instruction would have set it, is the same; for sites that
+//! have not been rewritten too.
 
-use crate::state::State;
-use core::ptr::with_exposed_provenance;
+use selkie_tender_setup::{Access, Loaded, MAX_SEGMENTS};
 
-/// Bytes of a stub.
-const STUB: u64 = 16;
+/// Bytes of a site after its system call.
+pub(crate) const AFTER: u64 = 3;
+/// Bytes of a site before the end of its system call.
+const BEFORE: u64 = 5;
+/// A site, as a little-endian word.
+const SITE: u64 = u64::from_le_bytes([0x48, 0x89, 0xe0, 0x0f, 0x05, 0x48, 0x89, 0xc4]);
 
-/// The number of the stub that `ip` is in.
-pub(crate) fn number_of_stub(state: &State, ip: u64) -> Option<u64> {
-    let [start, end] = state.stubs;
-    (start..end).contains(&ip).then(|| (ip - start) / STUB)
+/// The root task's text, as it is in the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text {
+    /// Where each part is in memory, and its bytes in the file; empty ones at the end.
+    parts: [(u64, &'static [u8]); MAX_SEGMENTS],
 }
 
-/// The address after the site that has this number.
-pub(crate) fn end(state: &State, number: u64) -> u64 {
-    let stub = state.stubs[0] + number * STUB;
-    // SAFETY: the stubs lie there, and their pages stay; the operand begins with the second byte.
-    u64::from(unsafe { with_exposed_provenance::<u32>(stub as usize + 1).read_unaligned() })
-}
+impl Text {
+    /// Of no root task.
+    pub(crate) const NONE: Self = Self { parts: [(0, &[]); MAX_SEGMENTS] };
 
-/// Whether `ip` is the instruction after the system call of a site: there is no instruction any more.
-pub(crate) fn is_after_syscall(state: &State, ip: u64) -> bool {
-    let (mut first, mut last) = (0, (state.stubs[1] - state.stubs[0]) / STUB);
-    while first < last {
-        let middle = first.midpoint(last);
-        match (end(state, middle) - 3).cmp(&ip) {
-            core::cmp::Ordering::Equal => return true,
-            core::cmp::Ordering::Less => first = middle + 1,
-            core::cmp::Ordering::Greater => last = middle,
+    /// Of this root task.
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        let segments = loaded.root_task.segments().iter();
+        let code = segments.filter(|segment| segment.access == Access::ReadExecute);
+        let mut text = Self::NONE;
+        for (part, segment) in text.parts.iter_mut().zip(code) {
+            let (start, size) = (segment.offset as usize, segment.file_size as usize);
+            let bytes = start.checked_add(size).and_then(|end| loaded.file.get(start..end));
+            *part = (segment.address, bytes.unwrap_or_default());
         }
+        text
     }
-    false
+
+    /// Whether the system call of a site ends at `ip`.
+    #[inline]
+    pub(crate) fn is_after_syscall(&self, ip: u64) -> bool {
+        for (start, bytes) in &self.parts {
+            if bytes.is_empty() {
+                break;
+            }
+            let site = ip.wrapping_sub(BEFORE).wrapping_sub(*start) as usize;
+            let word = site.checked_add(size_of::<u64>()).and_then(|end| bytes.get(site..end));
+            if let Some(word) = word {
+                return word == SITE.to_le_bytes();
+            }
+        }
+        false
+    }
 }

@@ -1,88 +1,201 @@
 //! From the program's first instruction to the root task's.
 
 use crate::{
-    alarm, entry,
+    FAILED, alarm, entry, events,
     input::Source,
-    process::{Places, Process},
-    run, signal, standin,
+    output::report,
+    process::Process,
+    run, signal,
+    sites::Text,
     state::STATE,
+    syscall::{self, Raw, selkie_syscall_instruction},
+    vdso::Vdso,
 };
 use core::arch::naked_asm;
-use linux_raw_sys::auxvec;
-use selkie_tender_model::{Boot, Kernel, Memory};
-use selkie_tender_table::{Number, Syscall, Table};
+use linux_raw_sys::auxvec::{AT_HWCAP2, AT_MINSIGSTKSZ, AT_SYSINFO_EHDR};
+use selkie_tender_model::{Boot, BootError, Kernel, Memory};
+use selkie_tender_setup as setup;
+use selkie_tender_table::{
+    Number, SYSCALLS, Syscall, Table,
+    payload::{Header, MAGIC, Part, Settings, device},
+};
+use setup::{Command, Loaded, LockDown, Options, PHYSICAL_BASE, Payload};
 
-/// Where Linux starts the program: arguments, environment and auxiliary vector lie on the stack.
+/// Bytes of the system-call instruction.
+const SYSCALL_SIZE: u64 = 2;
+/// In `AT_HWCAP2`: programs may use `wrfsbase` and `wrgsbase`.
+const FSGSBASE: usize = 1 << 1;
+
+const NO_PART: Part = Part { offset: 0, size: 0, sha256: [0; 32] };
+
+/// The payload of a tender that nobody has put anything into. The builder replaces it.
+#[unsafe(link_section = ".selkie.payload")]
+static PAYLOAD: Header = Header {
+    magic: MAGIC,
+    size: size_of::<Header>() as u64,
+    tables: NO_PART,
+    root_task: NO_PART,
+    settings: Settings { memory: 0, devices: 0 },
+};
+
+/// Where Linux starts the program: arguments, environment and auxiliary vector lie on the stack, which
+/// stays the tender's.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _start() -> ! {
     naked_asm!("xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call {start}", start = sym start)
 }
 
-unsafe extern "C" fn start(stack: *const u64) -> ! {
-    let argc = unsafe { *stack } as usize;
-    let args = unsafe { core::slice::from_raw_parts(stack.add(1).cast::<*const u8>(), argc) };
-    let p = unsafe { stack.add(argc + 2) };
-    let auxiliary = |wanted: u32| unsafe {
-        let mut p = p;
-        while *p != 0 {
-            p = p.add(1);
-        }
-        p = p.add(1);
-        while *p != 0 {
-            if *p == wanted as u64 {
-                return *p.add(1);
-            }
-            p = p.add(2);
-        }
-        0
-    };
-    let loaded = unsafe { standin::load(args, (&raw const entry::selkie_entry).addr() as u64) };
-    let base = 0x100000;
-    let file = |i: usize| {
-        let (r, f, o) = &loaded.segments[i];
-        if f & 2 != 0 {
-            (0..0, 0)
-        } else {
-            (r.start - loaded.image.start + base..r.end - loaded.image.start + base, *o)
-        }
-    };
-    let places = Places {
-        memory: loaded.memory_fd,
-        memory_base: base,
-        window: loaded.memory.as_ptr() as *mut u8,
-        image: loaded.image_fd,
-        file_pages: [file(0), file(1), file(2), file(3)],
-        free: 0x10000..0x7dff_ffe0_0000,
-        taken: [loaded.stubs.start..loaded.stubs.start + 4096, 0..0, 0..0],
-    };
-    let process = Process::new(places, Source::None, auxiliary(auxvec::AT_SYSINFO_EHDR));
-    let boot = Boot {
-        image: loaded.image.clone(),
-        writable: &loaded.writable,
-        entry: loaded.entry,
-        extra_pages: 0,
-        extra_bytes: 0,
-        tsc_mhz: 0,
-    };
-    let mut kernel = match Kernel::boot(Memory::new(base, loaded.memory), loaded.table, process, &boot) {
-        Ok(kernel) => kernel,
-        Err(error) => panic!("{error:?}"),
-    };
-    if args.len() > 3 {
-        kernel.set_tracing(true);
+unsafe extern "C" fn start(stack: *const usize) -> ! {
+    // SAFETY: this is the stack as Linux has made it, and nothing of it is changed before the lock-down.
+    let process = unsafe { setup::Process::from_stack(stack) };
+    match prepare(process) {
+        Ok(Some((options, loaded))) => match go(process, &options, loaded) {
+            Err(error) => fail(error),
+        },
+        Ok(None) => syscall::exit(0),
+        Err(error) => fail(error),
     }
-    signal::install(auxiliary(auxvec::AT_MINSIGSTKSZ) as usize).unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn fail(error: impl core::fmt::Display) -> ! {
+    report(format_args!("selkie-tender: {error}\n"));
+    syscall::exit(FAILED);
+}
+
+/// Follows the command line up to a root task that could run; none when there is only something to print.
+fn prepare(process: setup::Process) -> Result<Option<(Options, Loaded)>, setup::Error> {
+    // SAFETY: the linker script puts the payload into a segment of its own that is only read.
+    let payload = unsafe { Payload::find(process, &raw const PAYLOAD) }?;
+    let options = match Command::parse(process.args(), payload.is_operator())? {
+        Command::Run(options) => options,
+        Command::Help if payload.is_operator() => return Ok(print(format_args!("{}", setup::HELP_OPERATOR))),
+        Command::Help => return Ok(print(format_args!("{}", setup::HELP_SINGLE))),
+        Command::Version => return Ok(print(format_args!("selkie-tender {}", env!("CARGO_PKG_VERSION")))),
+    };
+    let entry = (&raw const entry::selkie_entry).addr() as u64;
+    // SAFETY: the tender is linked far above, and Linux has put nothing there.
+    let loaded = unsafe { setup::load(&Raw, process, &payload, &options, entry) }?;
+    Ok(Some((options, loaded)))
+}
+
+fn print<T>(text: core::fmt::Arguments<'_>) -> Option<T> {
+    setup::print(&Raw, 1, text);
+    None
+}
+
+/// Boots the kernel, locks the process down and runs the root task.
+#[inline(never)]
+fn go(process: setup::Process, options: &Options, loaded: Loaded) -> Result<core::convert::Infallible, StartError> {
+    // SAFETY: this frame is only left by the end of the process.
+    let loaded: &'static Loaded = unsafe { &*(&raw const loaded) };
+    let auxiliary = |kind: u32| process.auxiliary(kind).unwrap_or_default();
+    let has_input = loaded.settings.devices & device::INPUT != 0;
+    let (events, source) = if has_input { events::open()? } else { (None, Source::None) };
+    // SAFETY: the kernel says that the vDSO lies there, or nothing.
+    let vdso = unsafe { Vdso::at(auxiliary(AT_SYSINFO_EHDR) as u64) };
+    let host = Process::new(loaded, source, vdso);
+    let mut kernel = boot(loaded, host)?;
+    kernel.set_tracing(options.trace);
+    if options.trace {
+        tell_sites(loaded);
+    }
+    signal::install(auxiliary(AT_MINSIGSTKSZ)).map_err(StartError::Signals)?;
+    // SAFETY: nothing has a reference to it yet.
     let state = unsafe { &mut *(&raw mut STATE) };
-    state.minus_yield = yield_number(loaded.table);
-    state.has_fsgsbase = auxiliary(auxvec::AT_HWCAP2) & 2 != 0;
-    state.stubs = [loaded.stubs.start, loaded.stubs.end];
+    state.minus_yield = minus_yield(loaded.table);
+    state.has_fsgsbase = auxiliary(AT_HWCAP2) & FSGSBASE != 0;
+    state.text = Text::of(loaded);
+    state.thunks = Some(loaded.thunks);
+    state.vdso = vdso.map_or([0; 2], |vdso| vdso.range());
     state.kernel = (&raw mut kernel).cast();
+    let lock = LockDown {
+        syscall_return: (&raw const selkie_syscall_instruction).addr() as u64 + SYSCALL_SIZE,
+        events,
+        slow_segment_bases: !state.has_fsgsbase,
+        strict: options.strict,
+    };
     alarm::set_tick(loaded.table.number(Number::ConfigTimerTickMs));
+    // SAFETY: everything is open, mapped and set.
+    unsafe { setup::lock(&Raw, process, loaded, &lock) }?;
     run::first(state, &mut kernel)
 }
 
+/// Makes the kernel's objects in the root task's memory.
+fn boot(loaded: &'static Loaded, host: Process) -> Result<Kernel<'static, Process>, StartError> {
+    let (segments, count) = loaded.writable();
+    let boot = Boot {
+        image: loaded.image(),
+        writable: &segments[..count],
+        entry: loaded.root_task.entry,
+        extra_pages: loaded.extra_pages,
+        extra_bytes: loaded.extra_bytes,
+        tsc_mhz: 0,
+    };
+    Kernel::boot(Memory::new(PHYSICAL_BASE, loaded.memory), loaded.table, host, &boot)
+        .map_err(|error| StartError::Boot(error, loaded.settings.memory))
+}
+
+/// Says which system calls are slow.
+fn tell_sites(loaded: &Loaded) {
+    let sites = loaded.sites;
+    if sites.patched + sites.left == 0 {
+        report(format_args!(
+            "selkie-tender: the root task has no table of system-call sites: all calls take the slow trap path\n"
+        ));
+    } else if sites.left > 0 {
+        let (left, all) = (sites.left, sites.patched + sites.left);
+        report(format_args!(
+            "selkie-tender: {left} of {all} listed system-call sites do not look like one: they take the slow \
+             trap path\n"
+        ));
+    }
+}
+
 /// Minus the number of Yield.
-fn yield_number(table: &Table) -> u64 {
-    (1..64).find(|number: &i64| table.syscall(-*number) == Some(Syscall::Yield)).unwrap_or(0) as u64
+fn minus_yield(table: &Table) -> u64 {
+    let is_yield = |number: &usize| table.syscall(-(*number as i64)) == Some(Syscall::Yield);
+    // No number is 0: then no system call looks like it.
+    (1..SYSCALLS).find(is_yield).unwrap_or_default() as u64
+}
+
+/// The root task cannot be started.
+#[derive(Debug)]
+enum StartError {
+    Setup(setup::Error),
+    Boot(BootError, u64),
+    Signals(&'static str),
+    Events(syscall::Errno),
+}
+
+impl From<setup::Error> for StartError {
+    fn from(error: setup::Error) -> Self {
+        Self::Setup(error)
+    }
+}
+
+impl From<syscall::Errno> for StartError {
+    fn from(error: syscall::Errno) -> Self {
+        Self::Events(error)
+    }
+}
+
+impl core::fmt::Display for StartError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Setup(error) => write!(f, "{error}"),
+            Self::Boot(BootError::TooSmall { needed }, memory) => write!(
+                f,
+                "{memory} bytes of memory are not enough: the root task and the kernel's objects need \
+                 {needed}\n  help: give it more with --memory"
+            ),
+            Self::Boot(BootError::TooFewSlots { slots }, _) => write!(
+                f,
+                "the initial CNode's {slots} slots are too few for the root task's pages\n  \
+                 help: raise ROOT_CNODE_SIZE_BITS in the kernel config, or make the root task smaller"
+            ),
+            Self::Signals(why) => write!(f, "signals cannot be set up: {why}"),
+            Self::Events(error) => write!(f, "the console's input cannot be watched (error {})", error.0),
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! What the assembly and the signal handlers share with the rest: the one thing that is written to often.
 
-use crate::process::Process;
+use crate::{process::Process, sites::Text};
 use core::{
     ptr::null_mut,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 use selkie_tender_model::Kernel;
+use selkie_tender_setup::Thunks;
 
 /// What the assembly and the signal handlers know.
 ///
@@ -42,8 +43,10 @@ pub(crate) struct State {
     pub(crate) has_fsgsbase: bool,
     /// Addresses of the vDSO's code.
     pub(crate) vdso: [u64; 2],
-    /// The first of the sites' stubs, and the address after the last.
-    pub(crate) stubs: [u64; 2],
+    /// The stubs of rewritten sites.
+    pub(crate) thunks: Option<Thunks>,
+    /// The root task's text.
+    pub(crate) text: Text,
 }
 
 /// Why the root task was interrupted, if not by a signal that is pending.
@@ -83,7 +86,8 @@ pub(crate) static mut STATE: State = State {
     gs: 0,
     has_fsgsbase: false,
     vdso: [0; 2],
-    stubs: [0; 2],
+    thunks: None,
+    text: Text::NONE,
 };
 
 impl State {

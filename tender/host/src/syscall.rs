@@ -81,6 +81,17 @@ pub(crate) unsafe extern "C" fn restorer() {
     naked_asm!("mov eax, {sigreturn}", "jmp selkie_syscall_instruction", sigreturn = const general::__NR_rt_sigreturn)
 }
 
+/// The way into Linux, for the set-up.
+pub(crate) struct Raw;
+
+impl selkie_tender_setup::Linux for Raw {
+    unsafe fn syscall(&self, number: u32, arguments: [usize; 6]) -> isize {
+        let [a, b, c, d, e, f] = arguments.map(|argument| argument as u64);
+        // SAFETY: the caller's.
+        unsafe { selkie_raw_syscall(number.into(), a, b, c, d, e, f) as isize }
+    }
+}
+
 /// Makes a system call; arguments that are left out are 0.
 ///
 /// # Safety

@@ -2,7 +2,12 @@
 
 use crate::{output::Output, process::Process};
 use core::fmt::Write;
+use selkie_tender_filter::GUEST_END;
 use selkie_tender_model::{Fault, Kernel, Register, Tcb};
+use selkie_tender_setup::{Access, Loaded};
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
 
 /// Registers in the order of the report, with their names.
 const REGISTERS: [(&str, Register); 20] = [
@@ -46,14 +51,14 @@ const EXCEPTIONS: [(u64, &str); 10] = [
 pub(crate) fn print(kernel: &mut Kernel<'_, Process>, thread: Tcb) {
     let memory = kernel.memory();
     let fault = kernel.fault_of(thread);
-    let places = kernel.host().places();
+    let loaded = kernel.host().loaded();
     let ip = thread.register(&memory, Register::FaultIp);
     let sp = thread.register(&memory, Register::Rsp);
     let mut text = Output::new(Output::REPORTS);
     let _ = describe(&mut text, thread, fault);
-    let _ = writeln!(text, "  at the instruction {ip:#x}, {}", places.name(ip));
+    let _ = writeln!(text, "  at the instruction {ip:#x}, {}", place(loaded, ip));
     if let Some(Fault::Vm { address, .. }) = fault {
-        let _ = writeln!(text, "  the address is {}", places.name(address));
+        let _ = writeln!(text, "  the address is {}", place(loaded, address));
         if let Some(hint) = hint(address, sp, ip) {
             let _ = writeln!(text, "  hint: {hint}");
         }
@@ -96,9 +101,29 @@ fn describe(text: &mut Output, thread: Tcb, fault: Option<Fault>) -> core::fmt::
     }
 }
 
+/// What is at an address of the root task.
+fn place(loaded: &Loaded, address: u64) -> &'static str {
+    let image = loaded.image();
+    let mut segments = loaded.root_task.segments().iter();
+    if let Some(segment) = segments.find(|segment| segment.pages().contains(&address)) {
+        return match segment.access {
+            Access::ReadExecute => "in the root task's code",
+            Access::Read => "in the root task's constants",
+            Access::ReadWrite => "in the root task's data, which may be a stack",
+        };
+    }
+    match address {
+        _ if image.contains(&address) => "in a gap of the root task's image",
+        _ if address < PAGE => "in the null page",
+        _ if (image.end..image.end + PAGE).contains(&address) => "in the IPC buffer of the first thread",
+        _ if (image.end + PAGE..image.end + (2 + loaded.extra_pages) * PAGE).contains(&address) => "in BootInfo",
+        _ if address >= GUEST_END => "beyond what a root task can use",
+        _ => "outside of the root task's image",
+    }
+}
+
 /// What often leads to such an access.
 fn hint(address: u64, sp: u64, ip: u64) -> Option<&'static str> {
-    const PAGE: u64 = 4096;
     if address < PAGE && ip == address {
         Some("a call through a null pointer")
     } else if address < PAGE {

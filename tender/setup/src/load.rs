@@ -49,6 +49,8 @@ pub struct Loaded {
     pub image_offset: u64,
     /// Bytes of the root task in that file.
     pub image_size: u64,
+    /// Those bytes, as they are in the file.
+    pub file: &'static [u8],
     /// Bytes of the chunks of BootInfo.
     pub extra_bytes: u64,
     /// Pages for the chunks and the console's region.
@@ -150,6 +152,7 @@ pub unsafe fn load<L: Linux>(
         image_fd: source.descriptor,
         image_offset: source.offset,
         image_size: source.bytes.len() as u64,
+        file: source.bytes,
         extra_bytes: extent.chunks as u64,
         extra_pages,
         sites,
