@@ -19,9 +19,8 @@ pub(crate) fn open() -> Result<(Option<i32>, Source), Errno> {
     let event = [general::EPOLLIN, 0, 0];
     let place = event.as_ptr().expose_provenance() as u64;
     // SAFETY: the event is only read.
-    let added = unsafe {
-        syscall(general::__NR_epoll_ctl, [events, general::EPOLL_CTL_ADD.into(), 0, place])
-    };
+    let added =
+        unsafe { syscall(general::__NR_epoll_ctl, [events, general::EPOLL_CTL_ADD.into(), 0, place]) };
     let source = match added {
         Ok(_) => Source::Events(events as i32),
         // Files and the like cannot be waited for: they are always ready.
@@ -37,9 +36,8 @@ fn above_console(descriptor: u64) -> Result<u64, Errno> {
         return Ok(descriptor);
     }
     // SAFETY: without pointers.
-    let higher = unsafe {
-        syscall(general::__NR_fcntl, [descriptor, general::F_DUPFD_CLOEXEC.into(), FIRST])
-    }?;
+    let higher =
+        unsafe { syscall(general::__NR_fcntl, [descriptor, general::F_DUPFD_CLOEXEC.into(), FIRST]) }?;
     // SAFETY: the descriptor has just been opened here.
     unsafe { syscall(general::__NR_close, [descriptor]) }?;
     Ok(higher)

@@ -11,13 +11,13 @@ use crate::{
     syscall::{self, Raw, selkie_syscall_instruction},
     vdso::Vdso,
 };
-use core::arch::naked_asm;
+use core::arch::{global_asm, naked_asm};
 use linux_raw_sys::auxvec::{AT_HWCAP2, AT_MINSIGSTKSZ, AT_SYSINFO_EHDR};
 use selkie_tender_model::{Boot, BootError, Kernel, Memory};
 use selkie_tender_setup as setup;
 use selkie_tender_table::{
     Number, SYSCALLS, Syscall, Table,
-    payload::{Header, MAGIC, Part, Settings, device},
+    payload::{Header, MAGIC, device},
 };
 use setup::{Command, Loaded, LockDown, Options, PHYSICAL_BASE, Payload};
 
@@ -26,17 +26,24 @@ const SYSCALL_SIZE: u64 = 2;
 /// In `AT_HWCAP2`: programs may use `wrfsbase` and `wrgsbase`.
 const FSGSBASE: usize = 1 << 1;
 
-const NO_PART: Part = Part { offset: 0, size: 0, sha256: [0; 32] };
+// The payload of a tender that nobody has put anything into: a header without parts. The builder replaces
+// it, so the compiler must not know its bytes.
+global_asm!(
+    ".pushsection .selkie.payload, \"a\", @progbits",
+    ".balign 4096",
+    ".globl selkie_payload",
+    "selkie_payload:",
+    ".quad {magic}, {size}",
+    ".zero {size} - 16",
+    ".popsection",
+    magic = const u64::from_le_bytes(MAGIC),
+    size = const size_of::<Header>(),
+);
 
-/// The payload of a tender that nobody has put anything into. The builder replaces it.
-#[unsafe(link_section = ".selkie.payload")]
-static PAYLOAD: Header = Header {
-    magic: MAGIC,
-    size: size_of::<Header>() as u64,
-    tables: NO_PART,
-    root_task: NO_PART,
-    settings: Settings { memory: 0, devices: 0 },
-};
+unsafe extern "C" {
+    /// The begin of the payload.
+    static selkie_payload: Header;
+}
 
 /// Where Linux starts the program: arguments, environment and auxiliary vector lie on the stack, which
 /// stays the tender's.
@@ -66,7 +73,7 @@ fn fail(error: impl core::fmt::Display) -> ! {
 /// Follows the command line up to a root task that could run; none when there is only something to print.
 fn prepare(process: setup::Process) -> Result<Option<(Options, Loaded)>, setup::Error> {
     // SAFETY: the linker script puts the payload into a segment of its own that is only read.
-    let payload = unsafe { Payload::find(process, &raw const PAYLOAD) }?;
+    let payload = unsafe { Payload::find(process, &raw const selkie_payload) }?;
     let options = match Command::parse(process.args(), payload.is_operator())? {
         Command::Run(options) => options,
         Command::Help if payload.is_operator() => return Ok(print(format_args!("{}", setup::HELP_OPERATOR))),
@@ -86,7 +93,11 @@ fn print<T>(text: core::fmt::Arguments<'_>) -> Option<T> {
 
 /// Boots the kernel, locks the process down and runs the root task.
 #[inline(never)]
-fn go(process: setup::Process, options: &Options, loaded: Loaded) -> Result<core::convert::Infallible, StartError> {
+fn go(
+    process: setup::Process,
+    options: &Options,
+    loaded: Loaded,
+) -> Result<core::convert::Infallible, StartError> {
     // SAFETY: this frame is only left by the end of the process.
     let loaded: &'static Loaded = unsafe { &*(&raw const loaded) };
     let auxiliary = |kind: u32| process.auxiliary(kind).unwrap_or_default();

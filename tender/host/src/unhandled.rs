@@ -116,7 +116,9 @@ fn place(loaded: &Loaded, address: u64) -> &'static str {
         _ if image.contains(&address) => "in a gap of the root task's image",
         _ if address < PAGE => "in the null page",
         _ if (image.end..image.end + PAGE).contains(&address) => "in the IPC buffer of the first thread",
-        _ if (image.end + PAGE..image.end + (2 + loaded.extra_pages) * PAGE).contains(&address) => "in BootInfo",
+        _ if (image.end + PAGE..image.end + (2 + loaded.extra_pages) * PAGE).contains(&address) => {
+            "in BootInfo"
+        }
         _ if address >= GUEST_END => "beyond what a root task can use",
         _ => "outside of the root task's image",
     }
