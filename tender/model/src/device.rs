@@ -31,12 +31,16 @@ pub(crate) struct Device {
 /// The devices of the host. The badge of a device's endpoint is its number here plus 1.
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
-    list: [Device; Self::MOST],
+    /// What each of them is.
+    kinds: [u32; Self::MOST],
     count: usize,
+    /// The first console of them.
     console: Option<Rings>,
+    /// The number of that.
+    console_number: usize,
 }
 
-/// The rings of a console that has been used.
+/// The rings of a console.
 #[derive(Debug, Clone, Copy)]
 struct Rings {
     /// The physical address of the region.
@@ -46,6 +50,8 @@ struct Rings {
     input: Option<RingPlace>,
     taken: RingSide,
     put: RingSide,
+    /// The function has used the console.
+    open: bool,
     /// The function has broken the rules.
     broken: bool,
 }
@@ -58,26 +64,30 @@ impl Devices {
 
     /// Appends a device; there are at most [`MOST`](Self::MOST).
     pub(crate) fn add(&mut self, device: Device) {
-        self.list[self.count] = device;
+        if self.console.is_none() && device.kind == DeviceKind::Console as u32 {
+            (self.console, self.console_number) = (Rings::new(&device), self.count);
+        }
+        self.kinds[self.count] = device.kind;
         self.count += 1;
     }
 
-    /// The device that an endpoint with this badge stands for.
-    pub(crate) fn get(&self, badge: u64) -> Option<&Device> {
-        self.list[..self.count].get(usize::try_from(badge).ok()?.checked_sub(1)?)
+    /// The number of the device that an endpoint with this badge stands for, and its kind.
+    fn get(&self, badge: u64) -> Option<(usize, DeviceKind)> {
+        let number = usize::try_from(badge).ok()?.checked_sub(1)?;
+        let kind = *self.kinds[..self.count].get(number)?;
+        Some((number, devices::Device { number: kind, ..devices::Device::default() }.kind()?))
     }
 
     /// Whether the console device is in use: what is typed goes there, not to the serial port.
     pub(crate) fn console_is_open(&self) -> bool {
-        self.console.is_some_and(|rings| rings.input.is_some())
+        self.console.is_some_and(|rings| rings.open && rings.input.is_some())
     }
 
-    /// The rings of the console `device`. There is one console in use: the first one that is.
-    fn open_console(&mut self, device: &Device) -> Option<&mut Rings> {
-        if self.console.is_none() {
-            self.console = Rings::new(device);
-        }
-        self.console.as_mut().filter(|rings| rings.region == device.region)
+    /// The rings of device number `number`, if it is the console; it is in use from now on.
+    fn open_console(&mut self, number: usize) -> Option<&mut Rings> {
+        let rings = self.console.as_mut().filter(|_| self.console_number == number)?;
+        rings.open = true;
+        Some(rings)
     }
 }
 
@@ -99,6 +109,7 @@ impl Rings {
             input: (device.flags & Console::HAS_INPUT != 0).then_some(console.input),
             taken: RingSide::new(console.output.size),
             put: RingSide::new(console.input.size),
+            open: false,
             broken: false,
         })
     }
@@ -155,19 +166,15 @@ impl<H: Host> Kernel<'_, H> {
     /// Answers a call to the devices' endpoint through a capability with this badge.
     pub(crate) fn serve_device(&mut self, badge: u64, request: &Request) -> Answer {
         let label = request.thread.register(&self.memory, Register::Rsi) >> LABEL_SHIFT;
-        let Some(device) = self.devices.get(badge).copied() else {
-            return self.answer_label(request, answer::UNKNOWN);
-        };
-        let kind = devices::Device { number: device.kind, ..devices::Device::default() }.kind();
-        match kind {
-            Some(DeviceKind::Clock) if label == devices::request::CLOCK_READ => {
+        match self.devices.get(badge) {
+            Some((_, DeviceKind::Clock)) if label == devices::request::CLOCK_READ => {
                 Answer::Words([self.host.now(), self.host.wall_clock(), 0, 0], 2)
             }
-            Some(DeviceKind::Console) if label == devices::request::CONSOLE_LOOK => {
-                let answer = self.look_at_console(&device);
+            Some((number, DeviceKind::Console)) if label == devices::request::CONSOLE_LOOK => {
+                let answer = self.look_at_console(number);
                 self.answer_label(request, answer)
             }
-            Some(DeviceKind::Net | DeviceKind::Block | DeviceKind::Entropy) => {
+            Some((_, DeviceKind::Net | DeviceKind::Block | DeviceKind::Entropy)) => {
                 self.answer_label(request, answer::NOT_SERVED)
             }
             _ => self.answer_label(request, answer::UNKNOWN),
@@ -175,10 +182,10 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     /// Takes the console's output and puts its input; the label to answer with.
-    fn look_at_console(&mut self, device: &Device) -> u64 {
+    fn look_at_console(&mut self, number: usize) -> u64 {
         let (memory, host) = (&self.memory, &mut self.host);
         let serial = &mut self.machine.serial;
-        let Some(rings) = self.devices.open_console(device) else { return answer::BROKEN };
+        let Some(rings) = self.devices.open_console(number) else { return answer::BROKEN };
         let done = rings.take_output(memory, host).and_then(|()| {
             // What was typed before the console was opened may be in the serial port.
             rings.put_input(memory, || serial.give_back().or_else(|| host.console_read()))
@@ -189,7 +196,7 @@ impl<H: Host> Kernel<'_, H> {
     /// Puts what was typed into the console's input and tells the function, when it has used the console.
     pub(crate) fn receive_console(&mut self) {
         let (memory, host) = (&self.memory, &mut self.host);
-        let Some(rings) = &mut self.devices.console else { return };
+        let Some(rings) = self.devices.console.as_mut().filter(|rings| rings.open) else { return };
         let notification = rings.notification;
         if rings.put_input(memory, || host.console_read()) == Ok(true) && notification != 0 {
             self.signal(notification, SIGNAL);

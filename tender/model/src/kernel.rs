@@ -74,3 +74,13 @@ impl<'m, H: Host> Kernel<'m, H> {
         self.current
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// It lies on pages that every instance has for itself.
+    #[test]
+    fn the_kernel_is_small() {
+        let size = size_of::<super::Kernel<'static, ()>>();
+        assert!(size <= 1024, "{size} bytes");
+    }
+}
