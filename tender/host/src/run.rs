@@ -69,7 +69,7 @@ pub(crate) fn proceed(state: &mut State, kernel: &mut TheKernel, mut next: Next)
             Next::Unhandled(thread) => {
                 kernel.host().console.flush();
                 unhandled::print(kernel, thread);
-                syscall::exit(UNHANDLED);
+                next = kernel.go_on().unwrap_or_else(|| syscall::exit(UNHANDLED));
             }
         }
     }

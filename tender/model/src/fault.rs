@@ -98,7 +98,7 @@ const VM_CODE: u64 = 0x1f;
 const EXCEPTION_WORD: u64 = 0xffff_ffff;
 
 /// The highest user address on seL4 5.0.0, where what lies above is the kernel's.
-const USER_TOP: u64 = 0xffff_ff00_0000_0000;
+const USER_TOP: u64 = 0xffff_ff80_0000_0000;
 /// The addresses that are none: bits 47 to 63 are not equal.
 const NOT_CANONICAL: core::ops::Range<u64> = 0x8000_0000_0000..0xffff_8000_0000_0000;
 
