@@ -103,7 +103,7 @@ fn run(program: &[sock_filter], call: Call) -> Answer {
 }
 
 fn program(setting: Setting) -> Program {
-    Program::new(setting, &BINDINGS).unwrap()
+    Program::new(setting, &BINDINGS).expect("the rules fit")
 }
 
 /// What the filter of `setting` answers to a call by the tender's instruction.

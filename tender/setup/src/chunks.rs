@@ -159,6 +159,8 @@ impl Records<'_> {
             let size = size.ok_or("it does not end with an empty record")?;
             let record = &self.out[at..at + size];
             if size == 0 {
+                // The rings of the console may lie here, and begin as zeros.
+                self.out[self.length..end].fill(0);
                 return Ok(());
             }
             if !record.contains(&b'=') || core::str::from_utf8(record).is_err() {

@@ -94,3 +94,82 @@ impl Thunks {
 fn distance(to: u64, from: u64) -> i32 {
     (to as i64 - from as i64) as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: u64 = 0x40_0000;
+    const ENTRY: u64 = 0x7e00_0000_1234;
+
+    /// Where a jump to the next instruction at `next` goes.
+    fn target(next: u64, operand: &[u8]) -> u64 {
+        let operand = i32::from_le_bytes(operand.try_into().expect("4 bytes"));
+        next.checked_add_signed(operand.into()).expect("an address")
+    }
+
+    #[test]
+    fn a_site_leads_through_its_stub_into_the_tender_and_back() {
+        // Several pages of stubs, so that each page's own copy of the entry is used.
+        let count = 2 * STUBS + 3;
+        let mut thunks = Thunks::new(count, IMAGE, 0x1_0000);
+        let pages = thunks.pages();
+        assert_eq!(pages, IMAGE - 3 * PAGE..IMAGE);
+        let mut bytes = vec![0; (pages.end - pages.start) as usize];
+        for number in 0..count {
+            let site = IMAGE + 0x1001 + number * 9;
+            let mut text = SITE_BYTES;
+            assert!(thunks.patch(site, &mut text, &mut bytes, ENTRY), "{number}");
+            assert_eq!(text[..4], [0x48, 0x89, 0xe0, 0xe9]);
+            let stub = target(site + 8, &text[4..]);
+            assert!(pages.contains(&stub) && stub.is_multiple_of(STUB) && !stub.is_multiple_of(PAGE));
+            let code = &bytes[(stub - pages.start) as usize..][..STUB as usize];
+            assert_eq!(code[0], 0xb9);
+            assert_eq!(code[1..5], (site as u32 + 8).to_le_bytes());
+            assert_eq!(code[5..7], [0xff, 0x25]);
+            let place = target(stub + 11, &code[7..11]);
+            let entry = &bytes[(place - pages.start) as usize..][..8];
+            assert_eq!(entry, ENTRY.to_le_bytes());
+            for inside in 0..STUB {
+                assert_eq!(thunks.syscall_of(&bytes, stub + inside), Some(site + 3));
+            }
+        }
+        for outside in [0, pages.start - 1, pages.end, IMAGE + 0x1001, u64::MAX] {
+            assert_eq!(thunks.syscall_of(&bytes, outside), None);
+        }
+        assert_eq!(thunks.syscall_of(&bytes, pages.end - 1), None, "a place without a stub");
+    }
+
+    #[test]
+    fn what_does_not_look_like_a_site_stays() {
+        let mut thunks = Thunks::new(1, IMAGE, 0x1_0000);
+        let mut bytes = vec![0; PAGE as usize];
+        for at in 0..SITE as usize {
+            for bit in 0..8 {
+                let mut text = SITE_BYTES;
+                text[at] ^= 1 << bit;
+                let before = text;
+                assert!(!thunks.patch(IMAGE, &mut text, &mut bytes, ENTRY));
+                assert_eq!(text, before);
+            }
+        }
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        let mut text = SITE_BYTES;
+        assert!(thunks.patch(IMAGE, &mut text, &mut bytes, ENTRY));
+        assert!(!thunks.patch(IMAGE, &mut text, &mut bytes, ENTRY), "a site is rewritten once");
+    }
+
+    #[test]
+    fn stubs_need_room_below_the_image() {
+        assert!(Thunks::new(0, IMAGE, 0x1_0000).pages().is_empty());
+        assert!(Thunks::new(5, 0x1_0000, 0x1_0000).pages().is_empty());
+        assert!(Thunks::new(5, 0x1_1000, 0x1_0000).pages() == (0x1_0000..0x1_1000));
+        assert!(Thunks::new(STUBS + 1, 0x1_1000, 0x1_0000).pages().is_empty());
+        let most = Thunks::new(u64::MAX, IMAGE, 0x1_0000).pages();
+        assert_eq!(most.end - most.start, 16 * PAGE);
+        let mut none = Thunks::new(5, 0x1_0000, 0x1_0000);
+        let mut text = SITE_BYTES;
+        assert!(!none.patch(0x1_0000, &mut text, &mut [], ENTRY));
+        assert_eq!(text, SITE_BYTES);
+    }
+}
