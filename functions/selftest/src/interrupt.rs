@@ -1,12 +1,14 @@
 //! Interrupts of the timer: one, many, and very many while other threads keep the processor busy.
 
+mod control;
+
 use crate::{
     notification::{badged, drop_cap},
     tap::Tap,
 };
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use selkie::{
-    cap::{Capability, IoPort, IrqControl, Polarity, Rights, Trigger},
+    cap::{Capability, IrqControl, Polarity, Rights, Trigger},
     clock::Instant,
     interrupt::Interrupt,
     pit::{self, FREQUENCY, Timer},
@@ -22,7 +24,6 @@ const MANY: u64 = 60_000;
 const VECTORS: u8 = 108;
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
-    ports(tap, sys)?;
     let mut timer = match Timer::new(sys) {
         Ok(timer) => timer,
         Err(error) => {
@@ -32,28 +33,11 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     };
     single(tap, sys, &timer)?;
     refusals(tap, sys, &timer)?;
+    control::run(tap, sys)?;
     many(tap, sys, &timer)?;
     vectors(tap, sys, &mut timer)?;
     timer.stop()?;
     timer.interrupt.release(sys)
-}
-
-fn ports(tap: &mut Tap, sys: &mut System) -> Result<()> {
-    const SCRATCH: u16 = 0x3ff;
-    let all = IoPort::OWN;
-    if all.in8(SCRATCH).is_err() {
-        tap.skip("IO ports", "nobody answers for them");
-        return Ok(());
-    }
-    tap.is("write to a port", all.out8(SCRATCH, 0xa5), Ok(()));
-    tap.is("read it back", all.in8(SCRATCH), Ok(0xa5));
-    tap.yes("read 16 bits", all.in16(0x40).is_ok());
-    tap.yes("read 32 bits", all.in32(0xcf8).is_ok());
-    let narrow = badged(sys, all, Rights::ALL, 0x3f8 << 16 | 0x3ff)?;
-    tap.is("a capability for few ports", narrow.in8(SCRATCH), Ok(0xa5));
-    tap.is("no port outside of them", narrow.in8(0x40), Err(Error::IllegalOperation));
-    tap.is("no access across their end", narrow.in16(SCRATCH), Err(Error::IllegalOperation));
-    drop_cap(sys, narrow)
 }
 
 fn single(tap: &mut Tap, sys: &mut System, timer: &Timer) -> Result<()> {

@@ -19,6 +19,7 @@ mod ipc;
 mod labels;
 mod notification;
 mod paging;
+mod ports;
 mod raw;
 mod runtime;
 mod tap;
@@ -46,6 +47,7 @@ fn main(sys: &mut System) -> u8 {
     tap.group(sys, "vspace", paging::second::run);
     tap.group(sys, "fault", fault::run);
     tap.group(sys, "component", component::run);
+    tap.group(sys, "ports", ports::run);
     tap.group(sys, "interrupt", interrupt::run);
     println!("# {}", if sys.memory.usage().free > 0 { "memory is left" } else { "memory is used up" });
     tap.end()
