@@ -19,7 +19,10 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     /// The current thread has faulted; its registers are in its TCB, rip and `FaultIp` are the instruction.
-    pub fn fault(&mut self, fault: Fault) -> Next {
+    pub fn fault(&mut self, mut fault: Fault) -> Next {
+        if let Fault::Vm { address, code, .. } = &mut fault {
+            *code = self.page_fault_code(*address, *code);
+        }
         self.raise(self.current, fault);
         self.leave()
     }

@@ -312,6 +312,15 @@ impl VSpace {
         }
     }
 
+    /// Whether a page is at `address`, whatever it allows.
+    pub(crate) fn has_page(&self, memory: &Memory<'_>, address: u64) -> bool {
+        let entry = |level| {
+            let place = self.find(Self::ASID).and_then(|root| self.lookup(memory, root, address, level));
+            place.map_or(Entry::EMPTY, |place| self.entry(memory, place))
+        };
+        entry(Level::PageDirectory).is_large() || entry(Level::PageTable).is_present()
+    }
+
     /// Replaces the entry at a place.
     pub(crate) fn set_entry(&mut self, memory: &Memory<'_>, place: Place, entry: Entry) {
         let Place(table, index) = place;

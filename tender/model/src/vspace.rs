@@ -226,6 +226,16 @@ impl<H: Host> Kernel<'_, H> {
         }
     }
 
+    /// The error code of a page fault, as the processor would give it if the root task's pages were as the kernel
+    /// maps them: the host may not have a page in its tables that is there, and lacks one that nobody may use.
+    pub(crate) fn page_fault_code(&self, address: u64, code: u64) -> u64 {
+        const PRESENT: u64 = 1 << 0;
+        if address >= USER_TOP {
+            return code;
+        }
+        code & !PRESENT | if self.vspace.has_page(&self.memory, address) { PRESENT } else { 0 }
+    }
+
     /// Whether the capability is to an address space that threads can run in.
     pub(crate) fn is_vspace(&self, cap: Cap) -> bool {
         matches!(cap, Cap::Pml4 { asid, .. } if asid != 0)

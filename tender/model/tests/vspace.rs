@@ -2,7 +2,7 @@
 //! is told to show.
 
 use selkie_tender_model::{
-    Access, Cap, Error, LookupFailure,
+    Access, Cap, Error, Fault, LookupFailure,
     testing::{HOST, IMAGE, Machine, Reply},
 };
 use selkie_tender_table::{Invocation as I, Kind, Number};
@@ -412,4 +412,28 @@ fn without_its_asid_the_address_space_shows_nothing() {
     let other = space.make(Kind::Page);
     let failure = LookupFailure::InvalidRoot;
     assert_eq!(space.map(other, FAR, RW), Error::FailedLookup { source: false, failure }.into());
+}
+
+/// The host's own tables may lack a page that is there, and have none that nobody may use.
+#[test]
+fn a_page_fault_tells_whether_there_is_a_page() {
+    for (rights, at, told, wanted) in [
+        (Some(R), FAR, 6, 7),
+        (Some(R), FAR, 7, 7),
+        (Some(0), FAR, 4, 5),
+        (Some(RW), FAR + PAGE, 5, 4),
+        (None, FAR, 6, 6),
+        (None, IMAGE.start, 6, 7),
+        (None, u64::MAX - 7, 5, 5),
+    ] {
+        let mut space = Space::built();
+        let page = space.page;
+        if let Some(rights) = rights {
+            assert_eq!(space.map(page, FAR, rights), Reply::done());
+        }
+        let thread = space.machine.kernel.current();
+        space.machine.kernel.fault(Fault::Vm { address: at, fetch: false, code: told });
+        let fault = space.machine.kernel.fault_of(thread);
+        assert!(matches!(fault, Some(Fault::Vm { code, .. }) if code == wanted), "{fault:?}");
+    }
 }
