@@ -4,7 +4,8 @@
 //! so that what `inspect` shows is what runs. The root task shares the process with the tender and can write
 //! its tables: this list is the boundary, and no rule may rely on what the tender checks before a call.
 //!
-//! Tests come in this order: architecture, instruction pointer, number, arguments. seL4's stubs leave the
+//! Tests come in this order: architecture, instruction pointer, number, arguments; reading the clock alone
+//! may come from any instruction above the root task, because the vDSO may have to do it. seL4's stubs leave the
 //! register that holds Linux's number undefined, so the root task is told apart by its address alone.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]

@@ -18,6 +18,14 @@ pub struct Rule {
     pub purpose: &'static str,
 }
 
+impl Rule {
+    /// Whether the call may come from any instruction above the root task: where Linux's clock cannot be read
+    /// without a system call, which can become so at any time, the vDSO makes one with its own instruction.
+    pub fn is_of_vdso(&self) -> bool {
+        self.call.number == general::__NR_clock_gettime
+    }
+}
+
 /// A system call of x86-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {

@@ -1,6 +1,6 @@
 //! The rules as a program for the kernel.
 
-use crate::{Descriptor, Limit, Setting, TRAP_END, Test, Value, rules};
+use crate::{Descriptor, Limit, Rule, Setting, TRAP_END, Test, Value, rules};
 use core::fmt::{Display, Formatter};
 use linux_raw_sys::ptrace::{
     AUDIT_ARCH_X86_64, BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W,
@@ -8,7 +8,7 @@ use linux_raw_sys::ptrace::{
 };
 
 /// The most instructions of a filter.
-pub const CAPACITY: usize = 192;
+pub const CAPACITY: usize = 256;
 
 // Offsets in the kernel's `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -75,17 +75,13 @@ impl Program {
         }
         let nothing = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
         let mut program = Self { instructions: [nothing; CAPACITY], length: 0 };
-        program.origin(bindings.syscall_return)?;
-        for rule in rules(setting) {
-            let start = program.length;
-            program.load(NUMBER)?;
-            program.jump(EQUAL, rule.call.number, 0, TO_NEXT_RULE)?;
-            for (argument, test) in rule.tests {
-                let offset = ARGUMENTS + 8 * *argument as u32;
-                program.test(offset, *test, bindings, rule.call.name)?;
-            }
-            program.end(SECCOMP_RET_ALLOW)?;
-            program.fill_in(start)?;
+        program.outside_of_root_task()?;
+        for rule in rules(setting).filter(|rule| rule.is_of_vdso()) {
+            program.rule(rule, bindings)?;
+        }
+        program.one_instruction(bindings.syscall_return)?;
+        for rule in rules(setting).filter(|rule| !rule.is_of_vdso()) {
+            program.rule(rule, bindings)?;
         }
         program.end(SECCOMP_RET_KILL_PROCESS)?;
         Ok(program)
@@ -96,19 +92,37 @@ impl Program {
         &self.instructions[..self.length]
     }
 
-    /// Lets only the tender's one instruction through. Below [`TRAP_END`] the upper half is zero.
-    fn origin(&mut self, syscall_return: u64) -> Result<(), AssembleError> {
-        let (high, low) = halves(syscall_return);
+    /// Traps what the root task does itself. Below [`TRAP_END`] the upper half of an address is zero.
+    fn outside_of_root_task(&mut self) -> Result<(), AssembleError> {
         self.load(ARCHITECTURE)?;
         self.jump(EQUAL, AUDIT_ARCH_X86_64, 1, 0)?;
         self.end(SECCOMP_RET_KILL_PROCESS)?;
         self.load(ADDRESS + 4)?;
         self.jump(EQUAL, 0, 0, 1)?;
-        self.end(SECCOMP_RET_TRAP)?;
+        self.end(SECCOMP_RET_TRAP)
+    }
+
+    /// Lets only the tender's one instruction through.
+    fn one_instruction(&mut self, syscall_return: u64) -> Result<(), AssembleError> {
+        let (high, low) = halves(syscall_return);
+        self.load(ADDRESS + 4)?;
         self.jump(EQUAL, high, 0, 2)?;
         self.load(ADDRESS)?;
         self.jump(EQUAL, low, 1, 0)?;
         self.end(SECCOMP_RET_KILL_PROCESS)
+    }
+
+    /// Lets a call through when all of the rule's tests hold, and goes on with what follows otherwise.
+    fn rule(&mut self, rule: &Rule, bindings: &Bindings) -> Result<(), AssembleError> {
+        let start = self.length;
+        self.load(NUMBER)?;
+        self.jump(EQUAL, rule.call.number, 0, TO_NEXT_RULE)?;
+        for (argument, test) in rule.tests {
+            let offset = ARGUMENTS + 8 * *argument as u32;
+            self.test(offset, *test, bindings, rule.call.name)?;
+        }
+        self.end(SECCOMP_RET_ALLOW)?;
+        self.fill_in(start)
     }
 
     /// Goes on with the next rule unless the argument at `offset` passes the test.

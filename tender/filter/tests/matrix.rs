@@ -174,6 +174,21 @@ fn only_the_one_instruction_of_the_one_architecture_counts() {
 }
 
 #[test]
+fn the_vdso_reads_the_clock_by_an_instruction_of_its_own() {
+    let program = program(with(device::CLOCK));
+    let ask = |architecture, address, clock| {
+        let arguments = [clock, 0, 0, 0, 0, 0];
+        run(program.instructions(), Call { number: __NR_clock_gettime, architecture, address, arguments })
+    };
+    for clock in [CLOCK_REALTIME.into(), CLOCK_MONOTONIC.into()] {
+        assert_eq!(ask(AUDIT_ARCH_X86_64, 0x7fff_1234_5678, clock), Allow);
+        assert_eq!(ask(AUDIT_ARCH_X86_64, 0x40_0000, clock), Trap);
+        assert_eq!(ask(AUDIT_ARCH_I386, 0x7fff_1234_5678, clock), Kill);
+    }
+    assert_eq!(ask(AUDIT_ARCH_X86_64, 0x7fff_1234_5678, CLOCK_PROCESS_CPUTIME_ID.into()), Kill);
+}
+
+#[test]
 fn every_number_without_a_rule_kills() {
     for setting in [EVERYTHING, with(0), with(device::INPUT)] {
         let listed: Vec<u32> = rules(setting).map(|rule| rule.call.number).collect();
@@ -346,9 +361,9 @@ fn the_listing_is_the_same_list() {
     let expected = "\
 an architecture other than x86-64: the process is killed
 from below 4 GiB, where the root task is: trapped, and served as a call of seL4
+clock_gettime: clock CLOCK_REALTIME or CLOCK_MONOTONIC; the time
 from elsewhere than the tender's one system-call instruction: the process is killed
 write: descriptor 1 (output) or 2 (reports); console and reports
-clock_gettime: clock CLOCK_REALTIME or CLOCK_MONOTONIC; the time
 setitimer: timer ITIMER_REAL; timers of the root task
 pause: any arguments; sleep until a timer ends
 mmap: address below 0x7dffffe00000, size 4 KiB or 2 MiB, access PROT_READ or PROT_READ|PROT_WRITE, \
