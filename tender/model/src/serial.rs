@@ -78,13 +78,14 @@ pub(crate) struct Serial {
 }
 
 impl Default for Serial {
+    /// As who has printed through it leaves it: 115,200 bits per second of 8 bits, FIFOs on, ready.
     fn default() -> Self {
         Self {
-            divisor: 12,
+            divisor: 1,
             enabled: 0,
-            fifo_control: 0,
-            line_control: 0,
-            modem_control: 0x08,
+            fifo_control: FIFO_ON,
+            line_control: 0x03,
+            modem_control: 0x0b,
             scratch: 0,
             overrun: false,
             empty_pending: false,
