@@ -92,8 +92,11 @@ const SYSCALL_REGISTERS: [Register; 18] = [
 /// The registers that the message of an exception begins with.
 const EXCEPTION_REGISTERS: [Register; 3] = [Register::FaultIp, Register::Rsp, Register::Rflags];
 
-/// Bits of a page fault's error code that its message has.
-const VM_CODE: u64 = 0x1f;
+/// Bits of a page fault's address that its message has on seL4 5.0.0.
+const VM_ADDRESS: u64 = 0xffff_ffff;
+/// Bits of a page fault's error code that its message has. That of a fetch is not among them: seL4 5.0.0 does
+/// not use what forbids execution, so the processor does not tell fetches from reads.
+const VM_CODE: u64 = 0xf;
 /// Bits of an exception's number and error code that its message has.
 const EXCEPTION_WORD: u64 = 0xffff_ffff;
 
@@ -154,7 +157,7 @@ impl<H: Host> Kernel<'_, H> {
     fn set_fault(&self, thread: Tcb, fault: Fault) {
         let memory = &self.memory;
         let (label, words) = match fault {
-            Fault::Vm { address, fetch, code } => (Number::FaultVm, [address, fetch.into(), code & VM_CODE]),
+            Fault::Vm { address, code, .. } => (Number::FaultVm, [address & VM_ADDRESS, 0, code & VM_CODE]),
             Fault::UnknownSyscall { number } => (Number::FaultUnknownSyscall, [number, 0, 0]),
             Fault::Exception { number, code } => {
                 (Number::FaultUserException, [number & EXCEPTION_WORD, code & EXCEPTION_WORD, 0])

@@ -343,7 +343,8 @@ fn a_page_fault_is_a_message_and_its_answer_restarts() {
     let (slot, thread) = machine.thread(HIGHEST, endpoint);
     machine.let_run(slot, thread);
     machine.set(thread, Register::FaultIp, 0x40_0300);
-    machine.kernel.fault(Fault::Vm { address: 0xdead_0000, fetch: false, code: 6 });
+    // Of the address its lower half is told, and nothing of a fetch.
+    machine.kernel.fault(Fault::Vm { address: 0x12_dead_0000, fetch: true, code: 0x16 });
     assert_eq!(machine.kernel.current(), machine.root);
     assert!(machine.kernel.fault_of(thread).is_some());
     machine.syscall(Syscall::Recv, endpoint);
