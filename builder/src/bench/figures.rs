@@ -30,28 +30,48 @@ const BATCH: usize = 10;
 
 /// All figures; docs/SPECIFICATION.md has the same.
 pub(super) const FIGURES: &[Figure] = &[
-    Figure { what: "hello: kernel plus root task", unit: Unit::Bytes, limit: 175_000.0, measure: image_size },
-    Figure { what: "hello: root task, stripped", unit: Unit::Bytes, limit: 32_000.0, measure: task_size },
+    Figure {
+        what: "hello: kernel plus root task",
+        unit: Unit::Bytes,
+        limit: Some(175_000.0),
+        measure: image_size,
+    },
+    Figure {
+        what: "hello: root task, stripped",
+        unit: Unit::Bytes,
+        limit: Some(32_000.0),
+        measure: task_size,
+    },
     Figure {
         what: "build-image with nothing changed, CPU time",
         unit: Unit::Seconds,
-        limit: 0.1,
+        limit: Some(0.1),
         measure: nothing_to_do,
     },
     Figure {
         what: "build-image after a one-line change / cargo build of the crate",
         unit: Unit::Ratio,
-        limit: 1.5,
+        limit: Some(1.5),
         measure: one_line,
     },
-    Figure { what: "kernel build / its compiler runs", unit: Unit::Ratio, limit: 1.5, measure: kernel_build },
+    Figure {
+        what: "kernel build / its compiler runs",
+        unit: Unit::Ratio,
+        limit: Some(1.5),
+        measure: kernel_build,
+    },
     Figure {
         what: "QEMU's start to hello's first line / a task that only prints, TCG",
         unit: Unit::Ratio,
-        limit: 1.1,
+        limit: Some(1.1),
         measure: first_line,
     },
-    Figure { what: "cold build of xtask, 2 cores", unit: Unit::Seconds, limit: 60.0, measure: cold_build },
+    Figure {
+        what: "cold build of xtask, 2 cores",
+        unit: Unit::Seconds,
+        limit: Some(60.0),
+        measure: cold_build,
+    },
 ];
 
 fn image_size(lab: &Lab<'_>, hello: &Recipe, _: &Options) -> Result<Measured> {

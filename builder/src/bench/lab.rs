@@ -38,7 +38,12 @@ impl<'a> Lab<'a> {
 
     /// The image of a recipe, built when it is not there.
     pub(super) fn image(&self, recipe: &Recipe) -> Result<Image> {
-        build::build(self.ctx, &plan::plan(self.ctx, recipe, Target::Qemu)?)
+        self.image_for(recipe, Target::Qemu)
+    }
+
+    /// The same for any target.
+    pub(super) fn image_for(&self, recipe: &Recipe, target: Target) -> Result<Image> {
+        build::build(self.ctx, &plan::plan(self.ctx, recipe, target)?)
     }
 
     /// Bytes of the file of this role in a recipe's image.

@@ -6,6 +6,7 @@
 mod cpu;
 mod figures;
 mod lab;
+mod process;
 mod stats;
 
 pub use stats::Stats;
@@ -22,6 +23,8 @@ pub struct Options {
     pub xtask: PathBuf,
     /// Also the cold build of `xtask`, which takes up to a minute.
     pub cold: bool,
+    /// Only figures whose names contain this.
+    pub filter: Option<String>,
 }
 
 /// What a figure counts.
@@ -44,6 +47,8 @@ pub enum Verdict {
     Held,
     /// It is more.
     NotHeld,
+    /// Nothing was promised.
+    Reported,
     /// It was not measured.
     Skip {
         /// Why.
@@ -59,7 +64,7 @@ pub struct Row {
     /// What it counts.
     pub unit: Unit,
     /// What is promised: at most this.
-    pub limit: f64,
+    pub limit: Option<f64>,
     /// What was measured: a ratio is that of the two medians.
     pub value: Option<f64>,
     /// The measurements, for a ratio those of what stands above the line.
@@ -75,7 +80,8 @@ pub struct Row {
 struct Figure {
     what: &'static str,
     unit: Unit,
-    limit: f64,
+    /// What is promised; none when it is only told.
+    limit: Option<f64>,
     measure: fn(&Lab<'_>, &Recipe, &Options) -> Result<Measured>,
 }
 
@@ -97,7 +103,10 @@ pub fn bench(ctx: &Context<'_>, options: &Options) -> Result<Vec<Row>> {
     let hello = Recipe::load(ctx.project, "hello")?;
     let lab = Lab::new(ctx, &options.xtask)?;
     let mut rows = Vec::new();
-    for figure in figures::FIGURES {
+    for figure in figures::FIGURES.iter().chain(process::FIGURES) {
+        if options.filter.as_ref().is_some_and(|filter| !figure.what.contains(filter.as_str())) {
+            continue;
+        }
         ctx.progress.note(&format!("measuring: {}", figure.what));
         let measured = match (figure.measure)(&lab, &hello, options) {
             Err(error) if ctx.cancel.requested() => return Err(error),
@@ -125,11 +134,12 @@ impl Figure {
             (measured, None) => measured.map(|stats| stats.median),
             (None, _) => None,
         };
-        let verdict = match value {
-            Some(value) if value <= self.limit => Verdict::Held,
+        let verdict = match (value, self.limit) {
+            (Some(_), None) => Verdict::Reported,
+            (Some(value), Some(limit)) if value <= limit => Verdict::Held,
             // Or not a number, when something took no time at all.
-            Some(_) => Verdict::NotHeld,
-            None => Verdict::Skip { reason },
+            (Some(_), Some(_)) => Verdict::NotHeld,
+            (None, _) => Verdict::Skip { reason },
         };
         let Self { what, unit, limit, .. } = *self;
         Row { what, unit, limit, value, measured, against: against.flatten(), verdict }
@@ -144,7 +154,7 @@ mod tests {
         Figure {
             what: "x",
             unit: Unit::Ratio,
-            limit: 1.5,
+            limit: Some(1.5),
             measure: |_, _, _| Ok(Measured::Nothing(String::new())),
         }
         .row(measured)

@@ -14,6 +14,7 @@ use builder::{
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench                  every promised figure, with its limit
+  cargo xtask bench process          those of the process target
   cargo xtask bench --cold           the cold build of xtask too, which takes up to a minute
 
 Medians with their spread; ratios are of two things measured in turn. Exit code 1 when a limit does not
@@ -26,12 +27,15 @@ pub(crate) struct Bench {
     /// Also build xtask anew in an empty folder
     #[arg(long)]
     cold: bool,
+    /// Only the figures with this in their name, `process` for instance
+    filter: Option<String>,
 }
 
 impl Bench {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let xtask = std::env::current_exe().context("the path of this program")?;
-        let rows = bench::bench(&app.context(), &Options { xtask, cold: self.cold })?;
+        let rows =
+            bench::bench(&app.context(), &Options { xtask, cold: self.cold, filter: self.filter.clone() })?;
         let held = rows.iter().all(|row| row.verdict != Verdict::NotHeld);
         let code = if held { ExitCode::Ok } else { ExitCode::Failed };
         Ok(Answer::new(&serde_json::json!({ "figures": rows }), text(&rows, app))?.with_code(code))
@@ -44,6 +48,7 @@ fn text(rows: &[Row], app: &App) -> String {
     for row in rows {
         let mark = match &row.verdict {
             Verdict::Held => app.terminal.paint(Paint::Good, "held"),
+            Verdict::Reported => app.terminal.paint(Paint::Dim, "told"),
             Verdict::NotHeld => app.terminal.paint(Paint::Bad, "NOT HELD"),
             Verdict::Skip { reason } => {
                 reasons.push_str(&format!("SKIP {}: {reason}\n", row.what));
@@ -52,7 +57,7 @@ fn text(rows: &[Row], app: &App) -> String {
         };
         let value = row.value.map(|value| number(value, row.unit)).unwrap_or_default();
         let spread = |stats: Option<Stats>| stats.map(|stats| spread(stats, row.unit)).unwrap_or_default();
-        let limit = number(row.limit, row.unit);
+        let limit = row.limit.map(|limit| number(limit, row.unit)).unwrap_or_default();
         table.row([mark, row.what.to_owned(), value, limit, spread(row.measured), spread(row.against)]);
     }
     format!("{}{reasons}", table.render())
@@ -60,8 +65,12 @@ fn text(rows: &[Row], app: &App) -> String {
 
 fn number(value: f64, unit: Unit) -> String {
     match unit {
+        Unit::Seconds if value < 1e-6 => format!("{:.1} ns", value * 1e9),
+        Unit::Seconds if value < 1e-3 => format!("{:.1} µs", value * 1e6),
         Unit::Seconds => format!("{value:.3} s"),
         Unit::Bytes => format!("{value:.0} B"),
+        // Of the small ones the third digit counts.
+        Unit::Ratio if value < 0.1 => format!("{value:.3}"),
         Unit::Ratio => format!("{value:.2}"),
     }
 }
