@@ -28,6 +28,8 @@ mod error;
 mod fault;
 mod host;
 mod interrupt;
+#[cfg(feature = "testing")]
+pub mod invariants;
 mod invoke;
 mod kernel;
 mod machine;

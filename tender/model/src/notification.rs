@@ -9,7 +9,8 @@ const WAITING: u64 = 1;
 const ACTIVE: u64 = 2;
 
 const BADGE: u64 = 8;
-const QUEUE: u64 = 16;
+/// Where the queue begins, in bytes after the object's begin.
+pub(crate) const QUEUE: u64 = 16;
 
 impl<H: Host> Kernel<'_, H> {
     /// Adds a signal with this badge.

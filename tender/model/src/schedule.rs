@@ -50,6 +50,12 @@ impl Schedule {
         Some(word as u64 * 64 + 63 - u64::from(self.ready[word].leading_zeros()))
     }
 
+    /// Whether a thread is ready at the priority.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_ready(&self, priority: u64) -> bool {
+        self.ready[(priority % PRIORITIES / 64) as usize] >> (priority % 64) & 1 != 0
+    }
+
     fn set_ready(&mut self, priority: u64, ready: bool) {
         let word = &mut self.ready[(priority % PRIORITIES / 64) as usize];
         *word = *word & !(1 << (priority % 64)) | u64::from(ready) << (priority % 64);
@@ -334,7 +340,8 @@ impl<H: Host> Kernel<'_, H> {
         thread.set_queued(&memory, 0);
     }
 
-    fn first_of(&self, priority: u64) -> Tcb {
+    /// The first thread of a ready queue.
+    pub(crate) fn first_of(&self, priority: u64) -> Tcb {
         Tcb(self.memory.get(self.schedule.queues + priority % PRIORITIES * 8))
     }
 

@@ -13,7 +13,7 @@ const RWG: u64 = 7;
 
 /// A machine with an endpoint in slot `at`, a notification in the next and a CNode of 16 slots in the one
 /// after that.
-fn machine() -> (Machine, u64) {
+fn machine() -> (Machine<'static>, u64) {
     let mut machine = Machine::new();
     let (untyped, at) = (machine.largest_untyped(), machine.first_empty());
     for (number, (kind, bits)) in (at..).zip([(Kind::Endpoint, 0), (Kind::Notification, 0), (Kind::CNode, 4)])
@@ -27,15 +27,15 @@ fn lookup(source: bool, failure: LookupFailure) -> Reply {
     Error::FailedLookup { source, failure }.into()
 }
 
-fn copy(machine: &mut Machine, from: u64, to: u64) -> Reply {
+fn copy(machine: &mut Machine<'_>, from: u64, to: u64) -> Reply {
     machine.invoke(ROOT, I::CNodeCopy, &[to, ALL, from, ALL, RWG], &[ROOT])
 }
 
-fn mint(machine: &mut Machine, from: u64, to: u64, rights: u64, data: u64) -> Reply {
+fn mint(machine: &mut Machine<'_>, from: u64, to: u64, rights: u64, data: u64) -> Reply {
     machine.invoke(ROOT, I::CNodeMint, &[to, ALL, from, ALL, rights, data], &[ROOT])
 }
 
-fn on_slot(machine: &mut Machine, invocation: I, slot: u64) -> Reply {
+fn on_slot(machine: &mut Machine<'_>, invocation: I, slot: u64) -> Reply {
     machine.invoke(ROOT, invocation, &[slot, ALL], &[])
 }
 
@@ -246,10 +246,10 @@ fn moves_keep_the_place_in_the_derivation_list() {
 fn rotating_moves_two_capabilities_or_swaps_them() {
     let (mut machine, at) = machine();
     let (endpoint, notification) = (machine.cap(at), machine.cap(at + 1));
-    let is = |machine: &Machine, slots: [u64; 3], caps: [Cap; 3]| {
+    let is = |machine: &Machine<'_>, slots: [u64; 3], caps: [Cap; 3]| {
         assert_eq!(slots.map(|slot| machine.cap(slot)), caps);
     };
-    let rotate = |machine: &mut Machine, dest: u64, pivot: u64, source: u64, data: [u64; 2]| {
+    let rotate = |machine: &mut Machine<'_>, dest: u64, pivot: u64, source: u64, data: [u64; 2]| {
         let words = [dest, ALL, data[0], pivot, ALL, data[1], source, ALL];
         machine.invoke(ROOT, I::CNodeRotate, &words, &[ROOT, ROOT])
     };
@@ -318,4 +318,16 @@ fn badged_sends_are_cancelled_with_all_rights_only() {
     ] {
         assert_eq!(on_slot(&mut machine, I::CNodeCancelBadgedSends, slot), expected, "{slot}");
     }
+}
+
+#[test]
+fn what_was_derived_from_a_deleted_capability_is_no_child_of_its_neighbour() {
+    let (mut machine, at) = machine();
+    // Two independent capabilities with one badge, and a copy of the one that comes last in the list.
+    assert_eq!(mint(&mut machine, at, at + 10, RWG, 5), Reply::done());
+    assert_eq!(mint(&mut machine, at, at + 11, RWG, 5), Reply::done());
+    assert_eq!(copy(&mut machine, at + 10, at + 12), Reply::done());
+    assert_eq!(on_slot(&mut machine, I::CNodeDelete, at + 10), Reply::done());
+    assert_eq!(on_slot(&mut machine, I::CNodeRevoke, at + 11), Reply::done());
+    assert!(matches!(machine.cap(at + 12), Cap::Endpoint { badge: 5, .. }));
 }

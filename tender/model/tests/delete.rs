@@ -9,7 +9,7 @@ const ALL: u64 = 64;
 
 /// A machine with `count` CNodes of four slots in the slots from the one that is answered on, and the
 /// untyped that they were made from.
-fn machine(count: u64) -> (Machine, u64, u64) {
+fn machine(count: u64) -> (Machine<'static>, u64, u64) {
     let mut machine = Machine::new();
     let (untyped, at) = (machine.largest_untyped(), machine.first_empty());
     assert_eq!(machine.retype(untyped, Kind::CNode, 2, at, count), Reply::done());
@@ -17,21 +17,21 @@ fn machine(count: u64) -> (Machine, u64, u64) {
 }
 
 /// Copies or moves what is in a slot of the initial CNode into a slot of the CNode `node`.
-fn put(machine: &mut Machine, operation: I, from: u64, node: u64, slot: u64) {
+fn put(machine: &mut Machine<'_>, operation: I, from: u64, node: u64, slot: u64) {
     let answer = machine.invoke(node, operation, &[slot, 2, from, ALL, 7], &[ROOT]);
     assert_eq!(answer, Reply::done());
 }
 
-fn delete(machine: &mut Machine, slot: u64) {
+fn delete(machine: &mut Machine<'_>, slot: u64) {
     assert_eq!(machine.invoke(ROOT, I::CNodeDelete, &[slot, ALL], &[]), Reply::done());
 }
 
-fn revoke(machine: &mut Machine, slot: u64) {
+fn revoke(machine: &mut Machine<'_>, slot: u64) {
     assert_eq!(machine.invoke(ROOT, I::CNodeRevoke, &[slot, ALL], &[]), Reply::done());
 }
 
 /// Whether the untyped has no children, so that all of it can be used again.
-fn is_free(machine: &mut Machine, untyped: u64, at: u64) -> bool {
+fn is_free(machine: &mut Machine<'_>, untyped: u64, at: u64) -> bool {
     let made = machine.retype(untyped, Kind::Endpoint, 0, at, 1) == Reply::done();
     let Cap::Untyped { used, .. } = machine.cap(untyped) else { return false };
     made && used == 16

@@ -10,19 +10,19 @@ const ALL: u64 = 64;
 const NO_KIND: u64 = 11;
 
 /// A machine with an untyped of `2^bits` bytes in the slot that is answered.
-fn machine(bits: u64) -> (Machine, u64) {
+fn machine(bits: u64) -> (Machine<'static>, u64) {
     let mut machine = Machine::new();
     let (untyped, at) = (machine.largest_untyped(), machine.first_empty());
     assert_eq!(machine.retype(untyped, Kind::Untyped, bits, at, 1), Reply::done());
     (machine, at)
 }
 
-fn used(machine: &Machine, slot: u64) -> u64 {
+fn used(machine: &Machine<'_>, slot: u64) -> u64 {
     let Cap::Untyped { used, .. } = machine.cap(slot) else { panic!("no untyped in {slot}") };
     used
 }
 
-fn address(machine: &Machine, slot: u64) -> u64 {
+fn address(machine: &Machine<'_>, slot: u64) -> u64 {
     match machine.cap(slot) {
         Cap::Untyped { address, .. }
         | Cap::Endpoint { address, .. }

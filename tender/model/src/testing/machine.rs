@@ -10,9 +10,9 @@ const MESSAGE_REGISTERS: [Register; 4] = [Register::R10, Register::R8, Register:
 
 /// A machine whose root task is the test: it makes the system calls of whichever thread is current.
 #[derive(Debug)]
-pub struct Machine {
+pub struct Machine<'m> {
     /// The kernel.
-    pub kernel: Kernel<'static, FakeHost>,
+    pub kernel: Kernel<'m, FakeHost>,
 }
 
 /// What an invocation answered.
@@ -38,13 +38,13 @@ impl Reply {
     }
 }
 
-impl Default for Machine {
+impl Default for Machine<'static> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Machine {
+impl Machine<'static> {
     /// A machine with 4 MiB of memory and 4,096 initial slots.
     pub fn new() -> Self {
         Self { kernel: super::boot() }
@@ -54,9 +54,11 @@ impl Machine {
     pub fn with(size: u64, cnode_bits: u64) -> Self {
         Self { kernel: boot_with(size, cnode_bits, |_, _| 0) }
     }
+}
 
+impl<'m> Machine<'m> {
     /// Its memory.
-    pub fn memory(&self) -> Memory<'static> {
+    pub fn memory(&self) -> Memory<'m> {
         self.kernel.memory()
     }
 
@@ -79,7 +81,7 @@ impl Machine {
     }
 
     /// The address of the first message word in the thread's IPC buffer.
-    fn buffer(&self, thread: Tcb) -> Option<u64> {
+    pub fn buffer(&self, thread: Tcb) -> Option<u64> {
         let memory = self.memory();
         let Cap::Frame { address, size, .. } = thread.ipc_frame().cap(&memory) else { return None };
         let offset = thread.ipc_buffer(&memory) & (size.bytes() - 1);

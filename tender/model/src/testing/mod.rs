@@ -93,8 +93,15 @@ pub fn boot_with(
     cnode_bits: u64,
     chunks: impl FnOnce(Memory<'static>, u64) -> u64,
 ) -> Kernel<'static, FakeHost> {
-    let table: &'static Table = Box::leak(Box::new(table(cnode_bits)));
-    let memory = memory(size);
+    boot_in(memory(size), Box::leak(Box::new(table(cnode_bits))), chunks)
+}
+
+/// A kernel that has booted in this memory, which is all zeros, with this interface; for the rest as above.
+pub fn boot_in<'m>(
+    memory: Memory<'m>,
+    table: &'m Table,
+    chunks: impl FnOnce(Memory<'m>, u64) -> u64,
+) -> Kernel<'m, FakeHost> {
     let extra_bytes = chunks(memory, BASE + (IMAGE.end - IMAGE.start) + 0x2000);
     let boot = Boot {
         image: IMAGE,
