@@ -24,6 +24,8 @@ pub struct System {
     threads: Word,
     max_priority: u8,
     fault_handler: Option<Endpoint>,
+    /// The thread that handles faults has been started, or is about to be.
+    handles_faults: bool,
 }
 
 impl System {
@@ -32,13 +34,14 @@ impl System {
         vspace::init(image_end);
         let max_priority = max_priority();
         let memory = Memory::new(&boot_info);
-        let mut sys = Self { memory, boot_info, threads: 0, max_priority, fault_handler: None };
+        let mut sys =
+            Self { memory, boot_info, threads: 0, max_priority, fault_handler: None, handles_faults: false };
         sys.enter_first_thread()?;
         read_override(&mut sys.memory)?;
         heap::init(&mut sys.memory)?;
-        // A host process reports what nobody handles by itself, registers included.
+        // A host process reports a fault of the first thread by itself, registers included.
         if !device::in_process() {
-            fault::start_handler(&mut sys)?;
+            sys.need_fault_handler()?;
         }
         Ok(sys)
     }
@@ -81,6 +84,11 @@ impl System {
     pub(crate) fn next_thread_number(&mut self) -> Word {
         self.threads += 1;
         self.threads
+    }
+
+    /// Starts the thread that ends the function when a thread of it faults, unless it was started before.
+    pub(crate) fn need_fault_handler(&mut self) -> Result<()> {
+        if core::mem::replace(&mut self.handles_faults, true) { Ok(()) } else { fault::start_handler(self) }
     }
 
     pub(crate) fn set_fault_handler(&mut self, endpoint: Endpoint) {

@@ -128,6 +128,9 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        if self.fault_endpoint.is_none() {
+            sys.need_fault_handler()?;
+        }
         let mut parts = Parts::new(sys, &self)?;
         let started = parts.start(sys, &self, run);
         match started {
