@@ -111,7 +111,7 @@ impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         match host_console::get() {
             // One request for each line, not for each piece of one.
-            Some(host) => host.send(text.as_bytes(), text.contains('\n')),
+            Some(host) => host.send(text.as_bytes(), text.ends_with('\n')),
             None => self.write(text.as_bytes()),
         }
         Ok(())

@@ -32,10 +32,15 @@ pub(crate) fn init(memory: &mut Memory) -> Result<()> {
     let start = match size() {
         0 => 0,
         size if size < LARGE => (&raw const __selkie_heap_start).expose_provenance(),
-        size => Mapping::new(memory, size)?.address(),
+        size => map(memory, size)?,
     };
     START.store(start, Ordering::Relaxed);
     Ok(())
+}
+
+#[inline(never)]
+fn map(memory: &mut Memory, size: usize) -> Result<usize> {
+    Ok(Mapping::new(memory, size)?.address())
 }
 
 #[cfg(feature = "alloc")]

@@ -49,7 +49,9 @@ impl HostConsole {
     /// lost when the host does not take them.
     #[inline(never)]
     pub(crate) fn send(&self, bytes: &[u8], show: bool) {
-        if self.put(bytes).and_then(|()| if show { self.look() } else { Some(()) }).is_none() {
+        let shown =
+            || self.index(Console::OUTPUT_TAKEN).load(Ordering::Relaxed) == self.put.load(Ordering::Relaxed);
+        if self.put(bytes).and_then(|()| if show && !shown() { self.look() } else { Some(()) }).is_none() {
             IN_USE.store(false, Ordering::Relaxed);
         }
     }

@@ -220,6 +220,8 @@ impl Memory {
         result
     }
 
+    #[cold]
+    #[inline(never)]
     fn grow(&mut self) -> Result<()> {
         let mapping = Mapping::new(self, 2 * self.pool.capacity() * size_of::<Node>())?;
         let nodes = mapping.size() / size_of::<Node>();

@@ -55,18 +55,13 @@ extern "C" fn start(boot_info: *const u8) -> ! {
         config::add_override(bytes);
     }
     clock::init(&boot_info);
-    match System::new(boot_info, (&raw const _end).addr()) {
-        Ok(mut sys) => run(&mut sys),
-        Err(error) => {
-            crate::println!("cannot start the function: {error}");
-            exit::exit(exit::FAULTED)
-        }
+    let mut sys = System::new(boot_info, (&raw const _end).addr());
+    if let Err(error) = sys.prepare() {
+        crate::println!("cannot start the function: {error}");
+        exit::exit(exit::FAULTED)
     }
-}
-
-fn run(sys: &mut System) -> ! {
     logger::init();
-    exit::exit(__selkie_main(sys))
+    exit::exit(__selkie_main(&mut sys))
 }
 
 #[panic_handler]

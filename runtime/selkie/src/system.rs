@@ -21,6 +21,7 @@ pub struct System {
     /// Slots, untyped memory and the objects made of it.
     pub memory: Memory,
     boot_info: BootInfo,
+    /// How many threads there have been; 0 before there was a second one.
     threads: Word,
     max_priority: u8,
     fault_handler: Option<Endpoint>,
@@ -29,30 +30,49 @@ pub struct System {
 }
 
 impl System {
-    /// Sets everything up: once, in the first thread.
-    pub(crate) fn new(boot_info: BootInfo, image_end: usize) -> Result<Self> {
+    /// Takes what there is: once, in the first thread. [`prepare`](Self::prepare) comes next.
+    pub(crate) fn new(boot_info: BootInfo, image_end: usize) -> Self {
         vspace::init(image_end);
-        let max_priority = max_priority();
-        let memory = Memory::new(&boot_info);
-        let mut sys =
-            Self { memory, boot_info, threads: 0, max_priority, fault_handler: None, handles_faults: false };
-        sys.enter_first_thread()?;
-        read_override(&mut sys.memory)?;
-        heap::init(&mut sys.memory)?;
-        // A host process reports a fault of the first thread by itself, registers included.
-        if !device::in_process() {
-            sys.need_fault_handler()?;
+        Self {
+            memory: Memory::new(&boot_info),
+            boot_info,
+            threads: 0,
+            max_priority: max_priority(),
+            fault_handler: None,
+            handles_faults: false,
         }
-        Ok(sys)
     }
 
-    /// Makes the calling thread known to the runtime as the first one.
-    fn enter_first_thread(&mut self) -> Result<()> {
+    /// Sets everything up.
+    pub(crate) fn prepare(&mut self) -> Result<()> {
+        self.enter_first_thread(Notification::at(Slot::NULL));
+        if !device::in_process() {
+            read_override(&mut self.memory)?;
+        }
+        heap::init(&mut self.memory)?;
+        // A host process reports a fault of the first thread by itself, registers included.
+        if !device::in_process() {
+            self.need_fault_handler()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the calling thread known to the runtime as the first one, which is woken by `wake`.
+    fn enter_first_thread(&mut self, wake: Notification) {
         static mut FIRST: MaybeUninit<Thread> = MaybeUninit::uninit();
-        let thread = Thread::first(self.memory.create::<Notification>()?.cap());
         let first = &raw mut FIRST;
-        // SAFETY: nothing else uses the place, and this runs once.
-        unsafe { (*first).write(thread).enter() };
+        // SAFETY: no other thread uses the place: this one runs before there is any.
+        unsafe { (*first).write(Thread::first(wake)).enter() };
+    }
+
+    /// Prepares for a second thread: only where there is one does the first wait for anybody. This is the first
+    /// thread as long as it has not happened.
+    pub(crate) fn need_threads(&mut self) -> Result<()> {
+        if self.threads == 0 {
+            let wake = self.memory.create()?.cap();
+            self.enter_first_thread(wake);
+            self.threads = 1;
+        }
         Ok(())
     }
 
@@ -83,10 +103,11 @@ impl System {
 
     pub(crate) fn next_thread_number(&mut self) -> Word {
         self.threads += 1;
-        self.threads
+        self.threads - 1
     }
 
     /// Starts the thread that ends the function when a thread of it faults, unless it was started before.
+    #[inline(never)]
     pub(crate) fn need_fault_handler(&mut self) -> Result<()> {
         if core::mem::replace(&mut self.handles_faults, true) { Ok(()) } else { fault::start_handler(self) }
     }
@@ -119,11 +140,10 @@ fn max_priority() -> u8 {
     }
 }
 
-/// Reads the run configuration's override that QEMU has, if any.
+/// Reads the run configuration's override that QEMU has, if any. Not inlined, as all that a host process does
+/// not need: the stack that it takes would be a page more there.
+#[inline(never)]
 fn read_override(memory: &mut Memory) -> Result<()> {
-    if device::in_process() {
-        return Ok(());
-    }
     let Some(mut device) = FwCfg::find(IoPort::OWN) else { return Ok(()) };
     device.use_dma(memory)?;
     if let Some(file) = device.open("opt/selkie/run") {

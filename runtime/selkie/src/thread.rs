@@ -128,6 +128,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        sys.need_threads()?;
         if self.fault_endpoint.is_none() {
             sys.need_fault_handler()?;
         }
