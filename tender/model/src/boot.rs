@@ -15,8 +15,8 @@ use selkie_tender_table::{Number, Table};
 const PAGE: u64 = 4096;
 /// The ASID of the root task's address space.
 const ASID: u16 = 1;
-/// Bytes for the devices' endpoint and notifications.
-const DEVICE_OBJECTS: u64 = 0x400;
+/// Bytes of an untyped that lies where memory is touched anyway: small objects made of it cost nothing.
+const SMALL_UNTYPED: u64 = 1024;
 
 /// How the root task has been loaded.
 ///
@@ -72,6 +72,7 @@ struct Layout {
     irq_slots: u64,
     queues: u64,
     device_objects: u64,
+    small_untyped: u64,
     tcb: Tcb,
     cnode: u64,
     /// The first byte of what is left.
@@ -80,8 +81,8 @@ struct Layout {
 
 impl Layout {
     /// The kernel's own state is packed: what the first system calls touch (the last ready queues, the
-    /// devices' objects, the TCB) fills one page, and the first slots of the CNode are the next one. Of all
-    /// the rest no page is touched before it is needed.
+    /// devices' objects, a small untyped, the TCB) fills one page, and the first slots of the CNode are the
+    /// next one. Of all the rest no page is touched before it is needed.
     fn new(base: u64, table: &Table, boot: &Boot<'_>) -> Self {
         let image_bytes = boot.image.end - boot.image.start;
         let mut free = base;
@@ -98,10 +99,13 @@ impl Layout {
         let tcb_bytes = 1 << table.number(Number::TcbBits);
         let irq_slots = take(Interrupts::MEMORY);
         // The TCB ends where a page does.
-        let hot = Schedule::QUEUES_SIZE + DEVICE_OBJECTS + tcb_bytes;
+        // An endpoint and, for each device, a notification, which is no smaller.
+        let objects = (Devices::MOST as u64 + 1) << table.number(Number::NotificationBits);
+        let objects = objects.next_power_of_two();
+        let hot = Schedule::QUEUES_SIZE + objects + SMALL_UNTYPED + tcb_bytes;
         take(hot.next_multiple_of(PAGE) - hot);
-        let (queues, device_objects, tcb) =
-            (take(Schedule::QUEUES_SIZE), take(DEVICE_OBJECTS), Tcb(take(tcb_bytes)));
+        let (queues, device_objects) = (take(Schedule::QUEUES_SIZE), take(objects));
+        let (small_untyped, tcb) = (take(SMALL_UNTYPED), Tcb(take(tcb_bytes)));
         let cnode = take(Slot::SIZE << table.number(Number::ConfigCNodeBits));
         let free = free.next_multiple_of(PAGE);
         Self {
@@ -115,6 +119,7 @@ impl Layout {
             irq_slots,
             queues,
             device_objects,
+            small_untyped,
             tcb,
             cnode,
             free,
@@ -418,7 +423,12 @@ impl<'m, H: Host> Kernel<'m, H> {
         let number = |number| self.table.number(number);
         let first = slots.next;
         let list = layout.boot_info + number(Number::BootInfoUntypedList);
-        for (region, device) in [(layout.free..self.memory.end(), false), (0..self.memory.base(), true)] {
+        let regions = [
+            (layout.small_untyped..layout.small_untyped + SMALL_UNTYPED, false),
+            (layout.free..self.memory.end(), false),
+            (0..self.memory.base(), true),
+        ];
+        for (region, device) in regions {
             let mut address = region.start;
             while address < region.end {
                 let bits = (region.end - address).ilog2().min(address.trailing_zeros());

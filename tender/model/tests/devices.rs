@@ -13,7 +13,7 @@ const EXTRA: u64 = IMAGE.end + 0x2000;
 
 /// A machine with a console, a clock and a disk.
 struct Host {
-    machine: Machine,
+    machine: Machine<'static>,
     console: Device,
     clock: Device,
     disk: Device,

@@ -18,7 +18,7 @@ const SERIAL: u64 = 0x3f8;
 const MS: u64 = 1_000_000;
 
 struct Pc {
-    machine: Machine,
+    machine: Machine<'static>,
     ports: u64,
     cnode: u64,
     control: u64,
