@@ -18,7 +18,7 @@ const LARGE: u64 = 0x20_0000;
 /// A machine with a page, a page table, a page directory and a PDPT in slots from `first` on, and the slot of
 /// the address space.
 struct Space {
-    machine: Machine,
+    machine: Machine<'static>,
     root: u64,
     page: u64,
     table: u64,
