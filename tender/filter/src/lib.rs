@@ -4,8 +4,7 @@
 //! so that what `inspect` shows is what runs. The root task shares the process with the tender and can write
 //! its tables: this list is the boundary, and no rule may rely on what the tender checks before a call.
 //!
-//! Tests come in this order: architecture, instruction pointer, number, arguments; reading the clock alone
-//! may come from any instruction above the root task, because the vDSO may have to do it. seL4's stubs leave the
+//! Tests come in this order: architecture, instruction pointer, number, arguments. seL4's stubs leave the
 //! register that holds Linux's number undefined, so the root task is told apart by its address alone.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -13,6 +12,8 @@
 mod listing;
 mod policy;
 mod program;
+
+pub(crate) use policy::VDSO_CALL;
 
 pub use listing::Listing;
 pub use policy::{Call, Condition, Descriptor, Limit, Rule, Setting, Test, Value, rules};
@@ -23,7 +24,8 @@ pub const TRAP_END: u64 = 1 << 32;
 /// Where the tender begins.
 pub const TENDER: u64 = 0x7e00_0000_0000;
 /// Pages are mapped for the root task below this address only. A large page there does not reach the tender.
-pub const GUEST_END: u64 = TENDER - LARGE_PAGE;
+/// A multiple of 4 GiB takes the fewest instructions to compare with.
+pub const GUEST_END: u64 = TENDER - (1 << 32);
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
 /// Bytes of a large page.

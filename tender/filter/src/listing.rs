@@ -12,11 +12,9 @@ impl Display for Listing {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         writeln!(f, "an architecture other than x86-64: the process is killed")?;
         writeln!(f, "from below 4 GiB, where the root task is: trapped, and served as a call of seL4")?;
-        for rule in rules(self.0).filter(|rule| rule.is_of_vdso()) {
-            writeln!(f, "{rule}")?;
-        }
+        writeln!(f, "from the kernel's vDSO: clock_gettime as below, else the process is killed")?;
         writeln!(f, "from elsewhere than the tender's one system-call instruction: the process is killed")?;
-        for rule in rules(self.0).filter(|rule| !rule.is_of_vdso()) {
+        for rule in rules(self.0) {
             writeln!(f, "{rule}")?;
         }
         write!(f, "everything else: the process is killed")

@@ -18,13 +18,9 @@ pub struct Rule {
     pub purpose: &'static str,
 }
 
-impl Rule {
-    /// Whether the call may come from any instruction above the root task: where Linux's clock cannot be read
-    /// without a system call, which can become so at any time, the vDSO makes one with its own instruction.
-    pub fn is_of_vdso(&self) -> bool {
-        self.call.number == general::__NR_clock_gettime
-    }
-}
+/// The one system call that the vDSO may make with an instruction of its own: where Linux's clock cannot be
+/// read without a system call, which can become so at any time, it does.
+pub(crate) const VDSO_CALL: u32 = general::__NR_clock_gettime;
 
 /// A system call of x86-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +127,7 @@ const READ: u64 = general::PROT_READ as u64;
 const READ_WRITE: u64 = (general::PROT_READ | general::PROT_WRITE) as u64;
 const SHARED: u64 = (general::MAP_SHARED | general::MAP_FIXED) as u64;
 const PRIVATE: u64 = (general::MAP_PRIVATE | general::MAP_FIXED) as u64;
-const IN_GUEST: Test = Test::Below(number(GUEST_END, "0x7dffffe00000"));
+const IN_GUEST: Test = Test::Below(number(GUEST_END, "0x7dff00000000"));
 const PAGE_SIZES: Test = Test::OneOf(&[number(PAGE, "4 KiB"), number(LARGE_PAGE, "2 MiB")]);
 
 const RULES: &[Rule] = &[
@@ -273,7 +269,7 @@ const BLOCK_ACCESS: &[(usize, Test)] = &[
 ];
 
 /// The rules of a filter, in the order in which they are tried.
-pub fn rules(setting: Setting) -> impl Iterator<Item = &'static Rule> {
+pub fn rules(setting: Setting) -> impl DoubleEndedIterator<Item = &'static Rule> {
     RULES.iter().filter(move |rule| rule.condition.holds(setting))
 }
 

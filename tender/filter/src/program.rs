@@ -1,6 +1,6 @@
 //! The rules as a program for the kernel.
 
-use crate::{Descriptor, Limit, Rule, Setting, TRAP_END, Test, Value, rules};
+use crate::{Descriptor, Limit, Rule, Setting, TRAP_END, Test, VDSO_CALL, Value, rules};
 use core::fmt::{Display, Formatter};
 use linux_raw_sys::ptrace::{
     AUDIT_ARCH_X86_64, BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W,
@@ -8,7 +8,9 @@ use linux_raw_sys::ptrace::{
 };
 
 /// The most instructions of a filter.
-pub const CAPACITY: usize = 256;
+pub const CAPACITY: usize = 192;
+/// The most numbers of system calls in a filter.
+const MAX_CALLS: usize = 16;
 
 // Offsets in the kernel's `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -22,15 +24,14 @@ const GREATER: u32 = BPF_JMP | BPF_JGT | BPF_K;
 const NOT_BELOW: u32 = BPF_JMP | BPF_JGE | BPF_K;
 const RETURN: u32 = BPF_RET | BPF_K;
 
-/// A jump to the next rule; its distance is filled in when the rule's length is known.
-const TO_NEXT_RULE: u8 = u8::MAX;
-
 /// What the values of the rules are in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bindings {
     /// The address after the tender's one system-call instruction: what the kernel calls the instruction
     /// pointer of a system call.
     pub syscall_return: u64,
+    /// The addresses of the vDSO, from the first up to the second; equal where there is none.
+    pub vdso: [u64; 2],
     /// The descriptor of the root task's memory.
     pub memory: i32,
     /// Bytes of that memory.
@@ -64,135 +65,198 @@ pub enum AssembleError {
 #[derive(Clone)]
 pub struct Program {
     instructions: [sock_filter; CAPACITY],
-    length: usize,
+    start: usize,
 }
 
 impl Program {
     /// Compiles the rules.
+    ///
+    /// The kernel translates the program anew for every process, at a cost for each instruction: so numbers
+    /// are looked up in one chain, and all tests lead to the same three answers.
     pub fn new(setting: Setting, bindings: &Bindings) -> Result<Self, AssembleError> {
         if bindings.syscall_return < TRAP_END {
             return Err(AssembleError::Instruction);
         }
         let nothing = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
-        let mut program = Self { instructions: [nothing; CAPACITY], length: 0 };
-        program.outside_of_root_task()?;
-        for rule in rules(setting).filter(|rule| rule.is_of_vdso()) {
-            program.rule(rule, bindings)?;
+        let mut program = Self { instructions: [nothing; CAPACITY], start: CAPACITY };
+        let kill = program.answer(SECCOMP_RET_KILL_PROCESS)?;
+        let allow = program.answer(SECCOMP_RET_ALLOW)?;
+        let trap = program.answer(SECCOMP_RET_TRAP)?;
+
+        // Each number, and where the tests of its first rule begin. What fails them goes on with the next
+        // rule of the same number.
+        let mut calls = Calls::default();
+        for rule in rules(setting).rev() {
+            let otherwise = calls.find(rule.call.number).unwrap_or(kill);
+            let tests = program.tests(rule, bindings, allow, otherwise)?;
+            calls.set(rule.call.number, tests)?;
         }
-        program.one_instruction(bindings.syscall_return)?;
-        for rule in rules(setting).filter(|rule| !rule.is_of_vdso()) {
-            program.rule(rule, bindings)?;
+        let mut numbers = kill;
+        for (number, tests) in calls.all() {
+            numbers = program.jump(EQUAL, *number, *tests, numbers)?;
         }
-        program.end(SECCOMP_RET_KILL_PROCESS)?;
+        program.load(NUMBER)?;
+        program.origin(bindings, &calls, trap, kill)?;
         Ok(program)
     }
 
     /// The instructions.
     pub fn instructions(&self) -> &[sock_filter] {
-        &self.instructions[..self.length]
+        &self.instructions[self.start..]
     }
 
-    /// Traps what the root task does itself. Below [`TRAP_END`] the upper half of an address is zero.
-    fn outside_of_root_task(&mut self) -> Result<(), AssembleError> {
-        self.load(ARCHITECTURE)?;
-        self.jump(EQUAL, AUDIT_ARCH_X86_64, 1, 0)?;
-        self.end(SECCOMP_RET_KILL_PROCESS)?;
-        self.load(ADDRESS + 4)?;
-        self.jump(EQUAL, 0, 0, 1)?;
-        self.end(SECCOMP_RET_TRAP)
-    }
+    /// Traps what the root task does itself, lets the vDSO read the clock, and goes on with what is there
+    /// already for the tender's one instruction only.
+    fn origin(
+        &mut self,
+        bindings: &Bindings,
+        calls: &Calls,
+        trap: Place,
+        kill: Place,
+    ) -> Result<(), AssembleError> {
+        let numbers = self.start;
+        let (high, low) = halves(bindings.syscall_return);
+        self.jump(EQUAL, low, numbers, kill)?;
+        let one_instruction = self.load(ADDRESS)?;
 
-    /// Lets only the tender's one instruction through.
-    fn one_instruction(&mut self, syscall_return: u64) -> Result<(), AssembleError> {
-        let (high, low) = halves(syscall_return);
-        self.load(ADDRESS + 4)?;
-        self.jump(EQUAL, high, 0, 2)?;
-        self.load(ADDRESS)?;
-        self.jump(EQUAL, low, 1, 0)?;
-        self.end(SECCOMP_RET_KILL_PROCESS)
-    }
-
-    /// Lets a call through when all of the rule's tests hold, and goes on with what follows otherwise.
-    fn rule(&mut self, rule: &Rule, bindings: &Bindings) -> Result<(), AssembleError> {
-        let start = self.length;
-        self.load(NUMBER)?;
-        self.jump(EQUAL, rule.call.number, 0, TO_NEXT_RULE)?;
-        for (argument, test) in rule.tests {
-            let offset = ARGUMENTS + 8 * *argument as u32;
-            self.test(offset, *test, bindings, rule.call.name)?;
+        let [(first_high, first), (last_high, last)] =
+            [bindings.vdso[0], bindings.vdso[1].wrapping_sub(1)].map(halves);
+        let mut elsewhere = kill;
+        // One that lies across a multiple of 4 GiB, which is hardly ever so, is not let through.
+        if bindings.vdso[0] < bindings.vdso[1] && first_high == last_high && first_high != high {
+            let tests = calls.find(VDSO_CALL).unwrap_or(kill);
+            self.jump(EQUAL, VDSO_CALL, tests, kill)?;
+            let number = self.load(NUMBER)?;
+            let not_beyond = self.jump(GREATER, last, kill, number)?;
+            self.jump(NOT_BELOW, first, not_beyond, kill)?;
+            let address = self.load(ADDRESS)?;
+            elsewhere = self.jump(EQUAL, first_high, address, kill)?;
         }
-        self.end(SECCOMP_RET_ALLOW)?;
-        self.fill_in(start)
+        let above = self.jump(EQUAL, high, one_instruction, elsewhere)?;
+        // Below `TRAP_END` the upper half of an address is zero.
+        self.jump(EQUAL, 0, trap, above)?;
+        let address = self.load(ADDRESS + 4)?;
+        self.jump(EQUAL, AUDIT_ARCH_X86_64, address, kill)?;
+        self.load(ARCHITECTURE).map(drop)
     }
 
-    /// Goes on with the next rule unless the argument at `offset` passes the test.
-    fn test(
+    /// The tests of a rule; returns where they begin.
+    fn tests(
+        &mut self,
+        rule: &Rule,
+        bindings: &Bindings,
+        allow: Place,
+        otherwise: Place,
+    ) -> Result<Place, AssembleError> {
+        let mut then = allow;
+        for (argument, test) in rule.tests.iter().rev() {
+            let offset = ARGUMENTS + 8 * *argument as u32;
+            then = match test {
+                Test::OneOf(values) => self
+                    .one_of(offset, values, bindings, [then, otherwise])?
+                    .ok_or(AssembleError::Values(rule.call.name))?,
+                Test::Below(limit) => self.below(offset, limit.resolve(bindings)?, [then, otherwise])?,
+            };
+        }
+        Ok(then)
+    }
+
+    /// Goes to the first place when the argument is one of `values`, else to the second; none when their
+    /// upper halves differ.
+    fn one_of(
         &mut self,
         offset: u32,
-        test: Test,
+        values: &[Value],
         bindings: &Bindings,
-        call: &'static str,
-    ) -> Result<(), AssembleError> {
-        match test {
-            Test::OneOf(values) => {
-                let [first, ..] = values else { return Err(AssembleError::Values(call)) };
-                let (high, _) = halves(first.resolve(bindings)?);
-                self.load(offset + 4)?;
-                self.jump(EQUAL, high, 0, TO_NEXT_RULE)?;
-                self.load(offset)?;
-                for (number, value) in values.iter().enumerate() {
-                    let value = halves(value.resolve(bindings)?);
-                    if value.0 != high {
-                        return Err(AssembleError::Values(call));
-                    }
-                    let left = values.len() - number - 1;
-                    let otherwise = if left > 0 { 0 } else { TO_NEXT_RULE };
-                    let pass = u8::try_from(left).map_err(|_| AssembleError::TooLong)?;
-                    self.jump(EQUAL, value.1, pass, otherwise)?;
-                }
-                Ok(())
+        [then, otherwise]: [Place; 2],
+    ) -> Result<Option<Place>, AssembleError> {
+        let mut common = None;
+        let mut next = otherwise;
+        for value in values.iter().rev() {
+            let (high, low) = halves(value.resolve(bindings)?);
+            if *common.get_or_insert(high) != high {
+                return Ok(None);
             }
-            Test::Below(limit) => {
-                let (high, low) = halves(limit.resolve(bindings)?);
-                self.load(offset + 4)?;
-                self.jump(GREATER, high, TO_NEXT_RULE, 0)?;
-                self.jump(EQUAL, high, 0, 2)?;
-                self.load(offset)?;
-                self.jump(NOT_BELOW, low, TO_NEXT_RULE, 0)
+            next = self.jump(EQUAL, low, then, next)?;
+        }
+        let Some(high) = common else { return Ok(None) };
+        let lower = self.load(offset)?;
+        self.jump(EQUAL, high, lower, otherwise)?;
+        self.load(offset + 4).map(Some)
+    }
+
+    /// Goes to the first place when the argument is below `limit`, else to the second.
+    fn below(
+        &mut self,
+        offset: u32,
+        limit: u64,
+        [then, otherwise]: [Place; 2],
+    ) -> Result<Place, AssembleError> {
+        let (high, low) = halves(limit);
+        if low == 0 {
+            self.jump(NOT_BELOW, high, otherwise, then)?;
+        } else {
+            self.jump(NOT_BELOW, low, otherwise, then)?;
+            let lower = self.load(offset)?;
+            if high == 0 {
+                self.jump(EQUAL, 0, lower, otherwise)?;
+            } else {
+                let not_above = self.jump(EQUAL, high, lower, then)?;
+                self.jump(GREATER, high, otherwise, not_above)?;
             }
         }
+        self.load(offset + 4)
     }
 
-    /// Gives the jumps to the next rule their distance, for a rule that begins at `start` and ends here.
-    fn fill_in(&mut self, start: usize) -> Result<(), AssembleError> {
-        let end = self.length;
-        for (index, instruction) in self.instructions[..end].iter_mut().enumerate().skip(start) {
-            for jump in [&mut instruction.jt, &mut instruction.jf] {
-                if *jump == TO_NEXT_RULE {
-                    let distance = u8::try_from(end - index - 1).ok();
-                    *jump = distance.filter(|one| *one != TO_NEXT_RULE).ok_or(AssembleError::TooLong)?;
-                }
-            }
-        }
-        Ok(())
+    /// Loads a word, and goes on with the instruction that was put before.
+    fn load(&mut self, offset: u32) -> Result<Place, AssembleError> {
+        self.put(LOAD, 0, 0, offset)
     }
 
-    fn load(&mut self, offset: u32) -> Result<(), AssembleError> {
-        self.push(LOAD, 0, 0, offset)
+    fn jump(&mut self, code: u32, value: u32, then: Place, otherwise: Place) -> Result<Place, AssembleError> {
+        // The distance counts from the instruction after this one.
+        let distance = |place: Place| u8::try_from(place - self.start).map_err(|_| AssembleError::TooLong);
+        let (jt, jf) = (distance(then)?, distance(otherwise)?);
+        self.put(code, jt, jf, value)
     }
 
-    fn jump(&mut self, code: u32, value: u32, then: u8, otherwise: u8) -> Result<(), AssembleError> {
-        self.push(code, then, otherwise, value)
+    fn answer(&mut self, action: u32) -> Result<Place, AssembleError> {
+        self.put(RETURN, 0, 0, action)
     }
 
-    fn end(&mut self, action: u32) -> Result<(), AssembleError> {
-        self.push(RETURN, 0, 0, action)
+    /// Puts an instruction before those that are there already: jumps only go forward, so that where they
+    /// lead is known when they are made.
+    fn put(&mut self, code: u32, jt: u8, jf: u8, k: u32) -> Result<Place, AssembleError> {
+        self.start = self.start.checked_sub(1).ok_or(AssembleError::TooLong)?;
+        self.instructions[self.start] = sock_filter { code: code as u16, jt, jf, k };
+        Ok(self.start)
+    }
+}
+
+/// The index of an instruction.
+type Place = usize;
+
+/// Where the tests of each system call begin.
+#[derive(Default)]
+struct Calls {
+    places: [(u32, Place); MAX_CALLS],
+    count: usize,
+}
+
+impl Calls {
+    fn all(&self) -> &[(u32, Place)] {
+        &self.places[..self.count]
     }
 
-    fn push(&mut self, code: u32, jt: u8, jf: u8, k: u32) -> Result<(), AssembleError> {
-        let next = self.instructions.get_mut(self.length).ok_or(AssembleError::TooLong)?;
-        *next = sock_filter { code: code as u16, jt, jf, k };
-        self.length += 1;
+    fn find(&self, number: u32) -> Option<Place> {
+        self.all().iter().find(|(one, _)| *one == number).map(|(_, place)| *place)
+    }
+
+    fn set(&mut self, number: u32, place: Place) -> Result<(), AssembleError> {
+        let known = self.all().iter().position(|(one, _)| *one == number);
+        let index = known.unwrap_or(self.count);
+        *self.places.get_mut(index).ok_or(AssembleError::TooLong)? = (number, place);
+        self.count = self.count.max(index + 1);
         Ok(())
     }
 }

@@ -122,6 +122,7 @@ fn go(
     state.kernel = (&raw mut kernel).cast();
     let lock = LockDown {
         syscall_return: (&raw const selkie_syscall_instruction).addr() as u64 + SYSCALL_SIZE,
+        vdso: state.vdso,
         events,
         slow_segment_bases: !state.has_fsgsbase,
         strict: options.strict,

@@ -28,6 +28,8 @@ use selkie_tender_table::payload::device;
 pub struct LockDown {
     /// The address after the tender's one system-call instruction.
     pub syscall_return: u64,
+    /// The addresses of the vDSO, from the first up to the second; equal where there is none.
+    pub vdso: [u64; 2],
     /// The descriptor that tells of input, when the image has any.
     pub events: Option<i32>,
     /// The machine lacks `wrfsbase` and `wrgsbase`.
@@ -154,6 +156,7 @@ pub unsafe fn lock<L: Linux>(
 fn bindings(loaded: &Loaded, how: &LockDown) -> Bindings {
     Bindings {
         syscall_return: how.syscall_return,
+        vdso: how.vdso,
         memory: loaded.memory_fd,
         memory_size: loaded.settings.memory,
         image: loaded.image_fd,
