@@ -21,6 +21,7 @@ pub mod bindings;
 pub mod build;
 pub mod cache;
 pub mod clean;
+pub mod conformance;
 pub mod context;
 pub mod diagnostic;
 pub mod digest;

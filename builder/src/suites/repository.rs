@@ -25,6 +25,7 @@ const SUITES: &[(&str, Jobs)] = &[
     ("guest", guest_tests),
     ("tender", tender_tests),
     ("boots", boots),
+    ("conformance", conformance),
 ];
 
 /// The suites that run, in this order.
@@ -98,6 +99,16 @@ fn guest_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
 /// What the tender is made of, with a kernel model of random calls among it.
 fn tender_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     vec![cargo_test("cargo test of the tender".into(), &ctx.project.tender(), &[], options)]
+}
+
+/// The self-test on the kernel and under the tender, compared line by line.
+fn conformance(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let what = ["--package", "builder", "--test", "conformance"];
+    let name = "the self-test, line by line".to_owned();
+    let mut job = cargo_test(name, &ctx.project.root, &what, &Options { long: false, ..options.clone() });
+    // In the suite `host` it would run beside others: booting twice takes all processors.
+    job.args.push("--ignored".into());
+    vec![job]
 }
 
 /// Every recipe is built, booted and tested; one must be reported as failed.
