@@ -246,7 +246,7 @@ fn look_ups(tap: &mut Tap, sys: &mut System) -> Result<()> {
     bench.slot.place().mint(node.slot().place(), Rights::ALL, CNode::guard(0xa, 4))?;
     let guarded = CNode::at(bench.slot);
     tap.is("look up through a guard", guarded.place(0xa2, 8).copy(bench.at(1), Rights::ALL), Ok(()));
-    tap.yes("it is the same CNode", !bench.is_empty(2));
+    tap.yes("the guard leads to the same CNode", !bench.is_empty(2));
     tap.is(
         "a guard that does not match",
         guarded.place(0xb3, 8).copy(bench.at(1), Rights::ALL),

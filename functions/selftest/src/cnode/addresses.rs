@@ -149,18 +149,22 @@ fn deep_guards(tap: &mut Tap, bench: &Bench) -> Result<()> {
     let outer = bench.outer.cap();
     let inner = bench.inner.cap().slot().place();
     outer.place(3, 4).mint(inner, Rights::ALL, CNode::guard(0x5, 3))?;
-    tap.is("a guard on the second level", bench.from(outer.slot(), 0b0011_101_0001, 11), done());
+    tap.is("a guard on the second level", bench.from(outer.slot(), 0b011 << 7 | 0b101 << 4 | 1, 11), done());
     tap.is(
         "it does not match there",
-        bench.from(outer.slot(), 0b0011_100_0001, 11),
+        bench.from(outer.slot(), 0b011 << 7 | 0b100 << 4 | 1, 11),
         guard(End::Source, 7, 5, 3),
     );
     tap.is(
         "it is longer than what is left",
-        bench.from(outer.slot(), 0b0011_10, 6),
+        bench.from(outer.slot(), 0b011 << 2 | 0b10, 6),
         guard(End::Source, 2, 5, 3),
     );
-    tap.is("too few bits after it", bench.from(outer.slot(), 0b0011_101_00, 9), depth(End::Source, 5, 7));
+    tap.is(
+        "too few bits after it",
+        bench.from(outer.slot(), 0b011 << 5 | 0b101 << 2, 9),
+        depth(End::Source, 5, 7),
+    );
     let mutate = |to: Word, from: Word, data: Word| {
         ask(outer.slot(), label::CNODE_MUTATE, &[to, 4, from, 4, data], &[outer.slot()])
     };

@@ -193,7 +193,7 @@ fn replies(tap: &mut Tap, sys: &mut System) -> Result<()> {
         Some(fault::USER_EXCEPTION),
     );
     handler.reply(7, &[ip + 2]);
-    tap.yes("a reply with a label stops the thread", handler.try_take().is_none());
+    tap.yes("after an exception, a reply with a label stops the thread", handler.try_take().is_none());
     tap.is("where the reply says", actor.registers()?.rip, ip + 2);
     actor.start(invalid, 0)?;
     let (_, _, words) = handler.take();

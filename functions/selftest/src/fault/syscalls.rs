@@ -136,7 +136,10 @@ fn reply(tap: &mut Tap, handler: &Handler, actor: &Actor) -> Result<()> {
     let again = handler.try_take().map(|(_, label, _)| label);
     tap.is("a reply without words repeats the system call", again, Some(fault::UNKNOWN_SYSCALL));
     handler.reply(5, &[]);
-    tap.yes("a reply with a label stops the thread", handler.try_take().is_none());
+    tap.yes(
+        "after an unknown system call, a reply with a label stops the thread",
+        handler.try_take().is_none(),
+    );
     actor.tcb().resume()?;
     let again = handler.try_take().map(|(_, label, _)| label);
     tap.is("resumed, it repeats the system call", again, Some(fault::UNKNOWN_SYSCALL));

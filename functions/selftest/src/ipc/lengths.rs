@@ -51,15 +51,15 @@ fn pass(sys: &mut System, endpoint: Endpoint, through: Endpoint, tag: Word) -> R
     Ok((info.0, badge))
 }
 
-/// An endpoint's badge has 28 bits, however many were asked for.
+/// An endpoint's badge has 28 bits.
 fn tags(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let object = sys.memory.create::<Endpoint>()?;
-    let sender = badged(sys, object.cap(), Rights::ALL, 0xfedc_ba98_7654_3210)?;
+    let sender = badged(sys, object.cap(), Rights::ALL, 0xfed_cba9)?;
     let plain = MessageInfo::new(0x12345, 0, 0, 3).0;
     let mut arrives = |what: &str, tag: Word, want: Word| -> Result<()> {
         let (info, badge) = pass(sys, object.cap(), sender, tag)?;
         tap.is(what, info, want);
-        tap.is(&format!("{what}: 28 bits of the badge"), badge, 0x654_3210);
+        tap.is(&format!("{what}: the badge of 28 bits"), badge, 0xfed_cba9);
         Ok(())
     };
     arrives("a tag arrives as it is", plain, plain)?;
@@ -69,11 +69,11 @@ fn tags(tap: &mut Tap, sys: &mut System) -> Result<()> {
     arrives("marks of unwrapped capabilities are cleared", plain | 7 << 9, plain)?;
     // SAFETY: the first thread has an IPC buffer.
     unsafe { (0..3).for_each(|index| ipc_buffer::set_cap(index, 0)) };
-    arrives("the greatest label", MessageInfo::new(0xf_ffff, 0, 0, 0).0, 0xf_ffff << 12)?;
+    arrives("a tag with the greatest label", MessageInfo::new(0xf_ffff, 0, 0, 0).0, 0xf_ffff << 12)?;
     let endpoint = object.cap();
     let thread = sys.spawn(move || endpoint.recv().badge)?;
     sender.try_send(&Message::new(0));
-    tap.is("28 bits of the badge when the receiver waits", thread.join(sys), Ok(0x654_3210));
+    tap.is("the badge of 28 bits when the receiver waits", thread.join(sys), Ok(0xfed_cba9));
     drop_cap(sys, sender)?;
     sys.memory.destroy(object)
 }

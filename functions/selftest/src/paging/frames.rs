@@ -54,7 +54,7 @@ fn small(tap: &mut Tap, sys: &mut System) -> Result<()> {
     tap.is("a page twice, into a page", map(page, far, other), capability(0));
     tap.is("a page where there is one", map(other, far, ROOT), delete_first());
     tap.is("a page at the end of the table", map(other, far + 0x1f_f000, ROOT), done());
-    tap.is("its last word", super::write_and_read(FAR + 0x1f_fff8, 0x1a57), 0x1a57);
+    tap.is("the last word of that page", super::write_and_read(FAR + 0x1f_fff8, 0x1a57), 0x1a57);
     pages.caps().try_for_each(Page::unmap)?;
     for (what, attributes) in
         [("write-through", 1), ("uncacheable", 3), ("write-combining", 4), ("unknown", 0xf8)]

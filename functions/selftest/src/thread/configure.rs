@@ -69,8 +69,8 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
 fn configuration(tap: &mut Tap, bench: &Bench) {
     let (page, tcb) = (bench.page.cap().slot(), bench.tcb.cap().slot());
     let full = [CSPACE, VSPACE, page];
-    tap.is("configure", bench.configure([0, 0], 0x1000, full), done());
-    tap.is("configure again", bench.configure([0, 0], 0x1200, full), done());
+    tap.is("all that a thread needs", bench.configure([0, 0], 0x1000, full), done());
+    tap.is("all of it again", bench.configure([0, 0], 0x1200, full), done());
     tap.is("no buffer: the page says nothing", bench.configure([0, 0], 0, [CSPACE, VSPACE, tcb]), done());
     tap.is("a buffer that is no page", bench.configure([0, 0], 0x1000, [CSPACE, VSPACE, tcb]), illegal());
     tap.is(
@@ -108,7 +108,7 @@ fn configuration(tap: &mut Tap, bench: &Bench) {
 fn spaces(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
     let (page, table) = (bench.page.cap().slot(), bench.table.cap().slot());
     let node = sys.memory.create_cnode(4)?;
-    tap.is("set the spaces", bench.set_space([0, 0], [CSPACE, VSPACE]), done());
+    tap.is("both spaces", bench.set_space([0, 0], [CSPACE, VSPACE]), done());
     tap.is("a small CSpace", bench.set_space([0, 0], [node.cap().slot(), VSPACE]), done());
     tap.is("its guard", bench.set_space([CNode::guard(1, 60), 0], [node.cap().slot(), VSPACE]), done());
     tap.is(
@@ -133,7 +133,7 @@ fn spaces(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
 fn buffers(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
     let (page, tcb) = (bench.page.cap().slot(), bench.tcb.cap().slot());
     let large = sys.memory.create::<LargePage>()?;
-    tap.is("set the IPC buffer", bench.set_buffer(0x1000, page), done());
+    tap.is("an IPC buffer", bench.set_buffer(0x1000, page), done());
     tap.is("at a multiple of 512", bench.set_buffer(0x1e00, page), done());
     tap.is("at another address", bench.set_buffer(0x1e08, page), alignment());
     tap.is("at an odd address", bench.set_buffer(1, page), alignment());

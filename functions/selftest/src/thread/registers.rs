@@ -63,7 +63,7 @@ fn reading(tap: &mut Tap, tcbs: &Objects<Tcb>) {
     too_short(tap, "a read of registers", tcb.slot(), label::TCB_READ_REGISTERS, &[0, 1], &[]);
     let me = current().tcb();
     tap.is("read one's own: the count is looked at before", read(me, &[0, 0]), range(1, 19));
-    tap.is("read one's own registers", read(me, &[0, 1]), illegal());
+    tap.is("read one of one's own registers", read(me, &[0, 1]), illegal());
 }
 
 fn writing(tap: &mut Tap, tcbs: &Objects<Tcb>) {
@@ -124,7 +124,7 @@ fn copying(tap: &mut Tap, tcbs: &Objects<Tcb>) -> Result<()> {
     let _ = (write(one, &filled(0, 19, &source)), reset());
     tap.is("copy nothing", copy(0), done());
     tap.is("changes nothing", read(other, &[0, 19]), answer(0, &target));
-    tap.is("copy the frame registers", copy(1 << 2), done());
+    tap.is("copy the frame registers alone", copy(1 << 2), done());
     let mut mixed = source;
     mixed[18] = target[18];
     tap.is("copies all but the TLS base", read(other, &[0, 19]), answer(0, &mixed));
