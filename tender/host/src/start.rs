@@ -71,6 +71,7 @@ fn fail(error: impl core::fmt::Display) -> ! {
 }
 
 /// Follows the command line up to a root task that could run; none when there is only something to print.
+#[inline(never)] // What it needs of the stack is free again afterwards.
 fn prepare(process: setup::Process) -> Result<Option<(Options, Loaded)>, setup::Error> {
     // SAFETY: the linker script puts the payload into a segment of its own that is only read.
     let payload = unsafe { Payload::find(process, &raw const selkie_payload) }?;

@@ -103,6 +103,7 @@ impl Loaded {
 ///
 /// # Safety
 /// Nobody uses addresses below 2 GiB, and nothing is mapped behind the tender.
+#[inline(never)] // What it needs of the stack is free again afterwards.
 pub unsafe fn load<L: Linux>(
     linux: &L,
     process: Process,
@@ -129,7 +130,6 @@ pub unsafe fn load<L: Linux>(
         return Err(too_small(extra + PAGE));
     }
     let (memory_fd, window) = map::memory(calls, map::window_address(process), settings.memory)?;
-    map::copy_data(&root_task, source.bytes, window).ok_or(too_small(extra))?;
     let room = window.get_mut(extra as usize..).ok_or(too_small(extra))?;
     let limit = room.len().min(MAX_CHUNKS);
     let address = image.end + BOOT_PAGES * PAGE;
@@ -139,7 +139,8 @@ pub unsafe fn load<L: Linux>(
     // SAFETY: the caller vouches for these addresses; nothing runs there yet.
     let (thunks, sites) = unsafe {
         map::guest(calls, &root_task, from, (BOOT_PAGES + extra_pages) * PAGE)?;
-        map::patch(calls, &root_task, entry)?
+        map::copy_data(&root_task, source.bytes);
+        map::patch(calls, &root_task, source.bytes, entry)?
     };
     let words =
         bytemuck::try_cast_slice_mut::<u8, u64>(window).map_err(|_| Error::Memory(settings.memory))?;

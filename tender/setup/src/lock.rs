@@ -122,6 +122,7 @@ impl Display for Missing {
 ///
 /// # Safety
 /// All that the process needs is open, mapped and set; nobody uses the environment any more.
+#[inline(never)] // What it needs of the stack is free again afterwards.
 pub unsafe fn lock<L: Linux>(
     linux: &L,
     process: Process,

@@ -4,7 +4,7 @@ use crate::{
     Error, PAGE, Process, RootTask, SiteCount, Thunks,
     elf::{Access, LOWEST, Segment, own_segments},
     linux::{Calls, Errno, Linux, Mapping},
-    sites::SITE,
+    sites::{BEFORE_SYSCALL, SITE},
 };
 use core::ops::Range;
 use linux_raw_sys::general::{
@@ -43,14 +43,17 @@ pub(crate) fn memory<L: Linux>(
     Ok((memory, unsafe { core::slice::from_raw_parts_mut(window as *mut u8, size as usize) }))
 }
 
-/// Copies the data of the image into the memory, whose first page is the image's first one.
-pub(crate) fn copy_data(root_task: &RootTask<'_>, file: &[u8], window: &mut [u8]) -> Option<()> {
-    let start = root_task.image().start;
+/// Copies the data of the image to where the root task sees it: what it uses is in its page tables then.
+///
+/// # Safety
+/// As [`guest`] has mapped it; nobody runs the root task yet.
+pub(crate) unsafe fn copy_data(root_task: &RootTask<'_>, file: &[u8]) {
     for segment in root_task.segments().iter().filter(|segment| segment.access == Access::ReadWrite) {
         let bytes = segment.bytes(file);
-        window.get_mut((segment.address - start) as usize..)?.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        // SAFETY: a writable segment is mapped to be written in all its memory, which the parser has checked
+        // to be no less than its bytes in the file, and it does not overlap with the file.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), segment.address as *mut u8, bytes.len()) };
     }
-    Some(())
 }
 
 /// Where the root task's pages come from.
@@ -94,13 +97,15 @@ pub(crate) unsafe fn guest<L: Linux>(
     Ok(())
 }
 
-/// Rewrites the system-call sites, then takes the right to write away from text and stubs.
+/// Rewrites the system-call sites, then takes the right to write away from text and stubs. Sites are looked at
+/// in `file`, and only written to where they are mapped: a page that is read first is mapped twice.
 ///
 /// # Safety
 /// As [`guest`] has mapped it; nobody runs the root task yet. `entry` is where stubs go.
 pub(crate) unsafe fn patch<L: Linux>(
     calls: Calls<'_, L>,
     root_task: &RootTask<'_>,
+    file: &[u8],
     entry: u64,
 ) -> Result<(Thunks, SiteCount), Error> {
     let mut thunks = Thunks::new(root_task.sites().len() as u64, root_task.image().start, LOWEST);
@@ -117,13 +122,19 @@ pub(crate) unsafe fn patch<L: Linux>(
     }
     for site in root_task.sites() {
         let in_text = |segment: &&Segment| segment.access == Access::ReadExecute && segment.holds(site, SITE);
-        let patched = root_task.segments().iter().any(|segment| in_text(&segment)) && {
-            // SAFETY: these bytes lie in the text, which is mapped to be written, and no other reference
-            // into it exists.
-            let text = unsafe { core::slice::from_raw_parts_mut(site as *mut u8, SITE as usize) };
-            thunks.patch(site, text, stubs, entry)
-        };
-        if patched { count.patched += 1 } else { count.left += 1 }
+        let text =
+            root_task.segments().iter().find(in_text).and_then(|segment| {
+                segment.bytes(file).get((site - segment.address) as usize..)?.first_chunk()
+            });
+        match text.and_then(|text| thunks.patch(site, text, stubs, entry)) {
+            Some(jump) => {
+                // SAFETY: these bytes lie in the text, which is mapped to be written, and nobody has a
+                // reference to them.
+                unsafe { ((site + BEFORE_SYSCALL) as *mut [u8; 5]).write(jump) };
+                count.patched += 1;
+            }
+            None => count.left += 1,
+        }
     }
     let texts = root_task.segments().iter().filter(|segment| segment.access == Access::ReadExecute);
     for code in texts.map(Segment::pages).chain([pages].into_iter().filter(|pages| !pages.is_empty())) {

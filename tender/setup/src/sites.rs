@@ -10,7 +10,7 @@ use core::ops::Range;
 /// Bytes of a site.
 pub(crate) const SITE: u64 = 8;
 /// Bytes of a site before its system-call instruction.
-const BEFORE_SYSCALL: u64 = 3;
+pub(crate) const BEFORE_SYSCALL: u64 = 3;
 /// What a site looks like.
 const SITE_BYTES: [u8; SITE as usize] = [0x48, 0x89, 0xe0, 0x0f, 0x05, 0x48, 0x89, 0xc4];
 /// Bytes of a stub. The first place of each page holds the address of the entry instead.
@@ -59,15 +59,22 @@ impl Thunks {
         u64::from(u32::from_le_bytes(after.try_into().ok()?)).checked_sub(SITE - BEFORE_SYSCALL)
     }
 
-    /// Rewrites the site at `address`, whose bytes are in `text`, when it looks like one and there is room.
-    /// `pages` are the bytes of the stubs' pages, and `entry` is where stubs go.
-    pub(crate) fn patch(&mut self, address: u64, text: &mut [u8], pages: &mut [u8], entry: u64) -> bool {
-        let Some(stub) = self.next_stub() else { return false };
-        let (page, offset) = (stub - stub % PAGE, (stub - self.start) as usize);
-        let Some(place) = pages.get_mut(offset..offset + STUB as usize) else { return false };
-        if text != SITE_BYTES {
-            return false;
+    /// Makes a stub for the site at `address`, whose bytes are `text`, when it looks like one and there is
+    /// room. Returns the jump that takes the place of its last bytes. `pages` are the bytes of the stubs'
+    /// pages, and `entry` is where stubs go.
+    pub(crate) fn patch(
+        &mut self,
+        address: u64,
+        text: &[u8; SITE as usize],
+        pages: &mut [u8],
+        entry: u64,
+    ) -> Option<[u8; 5]> {
+        if *text != SITE_BYTES {
+            return None;
         }
+        let stub = self.next_stub()?;
+        let (page, offset) = (stub - stub % PAGE, (stub - self.start) as usize);
+        let place = pages.get_mut(offset..offset + STUB as usize)?;
         let after = address + SITE;
         place[0] = 0xb9;
         place[1..5].copy_from_slice(&(after as u32).to_le_bytes());
@@ -76,10 +83,9 @@ impl Thunks {
         place[7..11].copy_from_slice(&distance(page, stub + 11).to_le_bytes());
         place[11..].fill(0xcc);
         pages[(page - self.start) as usize..][..8].copy_from_slice(&entry.to_le_bytes());
-        text[3] = 0xe9;
-        text[4..].copy_from_slice(&distance(stub, after).to_le_bytes());
         self.count += 1;
-        true
+        let [a, b, c, d] = distance(stub, after).to_le_bytes();
+        Some([0xe9, a, b, c, d])
     }
 
     /// Where the next stub goes.
@@ -118,10 +124,9 @@ mod tests {
         let mut bytes = vec![0; (pages.end - pages.start) as usize];
         for number in 0..count {
             let site = IMAGE + 0x1001 + number * 9;
-            let mut text = SITE_BYTES;
-            assert!(thunks.patch(site, &mut text, &mut bytes, ENTRY), "{number}");
-            assert_eq!(text[..4], [0x48, 0x89, 0xe0, 0xe9]);
-            let stub = target(site + 8, &text[4..]);
+            let jump = thunks.patch(site, &SITE_BYTES, &mut bytes, ENTRY).expect("there is room");
+            assert_eq!(jump[0], 0xe9);
+            let stub = target(site + 8, &jump[1..]);
             assert!(pages.contains(&stub) && stub.is_multiple_of(STUB) && !stub.is_multiple_of(PAGE));
             let code = &bytes[(stub - pages.start) as usize..][..STUB as usize];
             assert_eq!(code[0], 0xb9);
@@ -148,15 +153,11 @@ mod tests {
             for bit in 0..8 {
                 let mut text = SITE_BYTES;
                 text[at] ^= 1 << bit;
-                let before = text;
-                assert!(!thunks.patch(IMAGE, &mut text, &mut bytes, ENTRY));
-                assert_eq!(text, before);
+                assert_eq!(thunks.patch(IMAGE, &text, &mut bytes, ENTRY), None);
             }
         }
         assert!(bytes.iter().all(|byte| *byte == 0));
-        let mut text = SITE_BYTES;
-        assert!(thunks.patch(IMAGE, &mut text, &mut bytes, ENTRY));
-        assert!(!thunks.patch(IMAGE, &mut text, &mut bytes, ENTRY), "a site is rewritten once");
+        assert!(thunks.patch(IMAGE, &SITE_BYTES, &mut bytes, ENTRY).is_some());
     }
 
     #[test]
@@ -168,8 +169,6 @@ mod tests {
         let most = Thunks::new(u64::MAX, IMAGE, 0x1_0000).pages();
         assert_eq!(most.end - most.start, 16 * PAGE);
         let mut none = Thunks::new(5, 0x1_0000, 0x1_0000);
-        let mut text = SITE_BYTES;
-        assert!(!none.patch(0x1_0000, &mut text, &mut [], ENTRY));
-        assert_eq!(text, SITE_BYTES);
+        assert_eq!(none.patch(0x1_0000, &SITE_BYTES, &mut [], ENTRY), None);
     }
 }

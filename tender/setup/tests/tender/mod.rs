@@ -316,9 +316,8 @@ fn check_load() {
 
 fn check_sites() {
     let gate = Gate::new(None);
-    // A good one twice, one in data, ones at and beyond the end of the text, anywhere.
-    let list =
-        [SITE, SITE, SITE + 1, DATA, TEXT + 0xf9, TEXT + 0x100, UNLISTED, 0, u64::MAX, TENDER, BASE - 8];
+    // A good one, one in its middle, one in data, ones at and beyond the end of the text, anywhere.
+    let list = [SITE, SITE + 1, DATA, TEXT + 0xf9, TEXT + 0x100, UNLISTED, 0, u64::MAX, TENDER, BASE - 8];
     let setup = Setup { root_task: Sample::good().with_sites(&list).bytes(), ..Setup::new() };
     let loaded = setup.load(&gate).0.expect("it can be loaded");
     assert_eq!(loaded.sites, SiteCount { patched: 1, left: list.len() as u64 - 1 });
