@@ -187,7 +187,7 @@ fn a_broken_ring_is_not_used_again() {
 fn debug_calls_answer_as_the_debug_kernel() {
     let mut machine = Machine::new();
     let table = machine.kernel.table();
-    let call = |machine: &mut Machine, call, cap| {
+    let call = |machine: &mut Machine<'_>, call, cap| {
         let number = machine.number(call);
         let next = machine.syscall(number, cap, 0, &[0], &[]);
         let thread = machine.kernel.current();

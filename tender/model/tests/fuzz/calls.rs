@@ -1,7 +1,8 @@
 //! Who makes up the calls: random ones that are near enough to right ones to do something.
 
 use crate::{CNODE_BITS, I};
-use selkie_tender_model::testing::{IMAGE, IPC_BUFFER, Machine};
+use selkie_base::devices::DEVICES_CHUNK;
+use selkie_tender_model::testing::{BASE, IMAGE, IPC_BUFFER, Machine};
 use selkie_tender_model::{Cap, Fault, LookupFailure, Next, Tcb, ThreadState};
 use selkie_tender_table::{Kind, Syscall};
 
@@ -419,6 +420,7 @@ impl Fuzzer<'_> {
         let message = match self.random.below(100) {
             0..4 => return ("a tick".into(), self.machine.kernel.tick()),
             4..6 => {
+                self.disturb();
                 self.machine.kernel.host().time += self.random.below(20_000_000);
                 self.machine.kernel.host().input.push_back(b'x');
                 return ("an interrupt".into(), self.machine.kernel.interrupt());
@@ -443,6 +445,19 @@ impl Fuzzer<'_> {
             self.succeeded[invocation as usize] += 1;
         }
         (format!("{message:x?}"), next)
+    }
+
+    /// What a root task does to the rings that it shares with the console, and what a host may lack.
+    fn disturb(&mut self) {
+        let memory = self.machine.memory();
+        let region = BASE + (IMAGE.end - IMAGE.start) + 0x2200;
+        let index = self.random.pick(&[0, 64, 128, 192]);
+        let value = if self.random.one_in(8) { self.random.word() } else { self.random.below(3000) };
+        // Without devices there is no such page, and this would be another one.
+        if memory.get(region - 0x200) == DEVICES_CHUNK {
+            memory.set(region + index, value);
+        }
+        self.machine.kernel.host().full = self.random.one_in(4);
     }
 
     /// Where the current thread takes capabilities that it is sent.
