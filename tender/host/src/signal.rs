@@ -58,6 +58,8 @@ const RIP: usize = 16;
 const RSP: usize = 15;
 const RAX: usize = 13;
 const FLAGS: usize = 17;
+/// The segments of code (lowest 16 bits) and stack (highest).
+const SEGMENTS: usize = 18;
 const ERROR: usize = 19;
 const TRAP: usize = 20;
 const CR2: usize = 22;
@@ -84,6 +86,8 @@ const PLACES: [(Register, usize); 18] = [
     (Register::R15, 7),
 ];
 
+/// The kernel's `__USER_CS` and `__USER_DS`.
+const OWN_SEGMENTS: u64 = 0x33 | 0x2b << 48;
 /// Flags of a program that has just begun: interrupts on, all else clear.
 const FRESH_FLAGS: u64 = 0x202;
 /// The processor's exceptions.
@@ -257,7 +261,10 @@ fn leave_window(state: &State, context: &mut Context) {
     }
 }
 
+/// Goes on in the tender after the signal, whatever the root task had made of the processor: it can go to
+/// 32-bit code.
 fn go_to(context: &mut Context, ip: u64, stack: u64) {
+    context.registers[SEGMENTS] = OWN_SEGMENTS;
     context.registers[RIP] = ip;
     context.registers[RSP] = stack;
     context.registers[FLAGS] = FRESH_FLAGS;
