@@ -1,0 +1,206 @@
+//! A hostile root task (`tests/fixtures/escape`) tries to get out of its process, one way for each run, and
+//! every attempt ends as `attacks.toml` says. `docs/security.md` shows the same list.
+
+#![allow(clippy::unwrap_used, reason = "tests may fail")]
+
+use builder::{Context, Project, Target, build, context::Progress, plan, recipe::Recipe};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// An attempt that takes longer hangs.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attacks {
+    attack: Vec<Attack>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attack {
+    what: String,
+    why: String,
+    args: Vec<String>,
+    #[serde(default)]
+    each: BTreeMap<String, String>,
+    end: Ends,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ends {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Ends {
+    fn all(&self) -> &[String] {
+        match self {
+            Self::One(end) => std::slice::from_ref(end),
+            Self::Several(ends) => ends,
+        }
+    }
+}
+
+impl Attack {
+    /// The attempts: what each is called, and the arguments.
+    fn attempts(&self) -> Vec<(String, Vec<&str>)> {
+        let own = || self.args.iter().flat_map(|arg| arg.split_whitespace());
+        if self.each.is_empty() {
+            return vec![(self.what.clone(), own().collect())];
+        }
+        let each = self.each.iter();
+        each.map(|(name, rest)| {
+            (format!("{}: {name}", self.what), own().chain(rest.split_whitespace()).collect())
+        })
+        .collect()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn attacks() -> Vec<Attack> {
+    let text = fs::read_to_string(root().join("tests/fixtures/escape/attacks.toml")).unwrap();
+    toml::from_str::<Attacks>(&text).unwrap().attack
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _: &str) {}
+    fn end(&self, _: &str, _: &str) {}
+    fn note(&self, _: &str) {}
+}
+
+/// Builds the executable and returns its path.
+fn executable() -> PathBuf {
+    // The tests of whole builds use this cache, too.
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
+    let project = Project { root: root().to_owned(), out };
+    let ctx = Context::new(&project, &Silent);
+    let recipe = root().join("tests/fixtures/escape/escape.toml");
+    let recipe = Recipe::load(&project, recipe.to_str().unwrap()).unwrap();
+    let plan = plan::plan(&ctx, &recipe, Target::Process).unwrap();
+    build::build(&ctx, &plan).unwrap();
+    project.image("escape", Target::Process).join("escape")
+}
+
+/// Runs one attempt; one that hangs is killed by SIGALRM, which is no end that is expected.
+fn attempt(executable: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(executable);
+    command.arg("--").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let (done, is_done) = mpsc::channel();
+    let output = thread::spawn(move || {
+        let output = child.wait_with_output().unwrap();
+        let _ = done.send(());
+        output
+    });
+    if is_done.recv_timeout(TIMEOUT).is_err() {
+        // The thread has not waited for it yet, so the number is still its own.
+        let _ = kill_process(pid, Signal::ALARM);
+    }
+    output.join().unwrap()
+}
+
+/// How an attempt has ended, in the words of the list.
+fn end(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout);
+    // What an attempt wrote itself may come before it.
+    let said = |word: &str| said.lines().any(|line| line.trim_start_matches('\0').starts_with(word));
+    match (output.status.code(), output.status.signal()) {
+        (_, Some(signal)) if signal == Signal::SYS.as_raw() => "killed".into(),
+        (_, Some(signal)) if signal == Signal::ALARM.as_raw() => "hung".into(),
+        (_, Some(_)) => "crash".into(),
+        (Some(103), _) => "fault".into(),
+        (Some(125), _) => "broken".into(),
+        (Some(0), _) if said("refused: ") => "refused".into(),
+        (Some(0), _) if said("answered: ") => "answered".into(),
+        (code, _) => format!("status {}", code.unwrap_or_default()),
+    }
+}
+
+#[test]
+fn every_attempt_to_escape_ends_as_the_list_says() {
+    let executable = executable();
+    let mut wrong = String::new();
+    let mut count = 0;
+    for attack in attacks() {
+        for (name, args) in attack.attempts() {
+            let output = attempt(&executable, &args);
+            let end = end(&output);
+            let reported =
+                end != "fault" || String::from_utf8_lossy(&output.stderr).contains("no fault handler");
+            if !attack.end.all().contains(&end) || !reported {
+                let _ = writeln!(wrong, "{name}\n  {args:?}: {end}, not {:?}: {output:?}", attack.end.all());
+            }
+            count += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(count > 150, "only {count} attempts");
+}
+
+/// The table of the documentation.
+fn table() -> String {
+    let mut table = String::from("| what is tried | ways | how it ends | why |\n| --- | --- | --- | --- |\n");
+    for attack in attacks() {
+        let (ways, ends) = (attack.attempts().len(), attack.end.all().join(" or "));
+        let _ = writeln!(table, "| {} | {ways} | {ends} | {} |", attack.what, attack.why);
+    }
+    table
+}
+
+#[test]
+fn the_documentation_shows_the_list() {
+    const BEGIN: &str = "<!-- Made from tests/fixtures/escape/attacks.toml; `cargo xtask test --bless` -->\n";
+    const END: &str = "<!-- End of what is made -->\n";
+    let path = root().join("docs/security.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let expected = format!("{before}{BEGIN}\n{}\n{END}{after}", table());
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, &expected).unwrap();
+        return;
+    }
+    assert!(text == expected, "the table is not what attacks.toml says: `cargo xtask test --bless`");
+}
+
+/// Lines of a crate's sources that are neither blank nor comment.
+fn lines(krate: &str) -> usize {
+    let files = walkdir::WalkDir::new(root().join(krate).join("src")).into_iter().map(Result::unwrap);
+    let files = files.filter(|entry| entry.file_type().is_file());
+    let code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+    files.map(|file| fs::read_to_string(file.path()).unwrap().lines().filter(code).count()).sum()
+}
+
+#[test]
+fn the_sizes_in_the_documentation_hold() {
+    let text = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let mut crates = 0;
+    for part in text.split("`tender/").skip(1) {
+        let Some((krate, rest)) = part.split_once("`, at most ") else { continue };
+        let limit = rest.split_once(" lines").unwrap().0.replace(',', "").parse::<usize>().unwrap();
+        let found = lines(&format!("tender/{krate}"));
+        assert!(found <= limit, "tender/{krate} has {found} lines of code, the documentation says {limit}");
+        assert!(found > 0);
+        crates += 1;
+    }
+    assert_eq!(crates, 5);
+}
