@@ -5,6 +5,7 @@ use crate::{
     clock::Clock,
     input::{Input, Source},
     output::{Output, report},
+    state::Place,
     syscall::syscall,
     vdso::Vdso,
 };
@@ -18,15 +19,19 @@ use selkie_tender_setup::{Loaded, PHYSICAL_BASE};
 #[derive(Debug)]
 pub(crate) struct Process {
     loaded: &'static Loaded,
-    pub(crate) console: Output,
+    pub(crate) console: &'static mut Output,
     input: Input,
     clock: Clock,
 }
 
+/// What is kept of the console's output until it is put out.
+static CONSOLE: Place<Output> = Place::new();
+
 impl Process {
     /// This process, with what set-up has loaded, its console's input and its vDSO.
     pub(crate) fn new(loaded: &'static Loaded, input: Source, vdso: Option<Vdso>) -> Self {
-        let console = Output::new(Output::CONSOLE);
+        // SAFETY: there is one process.
+        let console = unsafe { CONSOLE.put(Output::new(Output::CONSOLE)) };
         Self { loaded, console, input: Input::new(input), clock: Clock::new(vdso) }
     }
 

@@ -76,7 +76,9 @@ pub(crate) fn proceed(state: &mut State, kernel: &mut TheKernel, mut next: Next)
 }
 
 /// Runs the root task.
-pub(crate) fn first(state: &mut State, kernel: &mut TheKernel) -> ! {
+pub(crate) fn first(kernel: &'static mut TheKernel) -> ! {
+    // SAFETY: the tender has not been entered yet.
+    let state = unsafe { &mut *(&raw mut STATE) };
     let thread = kernel.current();
     // What the processor has now is what a fresh thread begins with.
     state.fpu = kernel.host().window(thread.0).wrapping_byte_add(Tcb::FPU as usize);
@@ -87,7 +89,7 @@ pub(crate) fn first(state: &mut State, kernel: &mut TheKernel) -> ! {
 
 fn parts() -> (&'static mut State, &'static mut TheKernel) {
     // SAFETY: called at the begin of each way into the tender, by nobody who has got them already; the
-    // handlers keep to what is said at `State`. The kernel lies in the frame of `start`, which never ends.
+    // handlers keep to what is said at `State`. The kernel is set before.
     unsafe {
         let state = &mut *(&raw mut STATE);
         let kernel = &mut *state.kernel;

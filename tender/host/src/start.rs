@@ -7,7 +7,7 @@ use crate::{
     process::Process,
     run, signal,
     sites::Text,
-    state::STATE,
+    state::{Place, STATE},
     syscall::{self, Raw, selkie_syscall_instruction},
     vdso::Vdso,
 };
@@ -59,6 +59,7 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
     match prepare(process) {
         Ok(Some((options, loaded))) => match go(process, &options, loaded) {
             Err(error) => fail(error),
+            Ok(kernel) => run::first(kernel),
         },
         Ok(None) => syscall::exit(0),
         Err(error) => fail(error),
@@ -70,9 +71,12 @@ fn fail(error: impl core::fmt::Display) -> ! {
     syscall::exit(FAILED);
 }
 
+static LOADED: Place<Loaded> = Place::new();
+static KERNEL: Place<Kernel<'static, Process>> = Place::new();
+
 /// Follows the command line up to a root task that could run; none when there is only something to print.
 #[inline(never)] // What it needs of the stack is free again afterwards.
-fn prepare(process: setup::Process) -> Result<Option<(Options, Loaded)>, setup::Error> {
+fn prepare(process: setup::Process) -> Result<Option<(Options, &'static Loaded)>, setup::Error> {
     // SAFETY: the linker script puts the payload into a segment of its own that is only read.
     let payload = unsafe { Payload::find(process, &raw const selkie_payload) }?;
     let options = match Command::parse(process.args(), payload.is_operator())? {
@@ -84,7 +88,8 @@ fn prepare(process: setup::Process) -> Result<Option<(Options, Loaded)>, setup::
     let entry = (&raw const entry::selkie_entry).addr() as u64;
     // SAFETY: the tender is linked far above, and Linux has put nothing there.
     let loaded = unsafe { setup::load(&Raw, process, &payload, &options, entry) }?;
-    Ok(Some((options, loaded)))
+    // SAFETY: this happens once.
+    Ok(Some((options, unsafe { LOADED.put(loaded) })))
 }
 
 fn print<T>(text: core::fmt::Arguments<'_>) -> Option<T> {
@@ -92,22 +97,19 @@ fn print<T>(text: core::fmt::Arguments<'_>) -> Option<T> {
     None
 }
 
-/// Boots the kernel, locks the process down and runs the root task.
-#[inline(never)]
+/// Boots the kernel and locks the process down.
+#[inline(never)] // What it needs of the stack is free again afterwards.
 fn go(
     process: setup::Process,
     options: &Options,
-    loaded: Loaded,
-) -> Result<core::convert::Infallible, StartError> {
-    // SAFETY: this frame is only left by the end of the process.
-    let loaded: &'static Loaded = unsafe { &*(&raw const loaded) };
+    loaded: &'static Loaded,
+) -> Result<&'static mut Kernel<'static, Process>, StartError> {
     let auxiliary = |kind: u32| process.auxiliary(kind).unwrap_or_default();
     let has_input = loaded.settings.devices & device::INPUT != 0;
     let (events, source) = if has_input { events::open()? } else { (None, Source::None) };
     // SAFETY: the kernel says that the vDSO lies there, or nothing.
     let vdso = unsafe { Vdso::at(auxiliary(AT_SYSINFO_EHDR) as u64) };
-    let host = Process::new(loaded, source, vdso);
-    let mut kernel = boot(loaded, host)?;
+    let kernel = boot(loaded, source, vdso)?;
     kernel.set_tracing(options.trace);
     if options.trace {
         tell_sites(loaded);
@@ -120,7 +122,7 @@ fn go(
     state.text = Text::of(loaded);
     state.thunks = Some(loaded.thunks);
     state.vdso = vdso.map_or([0; 2], |vdso| vdso.range());
-    state.kernel = (&raw mut kernel).cast();
+    state.kernel = kernel;
     let lock = LockDown {
         syscall_return: (&raw const selkie_syscall_instruction).addr() as u64 + SYSCALL_SIZE,
         vdso: state.vdso,
@@ -131,11 +133,17 @@ fn go(
     alarm::set_tick(loaded.table.number(Number::ConfigTimerTickMs));
     // SAFETY: everything is open, mapped and set.
     unsafe { setup::lock(&Raw, process, loaded, &lock) }?;
-    run::first(state, &mut kernel)
+    Ok(kernel)
 }
 
 /// Makes the kernel's objects in the root task's memory.
-fn boot(loaded: &'static Loaded, host: Process) -> Result<Kernel<'static, Process>, StartError> {
+#[inline(never)] // As above.
+fn boot(
+    loaded: &'static Loaded,
+    input: Source,
+    vdso: Option<Vdso>,
+) -> Result<&'static mut Kernel<'static, Process>, StartError> {
+    let host = Process::new(loaded, input, vdso);
     let (segments, count) = loaded.writable();
     let boot = Boot {
         image: loaded.image(),
@@ -145,8 +153,10 @@ fn boot(loaded: &'static Loaded, host: Process) -> Result<Kernel<'static, Proces
         extra_bytes: loaded.extra_bytes,
         tsc_mhz: 0,
     };
-    Kernel::boot(Memory::new(PHYSICAL_BASE, loaded.memory), loaded.table, host, &boot)
-        .map_err(|error| StartError::Boot(error, loaded.settings.memory))
+    let kernel = Kernel::boot(Memory::new(PHYSICAL_BASE, loaded.memory), loaded.table, host, &boot)
+        .map_err(|error| StartError::Boot(error, loaded.settings.memory))?;
+    // SAFETY: this happens once.
+    Ok(unsafe { KERNEL.put(kernel) })
 }
 
 /// Says which system calls are slow.

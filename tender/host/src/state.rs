@@ -2,6 +2,8 @@
 
 use crate::{process::Process, sites::Text};
 use core::{
+    cell::UnsafeCell,
+    mem::MaybeUninit,
     ptr::null_mut,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
@@ -30,7 +32,7 @@ pub(crate) struct State {
     pub(crate) rip: u64,
     /// Its stack pointer.
     pub(crate) rsp: u64,
-    /// The kernel, which lies on the stack.
+    /// The kernel.
     pub(crate) kernel: *mut Kernel<'static, Process>,
     /// The thread whose state of the FPU is in the processor, but for xmm0 to xmm15; by its TCB's address
     /// in the window.
@@ -100,5 +102,28 @@ impl State {
     /// Takes what is pending.
     pub(crate) fn take(&self) -> u32 {
         self.pending.swap(0, Relaxed)
+    }
+}
+
+/// Room for something that is made at the start and stays. It lies beside [`STATE`], where it takes no page of
+/// its own, as it would on the stack.
+pub(crate) struct Place<T>(UnsafeCell<MaybeUninit<T>>);
+
+// SAFETY: the process has one thread, and signal handlers use none of this.
+unsafe impl<T> Sync for Place<T> {}
+
+impl<T> Place<T> {
+    pub(crate) const fn new() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    /// Puts it there.
+    ///
+    /// # Safety
+    /// This is the only call.
+    #[expect(clippy::mut_from_ref, reason = "there is only one call")]
+    pub(crate) unsafe fn put(&'static self, value: T) -> &'static mut T {
+        // SAFETY: nobody else has a reference, as the caller says.
+        unsafe { (*self.0.get()).write(value) }
     }
 }

@@ -10,7 +10,7 @@ use object::{
 };
 
 /// The most segments that a root task may have.
-pub const MAX_SEGMENTS: usize = 16;
+pub const MAX_SEGMENTS: usize = 8;
 /// The lowest address of an image: Linux keeps what is below for itself (`vm.mmap_min_addr`).
 pub(crate) const LOWEST: u64 = 0x1_0000;
 /// Images end below this. Then each address has 31 bits, and jumps reach all of the image.
