@@ -50,8 +50,6 @@ impl Display for Value {
         f.write_str(match self {
             Self::Number(_, name) => name,
             Self::Descriptor(descriptor) => descriptor.name(),
-            Self::Limit(Limit::Memory) => "the memory's size",
-            Self::Limit(Limit::Image) => "the root task's end",
             Self::Limit(Limit::Block) => "the device's size",
         })
     }
@@ -64,7 +62,6 @@ impl Descriptor {
             Self::Output => "1 (output)",
             Self::Reports => "2 (reports)",
             Self::Memory => "of the memory",
-            Self::Image => "of the image (read-only)",
             Self::Events => "of the events",
             Self::Net => "of the network device",
             Self::Block => "of the block device",
@@ -83,7 +80,6 @@ impl Display for Argument {
             (general::__NR_mmap, 2) => "access",
             (general::__NR_mmap, 3) => "flags",
             (general::__NR_mmap, 4) => "descriptor",
-            (general::__NR_mmap, 5) => "offset",
             (general::__NR_clock_gettime, 0) => "clock",
             (general::__NR_setitimer, 0) => "timer",
             (general::__NR_arch_prctl, 0) => "operation",

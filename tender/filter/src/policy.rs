@@ -85,8 +85,6 @@ pub enum Descriptor {
     Reports,
     /// The root task's memory, which cannot grow or shrink.
     Memory,
-    /// The file that the root task came in, open for reading.
-    Image,
     /// What tells of input.
     Events,
     /// The network device.
@@ -98,10 +96,6 @@ pub enum Descriptor {
 /// A size that differs from run to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Bytes of the root task's memory.
-    Memory,
-    /// Bytes of the file that the root task came in, up to the root task's end.
-    Image,
     /// Bytes of the block device.
     Block,
 }
@@ -126,7 +120,6 @@ const EVENT_SOURCES: u64 = device::INPUT | device::NET;
 const READ: u64 = general::PROT_READ as u64;
 const READ_WRITE: u64 = (general::PROT_READ | general::PROT_WRITE) as u64;
 const SHARED: u64 = (general::MAP_SHARED | general::MAP_FIXED) as u64;
-const PRIVATE: u64 = (general::MAP_PRIVATE | general::MAP_FIXED) as u64;
 const IN_GUEST: Test = Test::Below(number(GUEST_END, "0x7dff00000000"));
 const PAGE_SIZES: Test = Test::OneOf(&[number(PAGE, "4 KiB"), number(LARGE_PAGE, "2 MiB")]);
 
@@ -188,23 +181,10 @@ const RULES: &[Rule] = &[
             (1, PAGE_SIZES),
             (2, Test::OneOf(&[number(READ, "PROT_READ"), number(READ_WRITE, "PROT_READ|PROT_WRITE")])),
             (3, one(&[number(SHARED, "MAP_SHARED|MAP_FIXED")])),
+            // The memory cannot grow: what lies behind its end cannot be used.
             (4, one(&[Value::Descriptor(Descriptor::Memory)])),
-            (5, Test::Below(Value::Limit(Limit::Memory))),
         ],
         purpose: "map a frame",
-    },
-    Rule {
-        call: call!(mmap, __NR_mmap),
-        condition: Condition::Always,
-        tests: &[
-            (0, IN_GUEST),
-            (1, PAGE_SIZES),
-            (2, one(&[number(READ, "PROT_READ")])),
-            (3, one(&[number(PRIVATE, "MAP_PRIVATE|MAP_FIXED")])),
-            (4, one(&[Value::Descriptor(Descriptor::Image)])),
-            (5, Test::Below(Value::Limit(Limit::Image))),
-        ],
-        purpose: "map a read-only frame of the root task's image",
     },
     Rule {
         call: call!(munmap, __NR_munmap),

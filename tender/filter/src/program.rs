@@ -34,12 +34,6 @@ pub struct Bindings {
     pub vdso: [u64; 2],
     /// The descriptor of the root task's memory.
     pub memory: i32,
-    /// Bytes of that memory.
-    pub memory_size: u64,
-    /// The descriptor of the file that the root task came in.
-    pub image: i32,
-    /// Bytes of that file up to the root task's end.
-    pub image_size: u64,
     /// The descriptor that tells of input, when the image has any.
     pub events: Option<i32>,
     /// The network device's descriptor.
@@ -274,8 +268,6 @@ impl Value {
                 let number = descriptor.resolve(bindings).and_then(|number| u64::try_from(number).ok());
                 number.ok_or(AssembleError::Unbound("a descriptor"))
             }
-            Self::Limit(Limit::Memory) => Ok(bindings.memory_size),
-            Self::Limit(Limit::Image) => Ok(bindings.image_size),
             Self::Limit(Limit::Block) => {
                 bindings.block.map(|(_, size)| size).ok_or(AssembleError::Unbound("the block device"))
             }
@@ -290,7 +282,6 @@ impl Descriptor {
             Self::Output => Some(1),
             Self::Reports => Some(2),
             Self::Memory => Some(bindings.memory),
-            Self::Image => Some(bindings.image),
             Self::Events => bindings.events,
             Self::Net => bindings.net,
             Self::Block => bindings.block.map(|(descriptor, _)| descriptor),

@@ -17,21 +17,15 @@ use selkie_tender_table::payload::device;
 const SYSCALL: u64 = TENDER + 0x1234;
 const VDSO: [u64; 2] = [0x7ffc_1234_5000, 0x7ffc_1234_7000];
 const MEMORY: u64 = 3;
-const IMAGE: u64 = 4;
 const EVENTS: u64 = 5;
 const NET: u64 = 6;
 const BLOCK: u64 = 7;
-const MEMORY_SIZE: u64 = 5 << 32 | 0x30_0000;
-const IMAGE_SIZE: u64 = 0x7_5000;
 const BLOCK_SIZE: u64 = 3 << 32;
 
 const BINDINGS: Bindings = Bindings {
     syscall_return: SYSCALL,
     vdso: VDSO,
     memory: MEMORY as i32,
-    memory_size: MEMORY_SIZE,
-    image: IMAGE as i32,
-    image_size: IMAGE_SIZE,
     events: Some(EVENTS as i32),
     net: Some(NET as i32),
     block: Some((BLOCK as i32, BLOCK_SIZE)),
@@ -133,12 +127,9 @@ fn value(value: Value) -> u64 {
         Value::Descriptor(Descriptor::Output) => 1,
         Value::Descriptor(Descriptor::Reports) => 2,
         Value::Descriptor(Descriptor::Memory) => MEMORY,
-        Value::Descriptor(Descriptor::Image) => IMAGE,
         Value::Descriptor(Descriptor::Events) => EVENTS,
         Value::Descriptor(Descriptor::Net) => NET,
         Value::Descriptor(Descriptor::Block) => BLOCK,
-        Value::Limit(Limit::Memory) => MEMORY_SIZE,
-        Value::Limit(Limit::Image) => IMAGE_SIZE,
         Value::Limit(Limit::Block) => BLOCK_SIZE,
     }
 }
@@ -299,8 +290,7 @@ fn pages_are_mapped_without_execution_and_below_the_tender() {
     let (read, write, execute) = (u64::from(PROT_READ), u64::from(PROT_WRITE), u64::from(PROT_EXEC));
     let map = |arguments| ask(with(0), __NR_mmap, arguments);
     assert_eq!(map([0x1000_0000, PAGE, read | write, shared, MEMORY, 0]), Allow);
-    assert_eq!(map([0x1000_0000, LARGE_PAGE, read, shared, MEMORY, MEMORY_SIZE - PAGE]), Allow);
-    assert_eq!(map([0x1000_0000, PAGE, read, private, IMAGE, IMAGE_SIZE - 1]), Allow);
+    assert_eq!(map([0x1000_0000, LARGE_PAGE, read, shared, MEMORY, 1 << 40]), Allow);
     for bad in [
         [TENDER, PAGE, read, shared, MEMORY, 0],
         [TENDER - PAGE, LARGE_PAGE, read, shared, MEMORY, 0],
@@ -309,14 +299,11 @@ fn pages_are_mapped_without_execution_and_below_the_tender() {
         [0x1000_0000, 0, read, shared, MEMORY, 0],
         [0x1000_0000, PAGE, read | execute, shared, MEMORY, 0],
         [0x1000_0000, PAGE, read | write | execute, shared, MEMORY, 0],
-        [0x1000_0000, PAGE, execute, private, IMAGE, 0],
         [0x1000_0000, PAGE, 0, shared, MEMORY, 0],
-        [0x1000_0000, PAGE, read | write, private, IMAGE, 0],
         [0x1000_0000, PAGE, read | write, private, MEMORY, 0],
-        [0x1000_0000, PAGE, read, shared, IMAGE, 0],
+        [0x1000_0000, PAGE, read, shared, EVENTS, 0],
         [0x1000_0000, PAGE, read, u64::from(MAP_SHARED), MEMORY, 0],
         [0x1000_0000, PAGE, read, shared | u64::from(MAP_ANONYMOUS), MEMORY, 0],
-        [0x1000_0000, PAGE, read, shared, MEMORY, MEMORY_SIZE],
         [0x1000_0000, PAGE, read, shared, u64::from(u32::MAX), 0],
     ] {
         assert_eq!(map(bad), Kill, "{bad:x?}");
@@ -396,10 +383,7 @@ clock_gettime: clock CLOCK_REALTIME or CLOCK_MONOTONIC; the time
 setitimer: timer ITIMER_REAL; timers of the root task
 pause: any arguments; sleep until a timer ends
 mmap: address below 0x7dff00000000, size 4 KiB or 2 MiB, access PROT_READ or PROT_READ|PROT_WRITE, \
-flags MAP_SHARED|MAP_FIXED, descriptor of the memory, offset below the memory's size; map a frame
-mmap: address below 0x7dff00000000, size 4 KiB or 2 MiB, access PROT_READ, \
-flags MAP_PRIVATE|MAP_FIXED, descriptor of the image (read-only), offset below the root task's end; \
-map a read-only frame of the root task's image
+flags MAP_SHARED|MAP_FIXED, descriptor of the memory; map a frame
 munmap: address below 0x7dff00000000, size 4 KiB or 2 MiB; unmap a frame
 rt_sigreturn: any arguments; go back after a signal
 exit_group: any arguments; end

@@ -52,19 +52,18 @@ impl Process {
         start.wrapping_byte_add(paddr.wrapping_sub(PHYSICAL_BASE) as usize)
     }
 
-    /// Where the page of this physical address is in the root task's file, when it is one of those that do
-    /// not lie in the memory.
-    fn file_page(&self, paddr: u64) -> Option<u64> {
-        self.loaded.file_offset(self.loaded.image().start + (paddr - PHYSICAL_BASE))
+    /// The page of this physical address in the root task's file, when it is one of those that do not lie in
+    /// the memory.
+    fn file_page(&self, paddr: u64) -> Option<&'static [u8]> {
+        self.loaded.file_page(self.loaded.image().start + (paddr - PHYSICAL_BASE))
     }
 
-    /// Brings a page of the file into the memory, for those who write to it.
-    fn copy_page(&self, paddr: u64, offset: u64) {
-        let start = (offset - self.loaded.image_offset) as usize;
-        let bytes = self.loaded.file.get(start..).unwrap_or_default();
-        let page = self.page(paddr);
-        for (word, bytes) in page.iter().zip(bytes.chunks_exact(size_of::<u64>())) {
-            word.set(u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
+    /// Brings a page of the file into the memory, to be mapped from there.
+    fn copy_page(&self, paddr: u64, bytes: &[u8]) {
+        for (word, bytes) in self.page(paddr).iter().zip(bytes.chunks(size_of::<u64>())) {
+            let mut last = [0; size_of::<u64>()];
+            last[..bytes.len()].copy_from_slice(bytes);
+            word.set(u64::from_le_bytes(last));
         }
     }
 
@@ -92,25 +91,20 @@ impl Host for Process {
     }
 
     fn map(&mut self, address: u64, paddr: u64, size: u64, access: Access) -> Result<(), MapError> {
-        let file = match self.file_page(paddr) {
-            Some(offset) if access == Access::ReadWrite && !self.is_copied(paddr) => {
-                self.copy_page(paddr, offset);
-                None
-            }
-            file => file.filter(|_| !self.is_copied(paddr)),
-        };
-        let (file, offset, sharing) = match file {
-            Some(offset) => (self.loaded.image_fd, offset, general::MAP_PRIVATE),
-            None => (self.loaded.memory_fd, paddr - PHYSICAL_BASE, general::MAP_SHARED),
-        };
+        if let Some(bytes) = self.file_page(paddr)
+            && !self.is_copied(paddr)
+        {
+            self.copy_page(paddr, bytes);
+        }
         let access = match access {
             Access::Read => general::PROT_READ,
             Access::ReadWrite => general::PROT_READ | general::PROT_WRITE,
         };
-        let flags = sharing | general::MAP_FIXED;
+        let flags = general::MAP_SHARED | general::MAP_FIXED;
+        let (memory, offset) = (self.loaded.memory_fd as u64, paddr - PHYSICAL_BASE);
         // SAFETY: the address is one of the root task's (`is_free`), so no memory of the tender goes away.
         let mapped = unsafe {
-            syscall(general::__NR_mmap, [address, size, access.into(), flags.into(), file as u64, offset])
+            syscall(general::__NR_mmap, [address, size, access.into(), flags.into(), memory, offset])
         };
         mapped.map(drop).map_err(|_| MapError)
     }

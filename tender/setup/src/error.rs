@@ -34,11 +34,6 @@ pub enum Error {
     /// The executable's own parts are not there.
     #[error("the executable is damaged: {0}\n  help: build it anew, or copy it anew from where it was built")]
     Payload(&'static str),
-    /// The executable cannot be opened.
-    #[error(
-        "the executable cannot be opened for reading ({0})\n  help: mount /proc, or start it by a path from which it can be read"
-    )]
-    OpenSelf(Errno),
     /// The root task cannot be opened.
     #[error("the root task `{}` cannot be opened ({errno})\n  help: name an ELF file that can be read", Text(.path))]
     OpenRootTask {

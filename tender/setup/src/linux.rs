@@ -199,6 +199,18 @@ impl<L: Linux> Calls<'_, L> {
         if address.is_some_and(|address| address != mapped) { Err(Errno(errno::EEXIST)) } else { Ok(mapped) }
     }
 
+    /// Shows private pages, of which none has been written to, at `to` too.
+    ///
+    /// # Safety
+    /// Nobody uses what was at `to`.
+    pub(crate) unsafe fn show_again(self, from: u64, to: u64, size: u64) -> Result<(), Errno> {
+        let flags = general::MREMAP_MAYMOVE | general::MREMAP_FIXED | general::MREMAP_DONTUNMAP;
+        let arguments = [from as usize, size as usize, size as usize, flags as usize, to as usize, 0];
+        // SAFETY: the caller vouches for what was mapped at `to`. At `from` the file's pages come back when
+        // they are used again.
+        unsafe { self.raw(general::__NR_mremap, arguments) }.map(drop)
+    }
+
     /// Changes the access to pages.
     ///
     /// # Safety

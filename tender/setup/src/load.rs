@@ -5,7 +5,7 @@ use crate::{
     chunks::{self, MAX_CHUNKS},
     elf::{Access, MAX_SEGMENTS},
     linux::{Calls, Errno, Linux},
-    map::{self, Sources},
+    map,
 };
 use core::{cell::Cell, ffi::CStr, ops::Range};
 use selkie_tender_table::{
@@ -43,13 +43,7 @@ pub struct Loaded {
     pub memory: &'static [Cell<u64>],
     /// The memory's descriptor.
     pub memory_fd: i32,
-    /// The descriptor of the file that the root task came in.
-    pub image_fd: i32,
-    /// Where the root task begins in that file, a multiple of 4096.
-    pub image_offset: u64,
-    /// Bytes of the root task in that file.
-    pub image_size: u64,
-    /// Those bytes, as they are in the file.
+    /// The root task's file.
     pub file: &'static [u8],
     /// Bytes of the chunks of BootInfo.
     pub extra_bytes: u64,
@@ -77,12 +71,15 @@ impl Loaded {
         (core::array::from_fn(part), segments.len())
     }
 
-    /// Where the read-only page at `address` of the image begins in the file; none for a page of memory.
-    pub fn file_offset(&self, address: u64) -> Option<u64> {
+    /// The bytes of the read-only page at `address` of the image, as they are in the file; none for a page of
+    /// memory.
+    pub fn file_page(&self, address: u64) -> Option<&'static [u8]> {
         let mut read_only =
             self.root_task.segments().iter().filter(|segment| segment.access != Access::ReadWrite);
         let segment = read_only.find(|segment| segment.pages().contains(&address))?;
-        Some(self.image_offset + segment.page_offset() + (address - segment.pages().start))
+        let start = (segment.page_offset() + (address - segment.pages().start)) as usize;
+        let rest = self.file.get(start..)?;
+        Some(&rest[..rest.len().min(PAGE as usize)])
     }
 
     /// For an instruction pointer inside of a stub: the address of the system-call instruction that the
@@ -112,11 +109,11 @@ pub unsafe fn load<L: Linux>(
     entry: u64,
 ) -> Result<Loaded, Error> {
     let calls = Calls(linux);
-    let source = source(calls, process, payload, options)?;
+    let file = file(calls, payload, options)?;
     if options.verify {
         payload.verify()?;
     }
-    let root_task = RootTask::parse(source.bytes)?;
+    let root_task = RootTask::parse(file)?;
     let note = root_task.note;
     let table = payload.table(&note.interface, note.config.as_bytes())?;
     let table = table.ok_or(Error::Interface { config: note.config.as_bytes() })?;
@@ -135,12 +132,11 @@ pub unsafe fn load<L: Linux>(
     let address = image.end + BOOT_PAGES * PAGE;
     let extent = chunks::write(calls, options, settings.devices, &mut room[..limit], address)?;
     let extra_pages = (extent.all as u64).div_ceil(PAGE);
-    let from = Sources { memory: memory_fd, image: source.descriptor, image_offset: source.offset };
     // SAFETY: the caller vouches for these addresses; nothing runs there yet.
     let (thunks, sites) = unsafe {
-        map::guest(calls, &root_task, from, (BOOT_PAGES + extra_pages) * PAGE)?;
-        map::copy_data(&root_task, source.bytes);
-        map::patch(calls, &root_task, source.bytes, entry)?
+        map::guest(calls, &root_task, memory_fd, file, (BOOT_PAGES + extra_pages) * PAGE)?;
+        map::copy_data(&root_task, file);
+        map::patch(calls, &root_task, file, entry)?
     };
     let words =
         bytemuck::try_cast_slice_mut::<u8, u64>(window).map_err(|_| Error::Memory(settings.memory))?;
@@ -150,10 +146,7 @@ pub unsafe fn load<L: Linux>(
         root_task,
         memory: Cell::from_mut(words).as_slice_of_cells(),
         memory_fd,
-        image_fd: source.descriptor,
-        image_offset: source.offset,
-        image_size: source.bytes.len() as u64,
-        file: source.bytes,
+        file,
         extra_bytes: extent.chunks as u64,
         extra_pages,
         sites,
@@ -161,45 +154,25 @@ pub unsafe fn load<L: Linux>(
     })
 }
 
-/// Where the root task comes from.
-struct Source {
-    descriptor: i32,
-    offset: u64,
-    bytes: &'static [u8],
-}
-
-/// Opens the file that the root task is in: the executable itself, or what the operator names.
-fn source<L: Linux>(
-    calls: Calls<'_, L>,
-    process: Process,
-    payload: &Payload,
-    options: &Options,
-) -> Result<Source, Error> {
+/// The bytes of the root task, mapped privately: in the executable itself, or what the operator names.
+fn file<L: Linux>(calls: Calls<'_, L>, payload: &Payload, options: &Options) -> Result<&'static [u8], Error> {
     if let Some(path) = options.root_task {
         return named(calls, path);
     }
-    let opened = calls.open(c"/proc/self/exe").or_else(|errno| calls.open(process.path().ok_or(errno)?));
-    let descriptor = opened.map_err(Error::OpenSelf)?;
-    let offset = payload.file_offset + payload.header.root_task.offset;
     let bytes = payload.root_task();
-    let size = calls.file_size(descriptor).map_err(Error::OpenSelf)?;
-    if size.is_none_or(|size| size < offset + bytes.len() as u64) {
-        return Err(Error::Payload("its file is shorter than its payload"));
-    }
-    if !offset.is_multiple_of(PAGE) {
+    if !(bytes.as_ptr() as u64).is_multiple_of(PAGE) {
         return Err(Error::Payload("its root task does not begin on a page"));
     }
-    Ok(Source { descriptor, offset, bytes })
+    Ok(bytes)
 }
 
-fn named<L: Linux>(calls: Calls<'_, L>, path: &'static CStr) -> Result<Source, Error> {
+fn named<L: Linux>(calls: Calls<'_, L>, path: &'static CStr) -> Result<&'static [u8], Error> {
     let text = path.to_bytes();
     let failed = |errno: Errno| Error::OpenRootTask { path: text, errno };
     let descriptor = calls.open(path).map_err(failed)?;
     let size = calls.file_size(descriptor).map_err(failed)?;
     let size = size.filter(|size| (1..=MAX_FILE).contains(size)).ok_or(Error::NoFile { path: text })?;
-    let bytes = map::file(calls, descriptor, size).map_err(failed)?;
-    Ok(Source { descriptor, offset: 0, bytes })
+    map::file(calls, descriptor, size).map_err(failed)
 }
 
 /// What the root task gets: the image may ask, the command line decides.

@@ -159,9 +159,6 @@ fn bindings(loaded: &Loaded, how: &LockDown) -> Bindings {
         syscall_return: how.syscall_return,
         vdso: how.vdso,
         memory: loaded.memory_fd,
-        memory_size: loaded.settings.memory,
-        image: loaded.image_fd,
-        image_size: loaded.image_offset + loaded.image_size,
         events: how.events,
         net: None,
         block: None,
@@ -171,7 +168,7 @@ fn bindings(loaded: &Loaded, how: &LockDown) -> Bindings {
 /// Closes every descriptor but those that the filter names.
 fn close_others<L: Linux>(calls: Calls<'_, L>, loaded: &Loaded, how: &LockDown) -> Result<(), Errno> {
     let input = if loaded.settings.devices & device::INPUT != 0 { 0 } else { 1 };
-    let mut kept = [input, 1, 2, loaded.memory_fd, loaded.image_fd, how.events.unwrap_or(2)];
+    let mut kept = [input, 1, 2, loaded.memory_fd, how.events.unwrap_or(2)];
     kept.sort_unstable();
     let mut next = 0;
     for descriptor in kept.map(|descriptor| descriptor as usize) {

@@ -56,45 +56,54 @@ pub(crate) unsafe fn copy_data(root_task: &RootTask<'_>, file: &[u8]) {
     }
 }
 
-/// Where the root task's pages come from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sources {
-    /// The root task's memory.
-    pub(crate) memory: i32,
-    /// The file that it came in.
-    pub(crate) image: i32,
-    /// Where it begins in that file.
-    pub(crate) image_offset: u64,
-}
-
 /// Shows the root task its image and, after it, `more` bytes of its memory. The text can still be written.
+/// `file` is the root task's file, mapped privately from its first byte on and never written to.
 ///
 /// # Safety
 /// Nobody uses addresses below 2 GiB.
 pub(crate) unsafe fn guest<L: Linux>(
     calls: Calls<'_, L>,
     root_task: &RootTask<'_>,
-    from: Sources,
+    memory: i32,
+    file: &[u8],
     more: u64,
 ) -> Result<(), Error> {
     let image = root_task.image();
     let all =
-        Mapping { access: READ_WRITE, flags: MAP_SHARED | MAP_FIXED_NOREPLACE, file: Some((from.memory, 0)) };
+        Mapping { access: READ_WRITE, flags: MAP_SHARED | MAP_FIXED_NOREPLACE, file: Some((memory, 0)) };
     // SAFETY: nothing is replaced.
     unsafe { calls.map(Some(image.start), image.end - image.start + more, all) }.map_err(image_failed)?;
-    for segment in root_task.segments() {
-        let access = match segment.access {
-            Access::ReadWrite => continue,
-            Access::Read => PROT_READ,
-            Access::ReadExecute => READ_WRITE,
-        };
-        let file = Some((from.image, from.image_offset + segment.page_offset()));
-        let how = Mapping { access, flags: MAP_PRIVATE | MAP_FIXED, file };
-        let pages = segment.pages();
+    for segment in root_task.segments().iter().filter(|segment| segment.access != Access::ReadWrite) {
         // SAFETY: this replaces pages of the image, which nobody uses yet.
-        unsafe { calls.map(Some(pages.start), pages.end - pages.start, how) }.map_err(image_failed)?;
+        unsafe { read_only(calls, segment, file) }.map_err(image_failed)?;
     }
     Ok(())
+}
+
+/// Shows the root task a segment that it cannot write to, by the very pages of the file, so that all
+/// processes share them.
+///
+/// # Safety
+/// As for [`guest`].
+unsafe fn read_only<L: Linux>(calls: Calls<'_, L>, segment: &Segment, file: &[u8]) -> Result<(), Errno> {
+    let pages = segment.pages();
+    let size = pages.end - pages.start;
+    let from = file.as_ptr() as u64 + segment.page_offset();
+    // SAFETY: the caller's.
+    let shown = unsafe { calls.show_again(from, pages.start, size) };
+    if shown.is_err() {
+        // Linux before 5.13 shows only anonymous memory again.
+        let how = Mapping { access: READ_WRITE, flags: MAP_PRIVATE | MAP_FIXED, file: None };
+        // SAFETY: the caller's; then these bytes can be written, and nobody else knows of them.
+        let copy = unsafe {
+            calls.map(Some(pages.start), size, how)?;
+            core::slice::from_raw_parts_mut(segment.address as *mut u8, segment.file_size as usize)
+        };
+        copy.copy_from_slice(segment.bytes(file));
+    }
+    let access = if segment.access == Access::ReadExecute { READ_WRITE } else { PROT_READ };
+    // SAFETY: nobody uses these pages yet.
+    unsafe { calls.protect(&pages, access) }
 }
 
 /// Rewrites the system-call sites, then takes the right to write away from text and stubs. Sites are looked at

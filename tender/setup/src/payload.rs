@@ -14,8 +14,6 @@ pub struct Payload {
     pub header: &'static Header,
     /// All of the payload.
     pub bytes: &'static [u8],
-    /// Where the payload begins in the executable's file.
-    pub file_offset: u64,
 }
 
 impl Payload {
@@ -31,13 +29,13 @@ impl Payload {
         let bytes = unsafe {
             core::slice::from_raw_parts(header.cast::<u8>(), (segment.file_size - before) as usize)
         };
-        Self::read(bytes, segment.offset + before)
+        Self::read(bytes)
     }
 
-    /// Reads a payload that lies at `file_offset` in its file.
-    pub fn read(bytes: &'static [u8], file_offset: u64) -> Result<Self, Error> {
+    /// Reads a payload.
+    pub fn read(bytes: &'static [u8]) -> Result<Self, Error> {
         let header = Header::read(bytes).ok_or(Error::Payload("its payload has no valid header"))?;
-        let payload = Self { header, bytes, file_offset };
+        let payload = Self { header, bytes };
         payload.tables()?;
         Ok(payload)
     }

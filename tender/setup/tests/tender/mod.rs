@@ -175,7 +175,7 @@ impl Setup {
             Ok(Command::Run(options)) => options,
             other => panic!("{other:?}"),
         };
-        let payload = match Payload::read(bytes, 0) {
+        let payload = match Payload::read(bytes) {
             Ok(payload) => payload,
             Err(error) => return (Err(error), process, secret),
         };
@@ -298,9 +298,10 @@ fn check_load() {
     unsafe { (word as *mut u64).write_volatile(0x1234_5678) };
     assert_eq!(loaded.memory[(word - BASE) as usize / 8].get(), 0x1234_5678);
     assert_eq!(loaded.memory.len(), (8 << 20) / 8);
-    assert_eq!(loaded.file_offset(TEXT & !4095), Some(common::offset(TEXT) & !4095));
-    assert_eq!(loaded.file_offset(DATA & !4095), None);
-    assert_eq!(loaded.file_offset(IMAGE_END), None);
+    let page = loaded.file_page(TEXT & !4095).expect("the text comes from the file");
+    assert_eq!(page[..], loaded.file[(common::offset(TEXT) & !4095) as usize..][..page.len()]);
+    assert_eq!(loaded.file_page(DATA & !4095), None);
+    assert_eq!(loaded.file_page(IMAGE_END), None);
     let (parts, count) = loaded.writable();
     assert_eq!(
         parts[..count].iter().map(|(_, writable)| *writable).collect::<Vec<_>>(),
@@ -324,9 +325,7 @@ fn check_sites() {
     assert_eq!(guest(SITE, 4), [0x48, 0x89, 0xe0, 0xe9]);
     assert_eq!(guest(UNLISTED, 2), [0x0f, 0x05]);
     // The file is as it was.
-    let path = format!("/proc/self/fd/{}", loaded.image_fd);
-    let file = fs::read(path).expect("it can be read");
-    assert_eq!(file[common::offset(SITE) as usize..][..8], SITE_BYTES);
+    assert_eq!(loaded.file[common::offset(SITE) as usize..][..8], SITE_BYTES);
 }
 
 fn check_chunks() {
