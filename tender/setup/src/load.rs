@@ -126,6 +126,9 @@ pub unsafe fn load<L: Linux>(
     if extra + PAGE > settings.memory {
         return Err(too_small(extra + PAGE));
     }
+    if !(file.as_ptr() as u64).is_multiple_of(PAGE) {
+        return Err(Error::Payload("its root task does not begin on a page"));
+    }
     let (memory_fd, window) = map::memory(calls, map::window_address(process), settings.memory)?;
     let room = window.get_mut(extra as usize..).ok_or(too_small(extra))?;
     let limit = room.len().min(MAX_CHUNKS);
@@ -159,11 +162,7 @@ fn file<L: Linux>(calls: Calls<'_, L>, payload: &Payload, options: &Options) -> 
     if let Some(path) = options.root_task {
         return named(calls, path);
     }
-    let bytes = payload.root_task();
-    if !(bytes.as_ptr() as u64).is_multiple_of(PAGE) {
-        return Err(Error::Payload("its root task does not begin on a page"));
-    }
-    Ok(bytes)
+    Ok(payload.root_task())
 }
 
 fn named<L: Linux>(calls: Calls<'_, L>, path: &'static CStr) -> Result<&'static [u8], Error> {
