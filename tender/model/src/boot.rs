@@ -5,7 +5,7 @@ use crate::{
     device::{Device, Devices},
     interrupt::Interrupts,
     machine::Machine,
-    paging::{InitialTables, VSpace},
+    paging::{InitialTables, Level, VSpace},
     schedule::Schedule,
 };
 use core::ops::Range;
@@ -64,10 +64,8 @@ struct Layout {
     ipc_buffer: u64,
     boot_info: u64,
     extra: u64,
-    pml4: u64,
-    /// The other paging structures: all page-directory pointer tables, then all page directories, then
-    /// all page tables. Nothing is written to them here: what they map follows from the image.
-    structures: u64,
+    /// The paging structures. Nothing is written to them here: what they map follows from the image.
+    tables: InitialTables,
     asid_pool: u64,
     irq_slots: u64,
     queues: u64,
@@ -93,8 +91,8 @@ impl Layout {
         };
         let (image, ipc_buffer, boot_info) = (take(image_bytes), take(PAGE), take(PAGE));
         let extra = take(boot.extra_pages * PAGE);
-        let (pml4, structures) =
-            (take(PAGE), take(Structures::of(boot).map(|level| level.count).iter().sum::<u64>() * PAGE));
+        let tables = InitialTables::new(boot.addresses(), image, take(0));
+        take(tables.total() * PAGE);
         let asid_pool = take(1 << table.number(Number::AsidPoolBits));
         let tcb_bytes = 1 << table.number(Number::TcbBits);
         let irq_slots = take(Interrupts::MEMORY);
@@ -113,8 +111,7 @@ impl Layout {
             ipc_buffer,
             boot_info,
             extra,
-            pml4,
-            structures,
+            tables,
             asid_pool,
             irq_slots,
             queues,
@@ -133,25 +130,11 @@ impl Layout {
         let radix = table.number(Number::ConfigCNodeBits) as u8;
         Cap::CNode { address: self.cnode, radix, guard: 0, guard_bits: 64 - radix }
     }
-}
 
-/// The paging structures of one level that map the root task.
-struct Structures {
-    /// Bits of the virtual addresses that one of them maps.
-    bits: u32,
-    /// The first address that the first one maps.
-    first: u64,
-    count: u64,
-}
-
-impl Structures {
-    /// From the page-directory pointer tables down to the page tables.
-    fn of(boot: &Boot<'_>) -> [Self; 3] {
-        let end = boot.extra_address() + boot.extra_pages * PAGE;
-        [39, 30, 21].map(|bits| {
-            let first = boot.image.start >> bits << bits;
-            Self { bits, first, count: (end - first).div_ceil(1 << bits) }
-        })
+    /// The capability to a paging structure: number `nth` of its level.
+    fn table(&self, level: Level, nth: u64) -> Cap {
+        let (address, first) = self.tables.table(level, nth);
+        level.cap(address, Some((ASID, first)))
     }
 }
 
@@ -249,7 +232,7 @@ impl<'m, H: Host> Kernel<'m, H> {
             machine: Machine::default(),
             vspace: VSpace::default(),
         };
-        kernel.init_vspace(InitialTables::new(boot.addresses(), layout.image, layout.pml4));
+        kernel.init_vspace(layout.tables.clone());
         kernel.init_schedule(layout.queues);
         kernel.init_interrupts(layout.irq_slots);
         let count = 1 << table.number(Number::ConfigCNodeBits);
@@ -267,7 +250,7 @@ impl<'m, H: Host> Kernel<'m, H> {
         let caps = [
             (Number::SlotTcb, Cap::Thread { tcb: layout.tcb.0 }),
             (Number::SlotCNode, self.root_cnode),
-            (Number::SlotVSpace, Cap::Pml4 { address: layout.pml4, asid: ASID }),
+            (Number::SlotVSpace, layout.table(Level::Pml4, 0)),
             (Number::SlotIrqControl, Cap::IrqControl),
             (Number::SlotAsidControl, Cap::AsidControl),
             (Number::SlotAsidPool, Cap::AsidPool { address: layout.asid_pool, base: 0 }),
@@ -313,20 +296,10 @@ impl<'m, H: Host> Kernel<'m, H> {
     /// Capabilities to the paging structures, the extra pages (and the devices in them) and the image.
     fn give_pages(&mut self, boot: &Boot<'_>, layout: &Layout, slots: &mut Slots) -> Result<(), BootError> {
         let memory = self.memory;
-        let mut address = layout.structures;
         let mut paging = slots.next..slots.next;
-        for level in Structures::of(boot) {
-            let structures = (0..level.count).map(|number| {
-                let mapped = Some((ASID, level.first + (number << level.bits)));
-                let address = address + number * PAGE;
-                match level.bits {
-                    39 => Cap::Pdpt { address, mapped },
-                    30 => Cap::PageDirectory { address, mapped },
-                    _ => Cap::PageTable { address, mapped },
-                }
-            });
-            paging.end = slots.add(&memory, structures)?.end;
-            address += level.count * PAGE;
+        for level in [Level::Pdpt, Level::PageDirectory, Level::PageTable] {
+            let tables = (0..layout.tables.count(level)).map(|nth| layout.table(level, nth));
+            paging.end = slots.add(&memory, tables)?.end;
         }
         let extra = (0..boot.extra_pages).map(|number| {
             mapped_page(layout.extra + number * PAGE, boot.extra_address() + number * PAGE, true)
