@@ -26,6 +26,7 @@ const SUITES: &[(&str, Jobs)] = &[
     ("tender", tender_tests),
     ("boots", boots),
     ("conformance", conformance),
+    ("lock-down", lock_down),
 ];
 
 /// The suites that run, in this order.
@@ -107,6 +108,15 @@ fn conformance(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let name = "the self-test, line by line".to_owned();
     let mut job = cargo_test(name, &ctx.project.root, &what, &Options { long: false, ..options.clone() });
     // In the suite `host` it would run beside others: booting twice takes all processors.
+    job.args.push("--ignored".into());
+    vec![job]
+}
+
+/// Executables on machines that lack parts of the lock-down.
+fn lock_down(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let what = ["--package", "builder", "--test", "lock_down"];
+    let name = "the lock-down where parts are missing".to_owned();
+    let mut job = cargo_test(name, &ctx.project.root, &what, &Options { long: false, ..options.clone() });
     job.args.push("--ignored".into());
     vec![job]
 }
