@@ -188,17 +188,23 @@ fn build_from_nothing(folder: &str, settings: &str, environment: &[(&str, &str)]
     let checkout = Checkout::cold(folder);
     checkout.warm("python");
     checkout.write("kernel-configs/test.toml", "inherits = \"x86_64-debug\"\n");
-    ["runtime", "functions", "recipes"].iter().for_each(|folder| checkout.take(folder));
+    ["runtime", "functions", "recipes", "tender"].iter().for_each(|folder| checkout.take(folder));
     let mut members = Vec::new();
-    for (recipe, new_kernel) in
-        [("tiny.toml", true), ("recipes/hello.toml", true), ("recipes/hello-c.toml", false)]
-    {
-        let command = checkout.command(recipe);
+    for (recipe, target, new) in [
+        ("tiny.toml", "qemu", ["kernel", "root task"].as_slice()),
+        ("recipes/hello.toml", "qemu", &["kernel", "root task"]),
+        ("recipes/hello-c.toml", "qemu", &["root task"]),
+        ("recipes/hello.toml", "process", &["tender"]),
+    ] {
+        let mut command = checkout.command(recipe);
+        command.arg(target);
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("{settings}; exec \"$0\" \"$@\"")]).arg(command.get_program());
         shell.args(command.get_args()).envs(environment.iter().copied()).current_dir(&checkout.root);
         let built = Built::of(shell.output().unwrap()).good();
-        assert!(built.ran("root task") && built.ran("kernel") == new_kernel, "{}", built.stdout);
+        for step in ["kernel", "root task", "tender"] {
+            assert_eq!(built.ran(step), new.contains(&step), "{step}\n{}", built.stdout);
+        }
         members.extend(built.members().iter().map(|member| format!("{recipe} {member}")));
     }
     members
@@ -218,7 +224,7 @@ fn the_same_everywhere() {
             ("USER", "x"),
         ],
     );
-    assert_eq!(here.len(), 15);
+    assert_eq!(here.len(), 19);
     assert_eq!(here, there);
 }
 

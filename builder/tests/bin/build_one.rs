@@ -1,5 +1,5 @@
 //! For the tests: builds the image of one recipe in a process of its own, so that a test can choose its
-//! environment and kill it. `build-one ROOT OUT RECIPE`; prints what happens, one line each.
+//! environment and kill it. `build-one ROOT OUT RECIPE [TARGET]`; prints what happens, one line each.
 
 use builder::{
     Context, Error, ExitCode, Project, Target, build,
@@ -49,7 +49,9 @@ fn run(cancel: Cancel) -> Result<(), Error> {
     let project = Project { root: PathBuf::from(next()?), out: PathBuf::from(next()?) };
     let ctx = Context::with_cancel(&project, &Lines, cancel);
     let recipe = Recipe::load(&project, &next()?)?;
-    let plan = plan::plan(&ctx, &recipe, Target::Qemu)?;
+    let named = args.next();
+    let target = Target::ALL.iter().copied().find(|target| Some(target.name()) == named.as_deref());
+    let plan = plan::plan(&ctx, &recipe, target.unwrap_or(Target::Qemu))?;
     println!("plan {}", plan.key);
     let image = build::build(&ctx, &plan)?;
     for member in &image.members {
