@@ -65,6 +65,35 @@ pub struct Report {
     pub install: Option<String>,
     /// Whether KVM could speed up QEMU; whether it does is only known by booting under it.
     pub kvm: Kvm,
+    /// What this kernel lacks of what a process locks itself down with.
+    pub hardening: Hardening,
+}
+
+/// What the host's Linux offers to target `process`, by its version: whether a security module is switched
+/// on, or a container's own filter stands before it, the tender says when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hardening {
+    /// The release of the kernel.
+    pub linux: String,
+    /// The calls that it does not have, each with the release that has it.
+    pub lacks: Vec<String>,
+}
+
+/// Calls of Linux that a process hardens itself with, and the first release with them. The filter itself has
+/// been there since 3.5.
+const HARDENING: [(&str, (u32, u32)); 4] =
+    [("close_range", (5, 9)), ("Landlock", (5, 13)), ("MDWE", (6, 3)), ("mseal", (6, 10))];
+
+impl Hardening {
+    /// What a kernel of this release offers.
+    fn of(release: &str) -> Self {
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>());
+        let mut next = || numbers.next().and_then(Result::ok).unwrap_or_default();
+        let version = (next(), next());
+        let lacks = HARDENING.iter().filter(|(_, since)| version < *since);
+        let lacks = lacks.map(|(name, (major, minor))| format!("{name} (Linux {major}.{minor})"));
+        Self { linux: release.to_owned(), lacks: lacks.collect() }
+    }
 }
 
 /// One need and whether it is met.
@@ -154,7 +183,8 @@ impl Report {
 pub fn check(root: &Path) -> Report {
     let release = os_release();
     let items = TABLE.needs.iter().map(|need| look_for(need, root)).collect();
-    let mut report = Report { host: pretty_name(&release), items, install: None, kvm: kvm() };
+    let mut report =
+        Report { host: pretty_name(&release), items, install: None, kvm: kvm(), hardening: hardening() };
     if let Some((family, manager)) = family(&release)
         && report.missing().next().is_some()
     {
@@ -275,6 +305,10 @@ fn value<'a>(release: &'a str, key: &str) -> Option<&'a str> {
     Some(line.trim().trim_matches(['"', '\'']))
 }
 
+fn hardening() -> Hardening {
+    Hardening::of(&rustix::system::uname().release().to_string_lossy())
+}
+
 fn kvm() -> Kvm {
     match fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
         Ok(_) => Kvm::Open,
@@ -351,8 +385,13 @@ mod tests {
 
     #[test]
     fn an_unknown_distribution_gets_the_names_elsewhere() {
-        let report =
-            Report { host: "x".into(), items: vec![missing("QEMU")], install: None, kvm: Kvm::Absent };
+        let report = Report {
+            host: "x".into(),
+            items: vec![missing("QEMU")],
+            install: None,
+            kvm: Kvm::Absent,
+            hardening: hardening(),
+        };
         let text = report.error().expect("QEMU is missing").to_string();
         for part in ["the host lacks QEMU", "debian: apt-get", "fedora: dnf", "arch: pacman"] {
             assert!(text.contains(part), "{part} is not in {text}");
@@ -361,7 +400,22 @@ mod tests {
 
     #[test]
     fn nothing_missing_is_no_error() {
-        let report = Report { host: "x".into(), items: Vec::new(), install: None, kvm: Kvm::Absent };
+        let report = Report {
+            host: "x".into(),
+            items: Vec::new(),
+            install: None,
+            kvm: Kvm::Absent,
+            hardening: hardening(),
+        };
         assert!(report.error().is_none());
+    }
+
+    #[test]
+    fn hardening_goes_by_the_release() {
+        let lacks = |release: &str| Hardening::of(release).lacks;
+        assert!(lacks("6.18.5").is_empty() && lacks("6.10.0-rc1").is_empty());
+        assert_eq!(lacks("6.1.0-18-amd64"), ["MDWE (Linux 6.3)", "mseal (Linux 6.10)"]);
+        assert_eq!(lacks("5.4").len(), 4);
+        assert_eq!(lacks("strange").len(), 4);
     }
 }

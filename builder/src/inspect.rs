@@ -182,14 +182,16 @@ crate::exit_code!(Error, |error| match error {
     _ => crate::ExitCode::Failed,
 });
 
-/// What `named` means: a file or folder, or else the image of a recipe of that name, as it was last built.
-pub fn find(project: &Project, named: &Path) -> Result<PathBuf, Error> {
+/// What `named` means: a file or folder, or else the image of a recipe of that name, as it was last built,
+/// for `target` or else for the first target that it was built for.
+pub fn find(project: &Project, named: &Path, target: Option<Target>) -> Result<PathBuf, Error> {
     if named.exists() {
         return Ok(named.to_owned());
     }
     let name = named.to_str().filter(|name| is_plain(name));
+    let targets = target.as_ref().map_or(Target::ALL, std::slice::from_ref);
     let mut images =
-        name.into_iter().flat_map(|name| Target::ALL.iter().map(|target| project.image(name, *target)));
+        name.into_iter().flat_map(|name| targets.iter().map(|target| project.image(name, *target)));
     images.find(|image| image.exists()).ok_or_else(|| Error::Missing { path: named.to_owned() })
 }
 
@@ -422,12 +424,12 @@ pub(crate) fn printable(text: &str) -> String {
 fn render_image(out: &mut String, image: &image::Manifest) -> std::fmt::Result {
     writeln!(out, "function:  {} {}", printable(&image.name), printable(&image.version))?;
     writeln!(out, "target:    {}", image.target)?;
-    writeln!(
-        out,
-        "kernel:    seL4 {} ({})",
-        printable(&image.kernel.version),
-        printable(&image.kernel.config)
-    )?;
+    let kernel = format!("seL4 {} ({})", printable(&image.kernel.version), printable(&image.kernel.config));
+    if image.process.is_some() {
+        writeln!(out, "kernel:    none runs; the tender serves the interface of {kernel}")?;
+        return writeln!(out, "interface: {}", image.kernel.interface);
+    }
+    writeln!(out, "kernel:    {kernel}")?;
     let options: Vec<_> = image
         .kernel
         .options

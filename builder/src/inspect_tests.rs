@@ -195,10 +195,12 @@ fn an_image_is_found_by_the_name_of_its_recipe() {
     let project = Project { root: dir.path().to_owned(), out: dir.path().join("out") };
     let built = project.image("built", Target::Qemu);
     fs::create_dir_all(&built).unwrap();
-    assert_eq!(find(&project, Path::new("built")).unwrap(), built);
-    assert_eq!(find(&project, dir.path()).unwrap(), dir.path());
+    assert_eq!(find(&project, Path::new("built"), None).unwrap(), built);
+    assert_eq!(find(&project, Path::new("built"), Some(Target::Qemu)).unwrap(), built);
+    assert!(find(&project, Path::new("built"), Some(Target::Process)).is_err());
+    assert_eq!(find(&project, dir.path(), None).unwrap(), dir.path());
     for wrong in ["other", "../built", ".", "a/b"].map(|name| Path::new("/nowhere").join(name)) {
-        assert!(matches!(find(&project, &wrong), Err(Error::Missing { .. })), "{wrong:?}");
+        assert!(matches!(find(&project, &wrong, None), Err(Error::Missing { .. })), "{wrong:?}");
     }
-    assert!(matches!(find(&project, Path::new("other")), Err(Error::Missing { .. })));
+    assert!(matches!(find(&project, Path::new("other"), None), Err(Error::Missing { .. })));
 }

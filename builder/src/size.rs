@@ -5,6 +5,7 @@ use crate::{
     elf::{self, Elf},
     image,
     inspect::{self, Error},
+    process::assemble,
     root_task::{self, crate_of, demangle},
 };
 use object::elf::{STT_FUNC, STT_OBJECT};
@@ -25,6 +26,8 @@ pub struct Report {
     pub total: u64,
     /// The image's files.
     pub members: Vec<Part>,
+    /// What is inside the executable of a process.
+    pub executable: Vec<Part>,
     /// The root task, or the ELF file.
     pub elf: Option<Breakdown>,
     /// Why the root task is not broken down by crate and symbol, when it is not.
@@ -60,6 +63,9 @@ pub struct Part {
 pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error> {
     if !path.is_dir() {
         let data = inspect::read(path, elf::MAX_FILE)?;
+        if assemble::is_tender(&data) {
+            return of_executable(project, path, &data, top);
+        }
         let elf = Elf::parse(&data).map_err(|source| Error::Elf { path: path.to_owned(), source })?;
         let remark = elf.symbols.is_empty().then(|| "this file has no symbols".to_owned());
         let elf = Some(of_elf(&elf, top));
@@ -67,6 +73,7 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
             path: path.to_owned(),
             total: data.len() as u64,
             members: Vec::new(),
+            executable: Vec::new(),
             elf,
             remark,
         });
@@ -81,15 +88,51 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
         None => inspect::read(&path.join(image::name::ROOT_TASK), elf::MAX_FILE)?,
     };
     let elf = Elf::parse(&data).map_err(|source| Error::Elf { path: path.to_owned(), source })?;
+    let executable = manifest.members.iter().find(|member| member.role == image::Role::Executable);
+    let executable = match executable {
+        Some(member) => parts(path, &inspect::read(&path.join(&member.name), elf::MAX_FILE)?)?,
+        None => Vec::new(),
+    };
     let remark =
         "its symbols are not in the cache any more\n  help: `cargo xtask build-image` brings them back";
     Ok(Report {
         path: path.to_owned(),
         total: members.iter().fold(0, |sum, member| sum.saturating_add(member.size)),
         members,
+        executable,
         elf: Some(of_elf(&elf, top)),
         remark: elf.symbols.is_empty().then(|| remark.to_owned()),
     })
+}
+
+/// Measures an executable alone, and the root task in it.
+fn of_executable(project: &Project, path: &Path, data: &[u8], top: usize) -> Result<Report, Error> {
+    let executable = parts(path, data)?;
+    let broken = |source| Error::Executable { path: path.to_owned(), source };
+    let root_task = assemble::contents(data).map_err(broken)?.root_task;
+    let (mut elf, mut remark) = (None, None);
+    if !root_task.is_empty() {
+        let unstripped = unstripped(project, Digest::of(root_task));
+        let data = unstripped.map(|path| inspect::read(&path, elf::MAX_FILE)).transpose()?;
+        let parsed = Elf::parse(data.as_deref().unwrap_or(root_task))
+            .map_err(|source| Error::Elf { path: path.to_owned(), source })?;
+        elf = Some(of_elf(&parsed, top));
+        remark = parsed.symbols.is_empty().then(|| "the root task's symbols are not in the cache".to_owned());
+    }
+    let (path, total) = (path.to_owned(), data.len() as u64);
+    Ok(Report { path, total, members: Vec::new(), executable, elf, remark })
+}
+
+/// What is inside an executable.
+fn parts(path: &Path, data: &[u8]) -> Result<Vec<Part>, Error> {
+    let broken = |source| Error::Executable { path: path.to_owned(), source };
+    let tender = assemble::bare(data).map_err(broken)?.len() as u64;
+    let contents = assemble::contents(data).map_err(broken)?;
+    let (tables, task) = (contents.header.tables.size, contents.header.root_task.size);
+    let rest = (data.len() as u64).saturating_sub(tender).saturating_sub(tables).saturating_sub(task);
+    let parts =
+        [("tender", tender), ("interface tables", tables), ("root task", task), ("(up to pages)", rest)];
+    Ok(parts.map(|(name, size)| Part { name: name.to_owned(), size }).into())
 }
 
 /// The file that the root task with this digest was stripped from.
@@ -141,6 +184,7 @@ impl Report {
             |part: fn(&Breakdown) -> &Vec<Part>| self.elf.as_ref().map(part).cloned().unwrap_or_default();
         let tables = [
             ("files", self.members.clone()),
+            ("inside the executable", self.executable.clone()),
             ("sections of the root task in memory", breakdown(|elf| &elf.sections)),
             ("crates", breakdown(|elf| &elf.crates)),
             ("largest symbols", breakdown(|elf| &elf.symbols)),

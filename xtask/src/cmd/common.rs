@@ -96,6 +96,14 @@ pub(crate) struct OneTarget {
     pub(crate) target: Target,
 }
 
+/// Which of a recipe's images.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImageTarget {
+    /// Which of the recipe's images [default: the first that was built]
+    #[arg(long, value_parser = target_parser())]
+    pub(crate) target: Option<Target>,
+}
+
 fn target_parser() -> impl TypedValueParser<Value = Target> {
     let names = Target::ALL.iter().map(|target| target.name());
     PossibleValuesParser::new(names).try_map(|name| {

@@ -57,9 +57,17 @@ fn text(report: &Report, app: &App) -> String {
         }
         Kvm::Absent => "no /dev/kvm: QEMU emulates, which is slower",
     };
+    let hardening = match report.hardening.lacks.as_slice() {
+        [] => format!("Linux {} has all that target process locks itself down with", report.hardening.linux),
+        lacks => format!(
+            "Linux {} lacks {}: target process runs without, and says so",
+            report.hardening.linux,
+            lacks.join(", ")
+        ),
+    };
     let verdict = match report.error() {
         None => "nothing is missing".to_owned(),
         Some(error) => error.to_string(),
     };
-    format!("{}\n{}\n\n{kvm}\n{verdict}\n", report.host, table.render().trim_end())
+    format!("{}\n{}\n\n{kvm}\n{hardening}\n{verdict}\n", report.host, table.render().trim_end())
 }

@@ -1,5 +1,6 @@
 //! `inspect`
 
+use super::common::ImageTarget;
 use crate::{app::App, output::Answer};
 use builder::{Error, inspect};
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask inspect hello                        an image: manifest, files, kernel config
   cargo xtask inspect out/hello/qemu               the same, by its folder
+  cargo xtask inspect hello --target process       the image for another target
   cargo xtask inspect out/hello/process/hello      an executable: tender, root task, filter, what is trusted
   cargo xtask inspect out/hello/qemu/root-task     a root task alone: the manifest in its note, segments
 
@@ -19,11 +21,13 @@ What is shown comes from the file alone; files that are not as the manifest says
 pub(crate) struct Inspect {
     /// Name of a recipe that was built, folder of an image, manifest.json, executable, root task or kernel
     file: PathBuf,
+    #[command(flatten)]
+    target: ImageTarget,
 }
 
 impl Inspect {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
-        let file = inspect::find(&app.project, &self.file).map_err(Error::from)?;
+        let file = inspect::find(&app.project, &self.file, self.target.target).map_err(Error::from)?;
         let report = inspect::inspect(&file).map_err(Error::from)?;
         Answer::new(&report, report.render_text())
     }

@@ -1,5 +1,6 @@
 //! `size`
 
+use super::common::ImageTarget;
 use crate::{app::App, output::Answer};
 use builder::{Error, inspect, size};
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ Examples:
 pub(crate) struct Size {
     /// Name of a recipe that was built, folder of an image, or an ELF file
     image: PathBuf,
+    #[command(flatten)]
+    target: ImageTarget,
     /// How many of the largest functions and variables
     #[arg(long, default_value_t = 15)]
     top: usize,
@@ -22,7 +25,7 @@ pub(crate) struct Size {
 
 impl Size {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
-        let image = inspect::find(&app.project, &self.image).map_err(Error::from)?;
+        let image = inspect::find(&app.project, &self.image, self.target.target).map_err(Error::from)?;
         let report = size::size(&app.project, &image, self.top).map_err(Error::from)?;
         Answer::new(&report, report.render_text())
     }
