@@ -13,6 +13,7 @@ mod alarm;
 mod clock;
 mod entry;
 mod events;
+mod fpu;
 mod input;
 mod memory_functions;
 mod output;

@@ -1,7 +1,8 @@
 //! From the root task into the kernel and back.
 
 use crate::{
-    entry::{selkie_go, selkie_switch_fpu},
+    entry::selkie_go,
+    fpu,
     process::Process,
     segment_bases, sites,
     state::{Cause, Pending, STATE, State},
@@ -12,11 +13,6 @@ use selkie_tender_model::{Kernel, Next, Register, Tcb};
 
 /// The exit status after a fault that nobody handles.
 const UNHANDLED: u8 = 103;
-/// What a fresh thread's FPU begins with: all exceptions masked.
-const FPU_CONTROL: u16 = 0x37f;
-const MXCSR: u32 = 0x1f80;
-/// Bits of MXCSR that there are.
-const MXCSR_BITS: u32 = 0xffff;
 
 type TheKernel = Kernel<'static, Process>;
 
@@ -120,16 +116,9 @@ fn switch_fpu(state: &mut State, area: *mut u64) {
     if state.fpu == area {
         return;
     }
-    let (control, mxcsr) = (area.cast::<u16>(), area.wrapping_byte_add(24).cast::<u32>());
     // SAFETY: both areas are the 512 bytes of a TCB, at a multiple of 16. The area that is left is still free
     // to be written to if its thread was deleted by this very call, as memory is cleared when it is used
-    // anew. Other bits of MXCSR than there are would be an exception.
-    unsafe {
-        if *control == 0 && *mxcsr == 0 {
-            (*control, *mxcsr) = (FPU_CONTROL, MXCSR);
-        }
-        *mxcsr &= MXCSR_BITS;
-        selkie_switch_fpu(state.fpu.cast(), area.cast());
-    }
+    // anew.
+    unsafe { fpu::switch(&mut state.x87, state.fpu, area) };
     state.fpu = area;
 }

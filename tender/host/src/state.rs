@@ -1,6 +1,6 @@
 //! What the assembly and the signal handlers share with the rest: the one thing that is written to often.
 
-use crate::{process::Process, sites::Text};
+use crate::{fpu::Tells, process::Process, sites::Text};
 use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
@@ -37,6 +37,8 @@ pub(crate) struct State {
     /// The thread whose state of the FPU is in the processor, but for xmm0 to xmm15; by its TCB's address
     /// in the window.
     pub(crate) fpu: *mut u64,
+    /// Whether the processor tells if the x87 part is in use.
+    pub(crate) x87: Tells,
     /// The base of FS.
     pub(crate) fs: u64,
     /// The base of GS.
@@ -84,6 +86,7 @@ pub(crate) static mut STATE: State = State {
     rsp: 0,
     kernel: null_mut(),
     fpu: null_mut(),
+    x87: Tells::Unknown,
     fs: 0,
     gs: 0,
     has_fsgsbase: false,
