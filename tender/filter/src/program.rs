@@ -63,35 +63,44 @@ pub struct Program {
 }
 
 impl Program {
+    /// Without instructions.
+    pub const EMPTY: Self =
+        Self { instructions: [sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; CAPACITY], start: CAPACITY };
+
     /// Compiles the rules.
+    pub fn new(setting: Setting, bindings: &Bindings) -> Result<Self, AssembleError> {
+        let mut program = Self::EMPTY;
+        program.compile(setting, bindings)?;
+        Ok(program)
+    }
+
+    /// Compiles the rules into a program that is still empty: one that is moved takes its room twice.
     ///
     /// The kernel translates the program anew for every process, at a cost for each instruction: so numbers
     /// are looked up in one chain, and all tests lead to the same three answers.
-    pub fn new(setting: Setting, bindings: &Bindings) -> Result<Self, AssembleError> {
+    pub fn compile(&mut self, setting: Setting, bindings: &Bindings) -> Result<(), AssembleError> {
         if bindings.syscall_return < TRAP_END {
             return Err(AssembleError::Instruction);
         }
-        let nothing = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
-        let mut program = Self { instructions: [nothing; CAPACITY], start: CAPACITY };
-        let kill = program.answer(SECCOMP_RET_KILL_PROCESS)?;
-        let allow = program.answer(SECCOMP_RET_ALLOW)?;
-        let trap = program.answer(SECCOMP_RET_TRAP)?;
+        let kill = self.answer(SECCOMP_RET_KILL_PROCESS)?;
+        let allow = self.answer(SECCOMP_RET_ALLOW)?;
+        let trap = self.answer(SECCOMP_RET_TRAP)?;
 
         // Each number, and where the tests of its first rule begin. What fails them goes on with the next
         // rule of the same number.
         let mut calls = Calls::default();
         for rule in rules(setting).rev() {
             let otherwise = calls.find(rule.call.number).unwrap_or(kill);
-            let tests = program.tests(rule, bindings, allow, otherwise)?;
+            let tests = self.tests(rule, bindings, allow, otherwise)?;
             calls.set(rule.call.number, tests)?;
         }
         let mut numbers = kill;
         for (number, tests) in calls.all() {
-            numbers = program.jump(EQUAL, *number, *tests, numbers)?;
+            numbers = self.jump(EQUAL, *number, *tests, numbers)?;
         }
-        program.load(NUMBER)?;
-        program.origin(bindings, &calls, trap, kill)?;
-        Ok(program)
+        self.load(NUMBER)?;
+        self.origin(bindings, &calls, trap, kill)?;
+        Ok(())
     }
 
     /// The instructions.

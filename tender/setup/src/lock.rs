@@ -132,7 +132,8 @@ pub unsafe fn lock<L: Linux>(
     let calls = Calls(linux);
     // Made before anything is given up, so that a fault of its own can still be told.
     let setting = Setting { devices: loaded.settings.devices, slow_segment_bases: how.slow_segment_bases };
-    let program = Program::new(setting, &bindings(loaded, how)).map_err(Error::Filter)?;
+    let mut program = Program::EMPTY;
+    program.compile(setting, &bindings(loaded, how)).map_err(Error::Filter)?;
     // SAFETY: nobody looks at it any more, as the caller says.
     unsafe { process.forget_environment() };
 
