@@ -4,8 +4,10 @@ use crate::{
     actor::{Actor, CALM, NOTES, calm, rest},
     tap::Tap,
 };
+use core::time::Duration;
 use selkie::{
     cap::{Capability, Reply, Slot, Tcb},
+    clock,
     prelude::*,
     thread::yield_now,
 };
@@ -15,6 +17,7 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     turns(tap, sys)?;
     by_priority(tap, sys)?;
     changes(tap, sys)?;
+    slices(tap, sys)?;
     calm(sys, |sys| equals(tap, sys))
 }
 
@@ -84,6 +87,21 @@ extern "C" fn log(argument: Word) -> ! {
     let (digit, tcb) = parts(argument);
     NOTES.log(digit);
     rest(tcb)
+}
+
+/// Computes for several time slices, then logs its digit.
+extern "C" fn compute(argument: Word) -> ! {
+    let (digit, tcb) = parts(argument);
+    // Without a clock it does not compute, and the log is the same.
+    let _ = clock::spin(Duration::from_millis(40));
+    NOTES.log(digit);
+    rest(tcb)
+}
+
+/// Time slices are shared within a priority only.
+fn slices(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    tap.is("a thread below waits while one above computes", three(sys, [150, 200, 120], compute)?, 213);
+    Ok(())
 }
 
 /// Priorities of threads that are ready.
