@@ -23,6 +23,9 @@ impl<H: Host> Kernel<'_, H> {
         if let Fault::Vm { address, code, .. } = &mut fault {
             *code = self.page_fault_code(*address, *code);
         }
+        if self.tracing {
+            self.trace_fault(&fault);
+        }
         self.raise(self.current, fault);
         self.leave()
     }

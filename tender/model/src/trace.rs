@@ -1,7 +1,7 @@
 //! Lines of the trace: every system call, decoded.
 
 use crate::{
-    Cap, Error, Fault, FrameSize, Host, Kernel, Next, Tcb, ThreadState,
+    Cap, Error, Fault, FrameSize, Host, Kernel, Next, Register, Tcb, ThreadState,
     message::{CAP_REGISTER, Tag},
 };
 use core::fmt;
@@ -48,6 +48,17 @@ impl<'m, H: Host> Kernel<'m, H> {
             let after = self.outcome(thread);
             self.host.trace(format_args!("thread {:#x}: {before}{}", thread.0, After(&before, &after)));
         }
+    }
+
+    /// Prints the current thread's fault, and who hears of it.
+    #[cold]
+    pub(crate) fn trace_fault(&mut self, fault: &Fault) {
+        let thread = self.current;
+        let address = thread.fault_endpoint(&self.memory);
+        let cap = self.lookup_cap(thread, address).ok().map(|slot| slot.cap(&self.memory));
+        let ip = thread.register(&self.memory, Register::FaultIp);
+        let handler = Named(address, cap);
+        self.host.trace(format_args!("thread {:#x}: fault at {ip:#x}, for {handler}: {fault}", thread.0));
     }
 
     fn snapshot(&self, thread: Tcb, name: Option<Syscall>, number: u64) -> Call<'m> {

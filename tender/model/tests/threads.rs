@@ -597,3 +597,18 @@ fn a_line_tells_a_call_and_what_became_of_it() {
         ]
     );
 }
+
+#[test]
+fn a_line_tells_a_fault_and_who_hears_of_it() {
+    let mut machine = Machine::new();
+    machine.kernel.set_tracing(true);
+    let root = machine.root;
+    machine.set(root, Register::FaultIp, 0x40_0300);
+    machine.kernel.fault(Fault::Exception { number: 6, code: 0 });
+    let line = machine.kernel.host().trace.pop().unwrap();
+    let expected = format!(
+        "thread {:#x}: fault at 0x400300, for slot 0x0 (empty): exception 6 of the processor",
+        root.0
+    );
+    assert!(line.starts_with(&expected), "{line}");
+}
