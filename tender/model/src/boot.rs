@@ -405,11 +405,11 @@ impl<'m, H: Host> Kernel<'m, H> {
             let mut address = region.start;
             while address < region.end {
                 let bits = (region.end - address).ilog2().min(address.trailing_zeros());
-                let bits = bits.min(number(Number::MaxUntypedBits) as u32);
+                let bits = bits.min(number(Number::MaxUntypedBits) as u32).min(Cap::MAX_UNTYPED_BITS);
                 let count = slots.next - first;
                 if bits >= number(Number::MinUntypedBits) as u32 && count < number(Number::ConfigMaxUntypeds)
                 {
-                    let cap = Cap::Untyped { address, bits: bits as u8, used: 0, device };
+                    let cap = Cap::Untyped { address, bits: bits as u8, used: 0, dirty: 0, device };
                     slots.add(&self.memory, [cap].into_iter())?;
                     let entry = list + count * number(Number::UntypedDescSize);
                     let set = |field, bytes: &[u8]| self.memory.write(entry + number(field), bytes);

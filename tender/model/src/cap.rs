@@ -33,6 +33,9 @@ pub enum Cap {
         bits: u8,
         /// Bytes from its begin that have been given to objects. What follows them is zero.
         used: u64,
+        /// Bytes from its begin, no more than are used, that may be other than zero, what lies in untypeds
+        /// that were made of it apart. Both are multiples of 16.
+        dirty: u64,
         /// It is memory of a device.
         device: bool,
     },
@@ -159,6 +162,8 @@ pub enum Cap {
 /// Word 0: bits 0..5 the kind, 5..20 small fields, 20..64 the object's address divided by 16.
 const ADDRESS_SHIFT: u32 = 20;
 const ADDRESS_ALIGN: u32 = 4;
+/// Word 1 of an untyped: the two marks, divided by 16, each in a half.
+const DIRTY_SHIFT: u32 = 32;
 /// Word 1 of what can be mapped: the virtual address above the ASID, which takes the page's low bits.
 const ASID_MASK: u64 = 0xfff;
 
@@ -184,6 +189,9 @@ mod kind {
 }
 
 impl Cap {
+    /// The size of the largest untyped as a power of two: what the marks of its use have room for.
+    pub(crate) const MAX_UNTYPED_BITS: u32 = 35;
+
     /// The two words that the capability is kept in.
     pub fn encode(self) -> [u64; 2] {
         let object = |kind: u64, small: u64, address: u64| {
@@ -192,8 +200,10 @@ impl Cap {
         let place = |mapped: Option<(u16, u64)>| mapped.map_or(0, |(asid, at)| at | u64::from(asid));
         match self {
             Self::Null => [0, 0],
-            Self::Untyped { address, bits, used, device } => {
-                [object(kind::UNTYPED, u64::from(bits) | u64::from(device) << 6, address), used]
+            Self::Untyped { address, bits, used, dirty, device } => {
+                let small = u64::from(bits) | u64::from(device) << 6;
+                let marks = used >> ADDRESS_ALIGN | dirty >> ADDRESS_ALIGN << DIRTY_SHIFT;
+                [object(kind::UNTYPED, small, address), marks]
             }
             Self::Endpoint { address, badge, rights } => {
                 [object(kind::ENDPOINT, rights.encode(), address), badge]
@@ -241,7 +251,11 @@ impl Cap {
         let asid = (high & ASID_MASK) as u16;
         let mapped = (asid != 0).then_some((asid, high & !ASID_MASK));
         match low & 0x1f {
-            kind::UNTYPED => Self::Untyped { address, bits: six, used: high, device: bit(6) },
+            kind::UNTYPED => {
+                let (used, dirty) = (high << DIRTY_SHIFT >> DIRTY_SHIFT, high >> DIRTY_SHIFT);
+                let (used, dirty) = (used << ADDRESS_ALIGN, dirty << ADDRESS_ALIGN);
+                Self::Untyped { address, bits: six, used, dirty, device: bit(6) }
+            }
             kind::ENDPOINT => Self::Endpoint { address, badge: high, rights },
             kind::NOTIFICATION => Self::Notification { address, badge: high, rights },
             kind::REPLY => Self::Reply { tcb: address, master: bit(0) },

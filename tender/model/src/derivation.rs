@@ -90,11 +90,13 @@ impl<H: Host> Kernel<'_, H> {
             _ => cap.badge() != origin.badge(),
         };
         // Two untypeds for the same memory: only the new one may be used, or objects would overlap.
-        if let (Cap::Untyped { address, bits, device, .. }, Cap::Untyped { address: new, bits: new_bits, .. }) =
-            (origin, cap)
+        if let (
+            Cap::Untyped { address, bits, dirty, device, .. },
+            Cap::Untyped { address: new, bits: new_bits, .. },
+        ) = (origin, cap)
             && (address, bits) == (new, new_bits)
         {
-            source.set_cap(memory, Cap::Untyped { address, bits, used: 1 << bits, device });
+            source.set_cap(memory, Cap::Untyped { address, bits, used: 1 << bits, dirty, device });
         }
         dest.set_cap(memory, cap);
         self.link_after(source, dest, Mdb { revocable, first_badged: revocable, ..origin_mdb });
@@ -148,6 +150,7 @@ impl<H: Host> Kernel<'_, H> {
             return;
         }
         let mdb = slot.mdb(&self.memory);
+        self.hand_back(slot.cap(&self.memory), mdb.prev);
         self.set_next(mdb.prev, mdb.next);
         if mdb.next != 0 {
             let next = Slot(mdb.next);
@@ -157,6 +160,24 @@ impl<H: Host> Kernel<'_, H> {
         }
         slot.set_cap(&self.memory, Cap::Null);
         slot.set_mdb(&self.memory, Mdb::default());
+    }
+
+    /// Tells the untyped that the untyped `cap` was made of how much of it may be other than zero. The way
+    /// to it goes back in the derivation list from the slot `before` on.
+    fn hand_back(&self, cap: Cap, mut before: u64) {
+        let Cap::Untyped { address, dirty: dirty @ 1.., device: false, .. } = cap else { return };
+        while before != 0 {
+            let slot = Slot(before);
+            let origin = slot.cap(&self.memory);
+            if let Cap::Untyped { address: start, bits, used, dirty: own, device } = origin
+                && origin.covers(cap, self.table)
+            {
+                let dirty = own.max(address - start + dirty);
+                return slot
+                    .set_cap(&self.memory, Cap::Untyped { address: start, bits, used, dirty, device });
+            }
+            before = slot.mdb(&self.memory).prev;
+        }
     }
 
     /// Whether the capability in `child` was derived from the one in `parent`, given that it comes after it

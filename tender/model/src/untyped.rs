@@ -26,7 +26,7 @@ impl<H: Host> Kernel<'_, H> {
         if request.invocation != Some(Invocation::UntypedRetype) {
             return Err(Error::IllegalOperation);
         }
-        let Cap::Untyped { address, bits, used, device } = request.cap else {
+        let Cap::Untyped { address, bits, used, dirty, device } = request.cap else {
             return Err(Error::InvalidCapability(0));
         };
         let order = self.order(request)?;
@@ -43,12 +43,19 @@ impl<H: Host> Kernel<'_, H> {
             return Err(Error::InvalidArgument(1));
         }
 
-        if fresh && !device {
-            self.memory.zero(address, used);
+        // Memory of a device is never looked at, and never dirty.
+        if fresh && dirty != 0 {
+            self.memory.zero(address, dirty);
         }
         let first = start.next_multiple_of(1 << object_bits);
         let used = first + (order.count << object_bits);
-        request.slot.set_cap(&self.memory, Cap::Untyped { address, bits, used, device });
+        let dirty = match order.kind {
+            _ if device => 0,
+            Kind::Untyped if fresh => 0,
+            Kind::Untyped => dirty,
+            _ => used,
+        };
+        request.slot.set_cap(&self.memory, Cap::Untyped { address, bits, used, dirty, device });
         for number in 0..order.count {
             let object = address + first + (number << object_bits);
             let cap = self.make(order.kind, order.size_bits as u8, object, device);
@@ -123,7 +130,7 @@ impl<H: Host> Kernel<'_, H> {
         let rights = crate::Rights::ALL;
         let frame = |size| Cap::Frame { address, size, write: true, read: true, device, mapped: None };
         match kind {
-            Kind::Untyped => Cap::Untyped { address, bits, used: 0, device },
+            Kind::Untyped => Cap::Untyped { address, bits, used: 0, dirty: 0, device },
             Kind::Tcb => {
                 self.init_thread(Tcb(address));
                 Cap::Thread { tcb: address }

@@ -115,7 +115,7 @@ fn untypeds_cover_all_memory_that_is_left_and_nothing_else() {
     let mut end = None;
     let mut devices = 0;
     for (number, slot) in (0..).zip(info.range(Number::BootInfoUntyped)) {
-        let Cap::Untyped { address, bits, used: 0, device } = machine.cap(slot) else {
+        let Cap::Untyped { address, bits, used: 0, dirty: 0, device } = machine.cap(slot) else {
             panic!("{:?}", machine.cap(slot));
         };
         let entry = list + 12 * number;

@@ -108,6 +108,23 @@ fn memory_comes_back_zeroed_when_all_children_are_gone() {
 }
 
 #[test]
+fn memory_that_only_untypeds_were_made_of_is_not_looked_at_again() {
+    let (mut machine, at) = machine(14);
+    let (memory, base) = (machine.memory(), address(&machine, at));
+    assert_eq!(machine.retype(at, Kind::Untyped, 13, at + 1, 2), Reply::done());
+    assert_eq!(machine.retype(at + 1, Kind::Untyped, 12, at + 3, 2), Reply::done());
+    assert_eq!(machine.retype(at + 3, Kind::Page, 0, at + 5, 1), Reply::done());
+    // The page was used; the untypeds after it never were, and are not to be touched.
+    memory.set(base, 0x1234);
+    memory.set(base + 0x1000, 0x5678);
+    memory.set(base + 0x2000, 0x9abc);
+    assert_eq!(machine.invoke(ROOT, I::CNodeRevoke, &[at, ALL], &[]), Reply::done());
+    assert_eq!(machine.retype(at, Kind::Page, 0, at + 1, 4), Reply::done());
+    let words = [0, 0x1000, 0x2000].map(|offset| memory.get(base + offset));
+    assert_eq!(words, [0, 0x5678, 0x9abc]);
+}
+
+#[test]
 fn a_failed_retype_changes_nothing() {
     let (mut machine, at) = machine(12);
     assert_eq!(machine.retype(at, Kind::Page, 0, at + 1, 1), Reply::done());

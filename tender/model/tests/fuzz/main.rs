@@ -61,7 +61,7 @@ fn episode(memory: Memory<'_>, table: &Table, seed: u64, every: Option<u64>) -> 
         match next {
             Next::Run(_) => {}
             Next::Idle | Next::Unhandled(_) if fuzzer.wait() => {}
-            Next::Idle | Next::Unhandled(_) | Next::Exit(_) => break,
+            Next::Idle | Next::Unhandled(_) | Next::Exit(_) => return (position.step, fuzzer.succeeded),
         }
         if position.step.is_multiple_of(every) {
             let checked = invariants.check(&fuzzer.machine.kernel);
