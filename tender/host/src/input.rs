@@ -10,6 +10,8 @@ const BUFFER: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Input {
     source: Source,
+    /// The root task has asked for a byte in vain since the last wait.
+    wanted: bool,
     start: usize,
     end: usize,
     buffer: [u8; BUFFER],
@@ -29,7 +31,7 @@ pub(crate) enum Source {
 impl Input {
     /// Nothing read yet.
     pub(crate) const fn new(source: Source) -> Self {
-        Self { source, start: 0, end: 0, buffer: [0; BUFFER] }
+        Self { source, wanted: false, start: 0, end: 0, buffer: [0; BUFFER] }
     }
 
     /// The next byte, if there is one.
@@ -39,14 +41,16 @@ impl Input {
         }
         let byte = (self.start < self.end).then(|| self.buffer[self.start]);
         self.start += usize::from(byte.is_some());
+        self.wanted = byte.is_none();
         byte
     }
 
-    /// Waits for input or a signal. Input that the root task does not take is not waited for.
+    /// Waits for input or a signal. Input that the root task does not take is not waited for: it is there
+    /// again and again, and nothing would come of it.
     pub(crate) fn wait(&mut self) {
-        let has_room = self.start == self.end;
         match self.source {
-            Source::Events(events) if has_room => {
+            Source::Events(events) if self.wanted => {
+                self.wanted = false;
                 poll(events, Timeout::Never);
             }
             // What a file has, the root task has been offered.
