@@ -177,7 +177,11 @@ fn note(state: &State, signal: u32) {
 /// The root task was interrupted: saves its registers and goes on with the tender.
 fn interrupt(state: &mut State, signal: u32, context: &mut Context) {
     let registers = &mut context.registers;
-    registers[RIP] = site_of(state, registers[RIP]);
+    // A stub whose page the root task has taken away cannot be looked at.
+    let missing = EXCEPTIONS.contains(&signal) && registers[TRAP] == PAGE && registers[CR2] == registers[RIP];
+    if !missing {
+        registers[RIP] = site_of(state, registers[RIP]);
+    }
     for (register, place) in PLACES {
         set_register(state, register, registers[place]);
     }
@@ -207,13 +211,13 @@ fn fault(registers: &[u64; 23]) -> Fault {
 /// The system call's own instruction when `ip` is in the stub of a site, else `ip`.
 fn site_of(state: &State, ip: u64) -> u64 {
     let Some(thunks) = &state.thunks else { return ip };
-    let pages = thunks.pages();
-    if !pages.contains(&ip) {
+    let all = thunks.all();
+    if !all.contains(&ip) {
         return ip;
     }
-    let size = (pages.end - pages.start) as usize;
-    // SAFETY: the set-up has mapped these pages, and sealed them.
-    let stubs = unsafe { slice::from_raw_parts(with_exposed_provenance(pages.start as usize), size) };
+    let size = (all.end - all.start) as usize;
+    // SAFETY: the set-up has mapped them, and an instruction there has just run.
+    let stubs = unsafe { slice::from_raw_parts(with_exposed_provenance(all.start as usize), size) };
     thunks.syscall_of(stubs, ip).unwrap_or(ip)
 }
 

@@ -85,13 +85,13 @@ impl Loaded {
     /// For an instruction pointer inside of a stub: the address of the system-call instruction that the
     /// stub stands for.
     pub fn syscall_of(&self, address: u64) -> Option<u64> {
-        let pages = self.thunks.pages();
-        if !pages.contains(&address) {
+        let all = self.thunks.all();
+        if !all.contains(&address) {
             return None;
         }
-        let size = (pages.end - pages.start) as usize;
-        // SAFETY: `load` has mapped these pages, and nothing writes to them any more.
-        let stubs = unsafe { core::slice::from_raw_parts(pages.start as *const u8, size) };
+        let size = (all.end - all.start) as usize;
+        // SAFETY: `load` has mapped them; where an instruction of theirs ran, they still are, and not writable.
+        let stubs = unsafe { core::slice::from_raw_parts(all.start as *const u8, size) };
         self.thunks.syscall_of(stubs, address)
     }
 }

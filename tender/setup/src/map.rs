@@ -117,18 +117,23 @@ pub(crate) unsafe fn patch<L: Linux>(
     file: &[u8],
     entry: u64,
 ) -> Result<(Thunks, SiteCount), Error> {
-    let mut thunks = Thunks::new(root_task.sites().len() as u64, root_task.image().start, LOWEST);
-    let pages = thunks.pages();
+    let below_image = || Thunks::new(root_task.sites().len() as u64, root_task.image().start, LOWEST);
+    let mut thunks = Thunks::before_text(root_task).unwrap_or_else(below_image);
+    let (all, pages) = (thunks.all(), thunks.pages());
     let mut count = SiteCount::default();
-    let mut stubs: &mut [u8] = &mut [];
     if !pages.is_empty() {
         let how = Mapping { access: READ_WRITE, flags: MAP_PRIVATE | MAP_FIXED_NOREPLACE, file: None };
-        let size = pages.end - pages.start;
         // SAFETY: nothing is replaced.
-        unsafe { calls.map(Some(pages.start), size, how) }.map_err(image_failed)?;
-        // SAFETY: these bytes have just been mapped, can be written, and nobody else knows of them.
-        stubs = unsafe { core::slice::from_raw_parts_mut(pages.start as *mut u8, size as usize) };
+        unsafe { calls.map(Some(pages.start), pages.end - pages.start, how) }.map_err(image_failed)?;
     }
+    let stubs: &mut [u8] = match all.is_empty() {
+        true => &mut [],
+        // SAFETY: these bytes have just been mapped, or come before the code in its first page, which nobody
+        // uses; they can be written, and nobody has a reference to them.
+        false => unsafe {
+            core::slice::from_raw_parts_mut(all.start as *mut u8, (all.end - all.start) as usize)
+        },
+    };
     for site in root_task.sites() {
         let in_text = |segment: &&Segment| segment.access == Access::ReadExecute && segment.holds(site, SITE);
         let text =

@@ -1,10 +1,13 @@
 //! Rewriting system-call sites: each becomes a jump through a stub into the tender.
 //!
 //! A site at A is `mov rax, rsp; syscall; mov rsp, rax`. What follows its first instruction becomes a jump to
-//! a stub `mov ecx, A + 8; jmp [entry]` below the image. Whatever does not look like a site stays as it is:
-//! its system calls trap, which is slower and never wrong.
+//! a stub `mov ecx, A + 8; jmp [entry]`. Whatever does not look like a site stays as it is: its system calls
+//! trap, which is slower and never wrong.
+//!
+//! Where all sites are in the first page of the code, and that page begins with room that belongs to nobody, the
+//! stubs are there: one page is written to for both. Elsewhere they have pages of their own, below the image.
 
-use crate::PAGE;
+use crate::{PAGE, RootTask, elf::Access};
 use core::ops::Range;
 
 /// Bytes of a site.
@@ -29,25 +32,52 @@ pub struct SiteCount {
     pub left: u64,
 }
 
-/// The pages with stubs, directly below the image.
+/// The places of the stubs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thunks {
     start: u64,
     end: u64,
     count: u64,
+    /// They have pages of their own.
+    apart: bool,
 }
 
 impl Thunks {
+    /// Places for all stubs before the code, in the page that it begins in; none when there is no room, or
+    /// when sites are elsewhere: they would lose their stubs with a page that is not theirs.
+    pub(crate) fn before_text(root_task: &RootTask<'_>) -> Option<Self> {
+        let mut texts = root_task.segments().iter().filter(|segment| segment.access == Access::ReadExecute);
+        let text = texts.next()?;
+        let page = text.pages().start..text.pages().start + PAGE;
+        let end = text.address - text.address % STUB;
+        let count = root_task.sites().len() as u64;
+        let is_alone =
+            root_task.segments().iter().filter(|other| other.pages().contains(&page.start)).count() == 1;
+        let is_near = |site: u64| page.contains(&site) && page.end - site >= SITE;
+        let fits = (1..STUBS).contains(&count) && (count + 1) * STUB <= end - page.start;
+        (is_alone && fits && root_task.sites().all(is_near)).then_some(Self {
+            start: page.start,
+            end,
+            count: 0,
+            apart: false,
+        })
+    }
+
     /// The pages for the stubs of `sites` sites below `image`; empty when there is no room for them.
     pub(crate) fn new(sites: u64, image: u64, lowest: u64) -> Self {
         let size = sites.min(MAX_SITES).div_ceil(STUBS) * PAGE;
         let start = image.checked_sub(size).filter(|start| *start >= lowest).unwrap_or(image);
-        Self { start, end: image, count: 0 }
+        Self { start, end: image, count: 0, apart: true }
     }
 
-    /// The pages.
-    pub fn pages(&self) -> Range<u64> {
+    /// Where they are, beginning on a page.
+    pub fn all(&self) -> Range<u64> {
         self.start..self.end
+    }
+
+    /// The pages that they have for themselves; empty where they lie in a page of the image.
+    pub fn pages(&self) -> Range<u64> {
+        if self.apart { self.start..self.end } else { 0..0 }
     }
 
     /// The site that a stub belongs to, for an instruction pointer inside of the stub: the address of the
@@ -60,8 +90,8 @@ impl Thunks {
     }
 
     /// Makes a stub for the site at `address`, whose bytes are `text`, when it looks like one and there is
-    /// room. Returns the jump that takes the place of its last bytes. `pages` are the bytes of the stubs'
-    /// pages, and `entry` is where stubs go.
+    /// room. Returns the jump that takes the place of its last bytes. `pages` are the bytes of
+    /// [`all`](Self::all), and `entry` is where stubs go.
     pub(crate) fn patch(
         &mut self,
         address: u64,
@@ -92,7 +122,7 @@ impl Thunks {
     fn next_stub(&self) -> Option<u64> {
         let (page, stub) = (self.count / STUBS, self.count % STUBS);
         let address = self.start + page * PAGE + (stub + 1) * STUB;
-        (address < self.end).then_some(address)
+        (address + STUB <= self.end).then_some(address)
     }
 }
 

@@ -279,7 +279,7 @@ fn check_load() {
     assert!(guest(DATA + 0x60, rest).iter().all(|byte| *byte == 0), "zeroed data and the pages after it");
     assert!(guest(BASE, 0x4000).iter().all(|byte| *byte == 0), "the stack");
     for (address, expected) in [
-        (BASE - 1, "r-xp"),
+        (BASE - 1, "none"),
         (BASE, "rw-s"),
         (TEXT, "r-xp"),
         (RODATA, "r--p"),
@@ -307,8 +307,10 @@ fn check_load() {
         parts[..count].iter().map(|(_, writable)| *writable).collect::<Vec<_>>(),
         [true, false, false, true]
     );
-    let stub = BASE - 4096 + 16;
+    // The one site is in the first page of the code, and so is its stub, before it.
+    let stub = (TEXT & !4095) + 16;
     assert_eq!(loaded.syscall_of(stub + 5), Some(SITE + 3));
+    assert!(loaded.thunks.pages().is_empty());
     assert_eq!(loaded.syscall_of(TEXT), None);
     // Neither seals nor sizes of the memory can be changed.
     assert!(raw(__NR_ftruncate, [loaded.memory_fd as usize, 16 << 20, 0, 0, 0, 0]) < 0);
@@ -322,6 +324,9 @@ fn check_sites() {
     let setup = Setup { root_task: Sample::good().with_sites(&list).bytes(), ..Setup::new() };
     let loaded = setup.load(&gate).0.expect("it can be loaded");
     assert_eq!(loaded.sites, SiteCount { patched: 1, left: list.len() as u64 - 1 });
+    // Sites that may be anywhere have their stubs in a page of its own.
+    assert_eq!(loaded.thunks.pages(), BASE - 4096..BASE);
+    assert_eq!(loaded.syscall_of(BASE - 4096 + 16), Some(SITE + 3));
     assert_eq!(guest(SITE, 4), [0x48, 0x89, 0xe0, 0xe9]);
     assert_eq!(guest(UNLISTED, 2), [0x0f, 0x05]);
     // The file is as it was.
