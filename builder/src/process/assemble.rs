@@ -2,14 +2,16 @@
 //!
 //! The tender is linked with an empty payload in its last segment. Here that segment is made larger and
 //! filled, and what follows it in the file (symbols, the table of sections) is dropped: only bytes that are
-//! loaded are in the result. Taking the payload away again gives the bare tender, byte for byte, so that
-//! its digest can be read off any executable.
+//! loaded are in the result. Spare program headers are given to the root task's read-only segments, so that
+//! Linux maps them together with the tender. Taking the payload away again gives the bare tender, byte for
+//! byte, so that its digest can be read off any executable.
 
 use crate::{
     Digest,
     elf::{self, Elf, Segment},
 };
-use object::elf::{EM_X86_64, ET_EXEC, PF_R, PF_W, PF_X, PT_LOAD};
+use object::elf::{EM_X86_64, ET_EXEC, PF_R, PF_W, PF_X, PT_LOAD, PT_NULL};
+use selkie_tender_filter::TRAP_END;
 use selkie_tender_table::{
     Table,
     payload::{ALIGN, Header, MAGIC, Part, Settings},
@@ -80,6 +82,9 @@ pub fn assemble(tender: &[u8], payload: &Payload<'_>) -> Result<Vec<u8>, Error> 
         executable.extend_from_slice(bytes);
     }
     header.size = (executable.len() - start) as u64;
+    if !payload.root_task.is_empty() {
+        map_by_linux(&mut executable, payload.root_task, start as u64 + header.root_task.offset)?;
+    }
     executable[start..start + HEADER].copy_from_slice(bytemuck::bytes_of(&header));
     place.resize(&mut executable, header.size);
     Ok(executable)
@@ -91,6 +96,9 @@ pub fn bare(executable: &[u8]) -> Result<Vec<u8>, Error> {
     let mut bare = executable[..place.offset].to_vec();
     bare.extend_from_slice(bytemuck::bytes_of(&empty()));
     place.resize(&mut bare, HEADER as u64);
+    for spare in spares(executable)? {
+        bare[spare..spare + PROGRAM_HEADER].fill(0);
+    }
     // There is no table of sections any more: `e_shoff`, and the sizes after `e_phnum`.
     bare[0x28..0x30].fill(0);
     bare[0x3a..0x40].fill(0);
@@ -127,6 +135,53 @@ pub fn contents(executable: &[u8]) -> Result<Contents<'_>, Error> {
     }
     let tables = tables.iter().map(|bytes| bytemuck::pod_read_unaligned(bytes)).collect();
     Ok(Contents { header, tables, root_task })
+}
+
+/// Gives the spare program headers to the read-only segments of `root_task`, which begins at `offset` in the
+/// file. Those that are left over the tender maps itself.
+fn map_by_linux(executable: &mut [u8], root_task: &[u8], offset: u64) -> Result<(), Error> {
+    // What is no ELF the tender refuses.
+    let Ok(task) = Elf::parse(root_task) else { return Ok(()) };
+    let read_only =
+        task.segments.iter().filter(|segment| segment.kind == PT_LOAD && !segment.flags.contains(PF_W));
+    for (spare, segment) in spares(executable)?.into_iter().zip(read_only) {
+        let before = segment.address % ALIGN;
+        let (address, size) = (segment.address - before, segment.file_size + before);
+        let place = (offset + segment.offset).checked_sub(before).filter(|at| at.is_multiple_of(ALIGN));
+        let place = place.ok_or(Error::Damaged("the root task's segments do not lie on pages"))?;
+        let kind = u64::from(PT_LOAD.0) | u64::from(segment.flags.0) << 32;
+        let words = [kind, place, address, address, size, size, ALIGN];
+        for (at, word) in (spare..).step_by(8).zip(words) {
+            executable[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// Where the program headers are that the root task may have: empty ones, and those below the tender.
+fn spares(executable: &[u8]) -> Result<Vec<usize>, Error> {
+    let elf = Elf::parse(executable)?;
+    let table = table(executable);
+    let spare = |segment: &Segment| segment.kind == PT_NULL || is_of_root_task(segment);
+    let spares = elf.segments.iter().enumerate().filter(|(_, segment)| spare(segment));
+    let places: Vec<usize> = spares.map(|(index, _)| table.saturating_add(index * PROGRAM_HEADER)).collect();
+    let fits = |at: &usize| at.checked_add(PROGRAM_HEADER).is_some_and(|end| end <= executable.len());
+    if places.iter().all(fits) {
+        Ok(places)
+    } else {
+        Err(Error::NoTender("its program headers lie outside of the file"))
+    }
+}
+
+/// Whether a segment of an executable lies where root tasks do, not tenders.
+fn is_of_root_task(segment: &Segment) -> bool {
+    segment.kind == PT_LOAD && segment.address < TRAP_END
+}
+
+/// Where the table of program headers begins.
+fn table(executable: &[u8]) -> usize {
+    let offset = executable.get(0x20..0x28).and_then(|bytes| bytes.try_into().ok());
+    offset.and_then(|bytes| usize::try_from(u64::from_le_bytes(bytes)).ok()).unwrap_or(usize::MAX)
 }
 
 /// The header of a payload without parts.
@@ -181,14 +236,13 @@ fn place(executable: &[u8]) -> Result<Place, Error> {
         .segments
         .iter()
         .enumerate()
-        .all(|(at, other)| at == index || other.file_size == 0 || before(other))
+        .all(|(at, other)| at == index || other.file_size == 0 || is_of_root_task(other) || before(other))
         || !segment.offset.is_multiple_of(ALIGN)
         || !segment.address.is_multiple_of(ALIGN)
     {
         return Err(Error::NoTender("its payload does not lie on a page of its own after all else"));
     }
-    let header = u64::from_le_bytes(executable[0x20..0x28].try_into().unwrap_or_default());
-    let header = usize::try_from(header).unwrap_or(usize::MAX).saturating_add(index * PROGRAM_HEADER);
+    let header = table(executable).saturating_add(index * PROGRAM_HEADER);
     if header.saturating_add(PROGRAM_HEADER) > segment.offset as usize {
         return Err(Error::NoTender("its program headers do not lie before its payload"));
     }
@@ -199,8 +253,8 @@ fn place(executable: &[u8]) -> Result<Place, Error> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A tender of two segments: headers with a little code, and an empty payload followed by what a
-    /// linker adds. `payload` begins the second segment.
+    /// A tender of two segments with spare program headers between them: headers with a little code, and an
+    /// empty payload followed by what a linker adds. `payload` begins the second segment.
     pub(crate) fn sample_with(payload: &[u8]) -> Vec<u8> {
         let mut file = vec![0; 64];
         file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
@@ -212,10 +266,11 @@ pub(crate) mod tests {
         put(&mut file, 0x14, &1_u32.to_le_bytes());
         put(&mut file, 0x18, &(base + 0x200).to_le_bytes());
         put(&mut file, 0x20, &64_u64.to_le_bytes());
-        put(&mut file, 0x34, &[64, 0, 56, 0, 2, 0, 64, 0, 0, 0, 0, 0]);
+        put(&mut file, 0x34, &[64, 0, 56, 0, 4, 0, 64, 0, 0, 0, 0, 0]);
         let size = payload.len() as u64;
-        for (flags, offset, size) in [(5_u32, 0_u64, 0x300_u64), (4, 0x1000, size)] {
-            file.extend_from_slice(&1_u32.to_le_bytes());
+        let code = (1_u32, 5_u32, 0_u64, 0x300_u64);
+        for (kind, flags, offset, size) in [code, (0, 4, 0, 0), (0, 4, 0, 0), (1, 4, 0x1000, size)] {
+            file.extend_from_slice(&kind.to_le_bytes());
             file.extend_from_slice(&flags.to_le_bytes());
             for word in [offset, base + offset, base + offset, size, size, 4096] {
                 file.extend_from_slice(&word.to_le_bytes());
@@ -278,6 +333,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn linux_maps_what_the_root_task_only_reads() {
+        let root_task = crate::elf_sample::Sample::good().bytes();
+        let payload = Payload { tables: &[table(1)], root_task: &root_task, settings: settings() };
+        let executable = assemble(&sample(), &payload).unwrap();
+        let begin = contents(&executable).unwrap().header.root_task.offset + 0x1000;
+        let elf = Elf::parse(&executable).unwrap();
+        let mapped: Vec<_> = elf.segments.iter().filter(|segment| is_of_root_task(segment)).collect();
+        let expected = Elf::parse(&root_task).unwrap();
+        let read_only =
+            expected.segments.iter().filter(|one| one.kind == PT_LOAD && !one.flags.contains(PF_W));
+        let read_only: Vec<_> = read_only.collect();
+        assert!(mapped.len() == 2 && read_only.len() == 2);
+        for (is, wanted) in mapped.iter().zip(&read_only) {
+            assert_eq!((is.address, is.flags), (wanted.address & !(ALIGN - 1), wanted.flags));
+            assert_eq!(is.offset, begin + wanted.offset - wanted.address % ALIGN);
+            assert_eq!(is.address + is.file_size, wanted.address + wanted.file_size);
+        }
+        assert_eq!(tender_digest(&executable).unwrap(), tender_digest(&sample()).unwrap());
+    }
+
+    #[test]
     fn the_tenders_digest_is_that_of_the_bare_tender_whatever_it_carries() {
         let digest = tender_digest(&sample()).unwrap();
         let with = |tables: &[Table], root_task| {
@@ -306,7 +382,7 @@ pub(crate) mod tests {
         };
         assert!(refused(&|file| file.truncate(3)).contains("not an ELF file"));
         assert!(refused(&|file| file[0x10] = 3).contains("static"));
-        assert!(refused(&|file| file[64 + 56 + 4] = 6).contains("not only readable"));
+        assert!(refused(&|file| file[64 + 3 * 56 + 4] = 6).contains("not only readable"));
         assert!(refused(&|file| file[0x1000] = b's').contains("does not begin with"));
         // The first segment reaches into the payload.
         assert!(refused(&|file| file[64 + 0x20 + 1] = 0x20).contains("page of its own"));

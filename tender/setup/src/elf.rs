@@ -284,6 +284,17 @@ pub(crate) fn own_segment(headers: &[u8], address: u64) -> Option<Segment> {
 
 /// The segments of the tender itself, by its program headers.
 pub(crate) fn own_segments(headers: &[u8]) -> impl Iterator<Item = Segment> {
+    loaded(headers).filter(|segment| segment.address >= HIGHEST)
+}
+
+/// Whether `segment` of the root task is one that Linux has mapped when it started the executable with these
+/// program headers.
+pub(crate) fn is_mapped(headers: &[u8], segment: &Segment) -> bool {
+    loaded(headers).any(|other| other.pages() == segment.pages() && other.access == segment.access)
+}
+
+/// What Linux maps of an executable with these program headers.
+fn loaded(headers: &[u8]) -> impl Iterator<Item = Segment> {
     let count = headers.len() / size_of::<SegmentHeader>();
     let headers = pod::slice_from_bytes::<SegmentHeader>(headers, count).map_or(&[][..], |(found, _)| found);
     let loaded = headers.iter().filter(|header| header.p_type(LittleEndian) == elf::PT_LOAD);
@@ -292,7 +303,10 @@ pub(crate) fn own_segments(headers: &[u8]) -> impl Iterator<Item = Segment> {
         memory_size: header.p_memsz(LittleEndian),
         offset: header.p_offset(LittleEndian),
         file_size: header.p_filesz(LittleEndian),
-        // Not looked at.
-        access: Access::Read,
+        access: match header.p_flags(LittleEndian) {
+            flags if flags.contains(elf::PF_W) => Access::ReadWrite,
+            flags if flags.contains(elf::PF_X) => Access::ReadExecute,
+            _ => Access::Read,
+        },
     })
 }

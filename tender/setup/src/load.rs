@@ -5,7 +5,7 @@ use crate::{
     chunks::{self, MAX_CHUNKS},
     elf::{Access, MAX_SEGMENTS},
     linux::{Calls, Errno, Linux},
-    map,
+    map::{self, Image},
 };
 use core::{cell::Cell, ffi::CStr, ops::Range};
 use selkie_tender_table::{
@@ -135,9 +135,12 @@ pub unsafe fn load<L: Linux>(
     let address = image.end + BOOT_PAGES * PAGE;
     let extent = chunks::write(calls, options, settings.devices, &mut room[..limit], address)?;
     let extra_pages = (extent.all as u64).div_ceil(PAGE);
+    // An operator's root task is in another file.
+    let headers = process.program_headers().filter(|_| !payload.is_operator()).unwrap_or_default();
+    let shown = Image { root_task: &root_task, file, memory: memory_fd, headers };
     // SAFETY: the caller vouches for these addresses; nothing runs there yet.
     let (thunks, sites) = unsafe {
-        map::guest(calls, &root_task, memory_fd, file, (BOOT_PAGES + extra_pages) * PAGE)?;
+        map::guest(calls, shown, (BOOT_PAGES + extra_pages) * PAGE)?;
         map::copy_data(&root_task, file);
         map::patch(calls, &root_task, file, entry)?
     };

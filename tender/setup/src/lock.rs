@@ -192,10 +192,17 @@ fn seal<L: Linux>(calls: Calls<'_, L>, process: Process, loaded: &Loaded) -> Res
         let size = (end - start) as usize;
         calls.plain(__NR_mseal, [start as usize, size, 0, 0]).map(drop)
     };
-    for segment in own_segments(process.program_headers().unwrap_or_default()) {
-        let pages = segment.pages();
-        one(pages.start, pages.end)?;
+    let mut segments = own_segments(process.program_headers().unwrap_or_default()).map(|own| own.pages());
+    let mut pages = segments.next().unwrap_or_default();
+    // One call for neighbours.
+    for next in segments {
+        if next.start != pages.end {
+            one(pages.start, pages.end)?;
+            pages.start = next.start;
+        }
+        pages.end = next.end;
     }
+    one(pages.start, pages.end)?;
     let window = loaded.memory.as_ptr() as u64;
     one(window, window + loaded.settings.memory)?;
     let thunks = loaded.thunks.pages();

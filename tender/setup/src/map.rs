@@ -2,13 +2,13 @@
 
 use crate::{
     Error, PAGE, Process, RootTask, SiteCount, Thunks,
-    elf::{Access, LOWEST, Segment, own_segments},
+    elf::{Access, LOWEST, Segment, is_mapped, own_segments},
     linux::{Calls, Errno, Linux, Mapping},
     sites::{BEFORE_SYSCALL, SITE},
 };
 use core::ops::Range;
 use linux_raw_sys::general::{
-    MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
+    MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
 };
 use selkie_tender_filter::{LARGE_PAGE, TENDER};
 
@@ -56,52 +56,68 @@ pub(crate) unsafe fn copy_data(root_task: &RootTask<'_>, file: &[u8]) {
     }
 }
 
+/// What the root task is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Image<'i> {
+    /// The root task.
+    pub(crate) root_task: &'i RootTask<'static>,
+    /// Its file, mapped privately from its first byte on and never written to.
+    pub(crate) file: &'static [u8],
+    /// The descriptor of its memory.
+    pub(crate) memory: i32,
+    /// The program headers of this very executable: what of the root task Linux has mapped already.
+    pub(crate) headers: &'i [u8],
+}
+
 /// Shows the root task its image and, after it, `more` bytes of its memory. The text can still be written.
-/// `file` is the root task's file, mapped privately from its first byte on and never written to.
 ///
 /// # Safety
 /// Nobody uses addresses below 2 GiB.
-pub(crate) unsafe fn guest<L: Linux>(
-    calls: Calls<'_, L>,
-    root_task: &RootTask<'_>,
-    memory: i32,
-    file: &[u8],
-    more: u64,
-) -> Result<(), Error> {
-    let image = root_task.image();
-    let all =
-        Mapping { access: READ_WRITE, flags: MAP_SHARED | MAP_FIXED_NOREPLACE, file: Some((memory, 0)) };
-    // SAFETY: nothing is replaced.
-    unsafe { calls.map(Some(image.start), image.end - image.start + more, all) }.map_err(image_failed)?;
-    for segment in root_task.segments().iter().filter(|segment| segment.access != Access::ReadWrite) {
-        // SAFETY: this replaces pages of the image, which nobody uses yet.
-        unsafe { read_only(calls, segment, file) }.map_err(image_failed)?;
+pub(crate) unsafe fn guest<L: Linux>(calls: Calls<'_, L>, image: Image<'_>, more: u64) -> Result<(), Error> {
+    let all = image.root_task.image();
+    let memory = |from: u64, to: u64| {
+        let file = Some((image.memory, from - all.start));
+        let how = Mapping { access: READ_WRITE, flags: MAP_SHARED | MAP_FIXED_NOREPLACE, file };
+        // SAFETY: nothing is replaced.
+        if from < to { unsafe { calls.map(Some(from), to - from, how) }.map(drop) } else { Ok(()) }
+    };
+    let mut next = all.start;
+    // Segments come in the order of their addresses.
+    for segment in image.root_task.segments().iter().filter(|segment| segment.access != Access::ReadWrite) {
+        let pages = segment.pages();
+        memory(next, pages.start).map_err(image_failed)?;
+        // SAFETY: the caller's.
+        unsafe { read_only(calls, segment, image) }.map_err(image_failed)?;
+        next = pages.end;
     }
-    Ok(())
+    memory(next, all.end + more).map_err(image_failed)
 }
 
 /// Shows the root task a segment that it cannot write to, by the very pages of the file, so that all
-/// processes share them.
+/// processes share them. Where Linux has not done so when it started the executable, that takes Linux 5.13;
+/// before, the pages are copied.
 ///
 /// # Safety
 /// As for [`guest`].
-unsafe fn read_only<L: Linux>(calls: Calls<'_, L>, segment: &Segment, file: &[u8]) -> Result<(), Errno> {
+unsafe fn read_only<L: Linux>(calls: Calls<'_, L>, segment: &Segment, image: Image<'_>) -> Result<(), Errno> {
     let pages = segment.pages();
     let size = pages.end - pages.start;
-    let from = file.as_ptr() as u64 + segment.page_offset();
+    let is_shown = is_mapped(image.headers, segment);
+    let from = image.file.as_ptr() as u64 + segment.page_offset();
     // SAFETY: the caller's.
-    let shown = unsafe { calls.show_again(from, pages.start, size) };
-    if shown.is_err() {
-        // Linux before 5.13 shows only anonymous memory again.
-        let how = Mapping { access: READ_WRITE, flags: MAP_PRIVATE | MAP_FIXED, file: None };
-        // SAFETY: the caller's; then these bytes can be written, and nobody else knows of them.
+    if !is_shown && unsafe { calls.show_again(from, pages.start, size) }.is_err() {
+        let how = Mapping { access: READ_WRITE, flags: MAP_PRIVATE | MAP_FIXED_NOREPLACE, file: None };
+        // SAFETY: nothing is replaced; then these bytes can be written, and nobody else knows of them.
         let copy = unsafe {
             calls.map(Some(pages.start), size, how)?;
             core::slice::from_raw_parts_mut(segment.address as *mut u8, segment.file_size as usize)
         };
-        copy.copy_from_slice(segment.bytes(file));
+        copy.copy_from_slice(segment.bytes(image.file));
     }
     let access = if segment.access == Access::ReadExecute { READ_WRITE } else { PROT_READ };
+    if is_shown && access == PROT_READ {
+        return Ok(());
+    }
     // SAFETY: nobody uses these pages yet.
     unsafe { calls.protect(&pages, access) }
 }
