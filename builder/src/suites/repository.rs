@@ -27,6 +27,7 @@ const SUITES: &[(&str, Jobs)] = &[
     ("boots", boots),
     ("conformance", conformance),
     ("lock-down", lock_down),
+    ("interrupted", interrupted),
 ];
 
 /// The suites that run, in this order.
@@ -116,6 +117,15 @@ fn conformance(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
 fn lock_down(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let what = ["--package", "builder", "--test", "lock_down"];
     let name = "the lock-down where parts are missing".to_owned();
+    let mut job = cargo_test(name, &ctx.project.root, &what, &Options { long: false, ..options.clone() });
+    job.args.push("--ignored".into());
+    vec![job]
+}
+
+/// An executable whose root task is interrupted in every way.
+fn interrupted(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let what = ["--package", "builder", "--test", "interrupted"];
+    let name = "a root task that is interrupted".to_owned();
     let mut job = cargo_test(name, &ctx.project.root, &what, &Options { long: false, ..options.clone() });
     job.args.push("--ignored".into());
     vec![job]

@@ -93,9 +93,10 @@ fn poll(events: i32, timeout: Timeout) -> bool {
     let mut event = [0u32; 3];
     let event = event.as_mut_ptr().expose_provenance() as u64;
     let args = |timeout: i64| [events as u64, event, 1, timeout as u64, 0, 0];
-    // SAFETY: one event is written to `event`.
     let count = match timeout {
+        // SAFETY: one event is written to `event`.
         Timeout::Now => unsafe { syscall(general::__NR_epoll_pwait, args(0)) },
+        // SAFETY: as above.
         Timeout::Never => unsafe { syscall_wait(general::__NR_epoll_pwait, args(-1)) },
     };
     count.is_ok_and(|count| count > 0)

@@ -5,7 +5,7 @@ use crate::{
     fpu,
     process::Process,
     segment_bases, sites,
-    state::{Cause, Pending, STATE, State},
+    state::{Cause, Pending, State},
     syscall, unhandled,
 };
 use core::sync::atomic::Ordering::Relaxed;
@@ -74,7 +74,7 @@ pub(crate) fn proceed(state: &mut State, kernel: &mut TheKernel, mut next: Next)
 /// Runs the root task.
 pub(crate) fn first(kernel: &'static mut TheKernel) -> ! {
     // SAFETY: the tender has not been entered yet.
-    let state = unsafe { &mut *(&raw mut STATE) };
+    let state = unsafe { State::get() };
     let thread = kernel.current();
     // What the processor has now is what a fresh thread begins with.
     state.fpu = kernel.host().window(thread.0).wrapping_byte_add(Tcb::FPU as usize);
@@ -87,7 +87,7 @@ fn parts() -> (&'static mut State, &'static mut TheKernel) {
     // SAFETY: called at the begin of each way into the tender, by nobody who has got them already; the
     // handlers keep to what is said at `State`. The kernel is set before.
     unsafe {
-        let state = &mut *(&raw mut STATE);
+        let state = State::get();
         let kernel = &mut *state.kernel;
         (state, kernel)
     }

@@ -7,7 +7,7 @@
 use crate::{
     FAILED, entry,
     output::report,
-    state::{Cause, Pending, STATE, State},
+    state::{Cause, Pending, State},
     syscall::{self, syscall},
 };
 use core::{ptr::with_exposed_provenance, slice};
@@ -139,7 +139,7 @@ fn set_action(signal: u32, handler: usize) -> Result<(), &'static str> {
 /// What runs when a signal comes. All signals are held back meanwhile.
 unsafe extern "C" fn handle(signal: u32, info: *const [i32; 4], context: *mut Context) {
     // SAFETY: the kernel passes both, and nobody else has them; `State` says who writes what.
-    let (info, context, state) = unsafe { (&*info, &mut *context, &mut *(&raw mut STATE)) };
+    let (info, context, state) = unsafe { (&*info, &mut *context, State::get()) };
     let code = info[2];
     if EXCEPTIONS.contains(&signal) && code <= SI_USER {
         stopped_from_outside(signal);

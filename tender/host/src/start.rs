@@ -7,7 +7,7 @@ use crate::{
     process::Process,
     run, signal,
     sites::Text,
-    state::{Place, STATE},
+    state::{Place, State},
     syscall::{self, Raw, selkie_syscall_instruction},
     vdso::Vdso,
 };
@@ -99,6 +99,7 @@ fn print<T>(text: core::fmt::Arguments<'_>) -> Option<T> {
 
 /// Boots the kernel and locks the process down.
 #[inline(never)] // What it needs of the stack is free again afterwards.
+#[expect(clippy::mut_from_ref, reason = "the kernel is not what was loaded")]
 fn go(
     process: setup::Process,
     options: &Options,
@@ -116,7 +117,7 @@ fn go(
     }
     signal::install(auxiliary(AT_MINSIGSTKSZ)).map_err(StartError::Signals)?;
     // SAFETY: nothing has a reference to it yet.
-    let state = unsafe { &mut *(&raw mut STATE) };
+    let state = unsafe { State::get() };
     state.minus_yield = minus_yield(loaded.table);
     state.has_fsgsbase = auxiliary(AT_HWCAP2) & FSGSBASE != 0;
     state.text = Text::of(loaded);
@@ -138,6 +139,7 @@ fn go(
 
 /// Makes the kernel's objects in the root task's memory.
 #[inline(never)] // As above.
+#[expect(clippy::mut_from_ref, reason = "as above")]
 fn boot(
     loaded: &'static Loaded,
     input: Source,

@@ -96,6 +96,16 @@ pub(crate) static mut STATE: State = State {
 };
 
 impl State {
+    /// The state.
+    ///
+    /// # Safety
+    /// Nobody else uses a reference that this has given, but for what is said at [`State`].
+    pub(crate) unsafe fn get() -> &'static mut Self {
+        let state = &raw mut STATE;
+        // SAFETY: the caller's.
+        unsafe { &mut *state }
+    }
+
     /// Notes a signal; whoever leaves the tender next sees it.
     pub(crate) fn note(&self, bit: u32) {
         self.pending.fetch_or(bit, Relaxed);

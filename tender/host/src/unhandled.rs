@@ -56,7 +56,8 @@ pub(crate) fn print(kernel: &mut Kernel<'_, Process>, thread: Tcb) {
     let sp = thread.register(&memory, Register::Rsp);
     let mut text = Output::new(Output::REPORTS);
     let _ = describe(&mut text, thread, fault);
-    let _ = writeln!(text, "  at the instruction {ip:#x}, {}", place(loaded, ip));
+    let _ = write!(text, "  at the instruction {ip:#x}, {}", place(loaded, ip));
+    let _ = write_instruction(&mut text, loaded, ip);
     if let Some(Fault::Vm { address, .. }) = fault {
         let _ = writeln!(text, "  the address is {}", place(loaded, address));
         if let Some(hint) = hint(address, sp, ip) {
@@ -71,6 +72,22 @@ pub(crate) fn print(kernel: &mut Kernel<'_, Process>, thread: Tcb) {
         let _ = text.write_str("\n");
     }
     text.flush();
+}
+
+/// The bytes from the instruction on, as they are in the file.
+fn write_instruction(text: &mut Output, loaded: &Loaded, ip: u64) -> core::fmt::Result {
+    /// No instruction is longer.
+    const LONGEST: usize = 15;
+    let mut segments = loaded.root_task.segments().iter();
+    let code = segments.find(|segment| {
+        segment.access == Access::ReadExecute
+            && ip.checked_sub(segment.address).is_some_and(|offset| offset < segment.file_size)
+    });
+    let bytes = code.and_then(|code| loaded.file.get((code.offset + ip - code.address) as usize..));
+    for (index, byte) in bytes.unwrap_or_default().iter().take(LONGEST).enumerate() {
+        write!(text, "{} {byte:02x}", if index == 0 { ":" } else { "" })?;
+    }
+    text.write_str("\n")
 }
 
 /// The thread and what it did.

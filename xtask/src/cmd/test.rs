@@ -30,8 +30,8 @@ pub(crate) struct Test {
     /// Write golden files anew instead of comparing with them
     #[arg(long)]
     bless: bool,
-    /// Only the suite of this name (format, lints, host, guest, tender, boots, conformance, lock-down), or the
-    /// tests with this in their name
+    /// Only the suite of this name (format, lints, host, guest, tender, boots, conformance, lock-down,
+    /// interrupted), or the tests with this in their name
     filter: Option<String>,
 }
 
