@@ -98,12 +98,12 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     fn port_write(&mut self, first: u16, size: u16, value: u32) {
-        let now = self.host.now();
         // This port takes what it is given as one number, whatever its size.
         if (EXIT..=EXIT_LAST).contains(&first) {
             self.ended = Some(Next::Exit(status(value)));
             return;
         }
+        let now = self.host.now();
         for (offset, byte) in (0..size).zip(value.to_le_bytes()) {
             self.port_write_byte(first + offset, byte, now);
         }
