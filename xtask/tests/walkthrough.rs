@@ -91,7 +91,7 @@ fn the_page_on_writing_a_function_works() {
             shown.push_str(&sh(&code, place.path(), &out));
         }
     }
-    for text in ["Ahoy, all!", "1 passed, 0 failed, 0 skipped"] {
+    for text in ["Ahoy, all!", "2 passed, 0 failed, 0 skipped"] {
         assert!(shown.contains(text), "{text} is not in\n{shown}");
     }
 }
@@ -132,11 +132,18 @@ fn every_command_on_an_image_answers_with_one_document() {
     assert_eq!(built["images"][0]["members"][0]["role"], "kernel");
     assert_eq!(document("build-image hello")["images"][0]["fresh"], false);
     assert_eq!(document("run hello --arg you --accel tcg")["status"], 0);
-    assert_eq!(document("smoke hello --junit smoke.xml")["reports"][0]["verdict"]["kind"], "pass");
+    assert_eq!(document("run hello --target process --arg you")["status"], 0);
+    let reports = document("smoke hello --junit smoke.xml")["reports"].clone();
+    for (report, target) in reports.as_array().unwrap().iter().zip(["qemu", "process"]) {
+        assert_eq!((&report["target"], &report["verdict"]["kind"]), (&target.into(), &"pass".into()));
+    }
     assert!(fs::read_to_string(place.path().join("smoke.xml")).unwrap().contains("<testcase"));
     assert_eq!(document(&format!("inspect {image}"))["kind"], "image");
+    assert_eq!(document("inspect out/hello/process/hello")["kind"], "executable");
+    let tender = document("build-tender");
+    assert_eq!(document("inspect out/selkie-tender")["executable"]["tender"], tender["tender"]);
     assert!(document(&format!("size {image}"))["total"].as_u64().is_some_and(|total| total > 100_000));
-    assert_eq!(document("clean hello")["folders"].as_array().map(Vec::len), Some(1));
+    assert_eq!(document("clean hello")["folders"].as_array().map(Vec::len), Some(2));
     assert!(!out.join("hello").exists());
 }
 

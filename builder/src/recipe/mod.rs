@@ -62,9 +62,7 @@ pub struct Recipe {
 impl Recipe {
     /// The targets that the recipe is built for unless others are named.
     pub fn targets(&self) -> Vec<Target> {
-        // `process` joins them as soon as its tender runs every recipe.
-        let ready = [Target::Qemu];
-        ready.into_iter().filter(|target| self.lacks(*target).is_none()).collect()
+        Target::ALL.iter().copied().filter(|target| self.lacks(*target).is_none()).collect()
     }
 
     /// Memory of the machine or process, in bytes.

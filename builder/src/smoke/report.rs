@@ -137,9 +137,11 @@ impl Summary {
 /// The table, and below it every failure in full.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let targets = self.reports.iter().map(|report| report.target.name().len()).max().unwrap_or_default();
         let width = self.reports.iter().map(|report| report.name.len()).max().unwrap_or_default();
         for report in &self.reports {
-            write!(f, "{}  {:width$}  {}", report.verdict.word(), report.name, report.target)?;
+            let (word, target) = (report.verdict.word(), report.target.name());
+            write!(f, "{word}  {:width$}  {target:targets$}", report.name)?;
             if let Some(end) = report.timing.end {
                 write!(f, "  {:>7.2} s", end.as_secs_f64())?;
             }

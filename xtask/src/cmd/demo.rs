@@ -13,9 +13,10 @@ Examples:
   cargo xtask demo
 
 Says what this host lacks and installs it (apt, as root or by sudo -n; elsewhere it prints the line to
-copy), builds recipes/hello.toml, boots it, shows its console and prints a table of results.";
+copy), builds recipes/hello.toml, boots it in QEMU, runs it as a Linux process, shows both consoles and
+prints a table of results.";
 
-/// Sets this host up, builds `hello` and boots it
+/// Sets this host up, builds `hello`, boots it and runs it as a process
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Demo {}
@@ -28,19 +29,25 @@ impl Demo {
         ctx.progress.note(&format!("{}: all there", host.host));
         ctx.progress.note("2. the image: a seL4 kernel and the function `hello`");
         let recipe = Recipe::load(&app.project, "hello")?;
-        let image = common::image(&ctx, &recipe, Target::Qemu)?;
-        ctx.progress.note("3. boot; what follows is the machine's console");
+        let machine = common::image(&ctx, &recipe, Target::Qemu)?;
+        ctx.progress.note("3. the same root task in an executable");
+        let process = common::image(&ctx, &recipe, Target::Process)?;
+        ctx.progress.note("4. boot; what follows is the machine's console");
         app.show_console();
-        let report = smoke::smoke(&ctx, &recipe, Target::Qemu, &image.dir, &SmokeOptions::default())?;
-        ctx.progress.note("4. results");
-        let summary = Summary { reports: vec![report] };
+        let options = SmokeOptions::default();
+        let mut summary = Summary::default();
+        summary.reports.push(smoke::smoke(&ctx, &recipe, Target::Qemu, &machine.dir, &options)?);
+        ctx.progress.note("5. start the executable; what follows is the process's console");
+        summary.reports.push(smoke::smoke(&ctx, &recipe, Target::Process, &process.dir, &options)?);
+        ctx.progress.note("6. results");
+        let images = [machine, process];
         let code = summary.exit_code(true);
         let next = match code {
             ExitCode::Ok => "\nnext: cargo xtask run hello; then copy functions/hello (see README.md)\n",
             _ => "",
         };
-        let text = format!("{}\n{summary}\n{next}", build_image::text(std::slice::from_ref(&image)));
-        let data = serde_json::json!({ "host": host, "image": image, "reports": summary.reports });
+        let text = format!("{}\n{summary}\n{next}", build_image::text(&images));
+        let data = serde_json::json!({ "host": host, "images": images, "reports": summary.reports });
         Ok(Answer::new(&data, text)?.with_code(code))
     }
 }
