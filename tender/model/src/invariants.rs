@@ -2,7 +2,7 @@
 //!
 //! Only for tests: the checks allocate, and look at all of the memory.
 
-use crate::{Cap, Host, Kernel, Mdb, Memory, Slot, Tcb, ThreadState, notification, queue::WaitQueue};
+use crate::{Access, Cap, Host, Kernel, Mdb, Memory, Slot, Tcb, ThreadState, notification, queue::WaitQueue};
 use selkie_tender_table::Number;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -300,6 +300,19 @@ impl Caps {
         }
         Ok(())
     }
+}
+
+/// What the host shows is what the paging structures say. `mapped` is what was mapped there: by virtual
+/// address the physical one, the size and the access.
+pub fn check_pages<H: Host>(kernel: &Kernel<'_, H>, mapped: &BTreeMap<u64, (u64, u64, Access)>) -> Check {
+    let expected = kernel.vspace.pages(&kernel.memory);
+    for (address, page) in &expected {
+        let found = mapped.get(address);
+        ensure!(found == Some(page), "at {address:#x} is {found:x?}, not {page:x?}");
+    }
+    let more = mapped.keys().find(|address| !expected.contains_key(address));
+    ensure!(more.is_none(), "{more:x?} is mapped at the host only");
+    Ok(())
 }
 
 /// The slots of the object that a capability is to.

@@ -410,6 +410,35 @@ impl VSpace {
         self.unassign(memory, host, self.root);
     }
 
+    /// What the host shows if all is well: by virtual address the physical one, the size and the access.
+    #[cfg(feature = "testing")]
+    pub(crate) fn pages(&self, memory: &Memory<'_>) -> std::collections::BTreeMap<u64, (u64, u64, Access)> {
+        let mut pages = std::collections::BTreeMap::new();
+        let mut left = std::vec::Vec::new();
+        left.extend(self.find(Self::ASID).map(|root| (root, Level::Pml4, 0)));
+        while let Some((table, level, first)) = left.pop() {
+            for index in 0..ENTRIES {
+                let entry = self.entry(memory, Place(table, index));
+                let address = canonical(first | index << level.entry_bits());
+                match level.below() {
+                    _ if !entry.is_present() || self.is_kernel(table, index) => {}
+                    Some(below) if entry.is_table() => left.push((entry.paddr(), below, address)),
+                    below => {
+                        let size = if below.is_some() { FrameSize::Large } else { FrameSize::Small };
+                        let access = match entry.0 & (Entry::USER | Entry::WRITABLE) {
+                            Entry::USER => Access::Read,
+                            Entry::WRITABLE => continue,
+                            _ => Access::ReadWrite,
+                        };
+                        let paddr = entry.0 & Entry::ADDRESS & !(size.bytes() - 1);
+                        pages.insert(address, (paddr, size.bytes(), access));
+                    }
+                }
+            }
+        }
+        pages
+    }
+
     /// Unmaps at the host what a table shows that stands for the addresses from `first` on.
     fn hide_below<H: Host>(&self, memory: &Memory<'_>, host: &mut H, table: u64, level: Level, first: u64) {
         let bits = level.entry_bits();

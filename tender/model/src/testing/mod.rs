@@ -48,6 +48,7 @@ impl Host for FakeHost {
         if self.full {
             return Err(MapError);
         }
+        self.unmap(address, size);
         self.mapped.insert(address, (paddr, size, access));
         Ok(())
     }
