@@ -287,10 +287,14 @@ pub(crate) fn own_segments(headers: &[u8]) -> impl Iterator<Item = Segment> {
     loaded(headers).filter(|segment| segment.address >= HIGHEST)
 }
 
-/// Whether `segment` of the root task is one that Linux has mapped when it started the executable with these
-/// program headers.
-pub(crate) fn is_mapped(headers: &[u8], segment: &Segment) -> bool {
-    loaded(headers).any(|other| other.pages() == segment.pages() && other.access == segment.access)
+/// Whether `segment` of the root task, whose file lies at `file`, is one that Linux has mapped when it started
+/// the executable with these program headers: the same pages, from the same place of the executable.
+pub(crate) fn is_mapped(headers: &[u8], file: &[u8], segment: &Segment) -> bool {
+    let file = file.as_ptr() as u64;
+    let Some(own) = own_segment(headers, file) else { return false };
+    let page_offset = own.offset + (file - own.address) + segment.page_offset();
+    let is_same = |other: Segment| other.pages() == segment.pages() && other.page_offset() == page_offset;
+    loaded(headers).any(|other| other.access == segment.access && is_same(other))
 }
 
 /// What Linux maps of an executable with these program headers.

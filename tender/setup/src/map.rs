@@ -102,7 +102,7 @@ pub(crate) unsafe fn guest<L: Linux>(calls: Calls<'_, L>, image: Image<'_>, more
 unsafe fn read_only<L: Linux>(calls: Calls<'_, L>, segment: &Segment, image: Image<'_>) -> Result<(), Errno> {
     let pages = segment.pages();
     let size = pages.end - pages.start;
-    let is_shown = is_mapped(image.headers, segment);
+    let is_shown = is_mapped(image.headers, image.file, segment);
     let from = image.file.as_ptr() as u64 + segment.page_offset();
     // SAFETY: the caller's.
     if !is_shown && unsafe { calls.show_again(from, pages.start, size) }.is_err() {
