@@ -217,7 +217,7 @@ fn place(executable: &[u8]) -> Result<Place, Error> {
         return Err(Error::NoTender("it is not a static x86-64 program"));
     }
     let loads = elf.segments.iter().enumerate().filter(|(_, segment)| segment.kind == PT_LOAD);
-    let Some((index, segment)) = loads.clone().last() else {
+    let Some((index, segment)) = loads.clone().next_back() else {
         return Err(Error::NoTender("it has nothing to load"));
     };
     let flags = segment.flags;

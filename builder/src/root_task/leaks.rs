@@ -48,7 +48,7 @@ impl Job<'_> {
         places.extend(self.inputs.bindings.parent().map(Path::to_owned));
         places.extend(self.source_folder().map(Path::to_owned));
         places.extend(self.folders_elsewhere()?);
-        places.retain(worth_a_look);
+        places.retain(|place| worth_a_look(place));
         Ok(places)
     }
 }
@@ -69,12 +69,12 @@ pub(crate) fn common_remaps(project: &Project, toolchain: &Toolchain) -> Vec<(Pa
 pub(crate) fn common_places(project: &Project, toolchain: &Toolchain) -> Vec<PathBuf> {
     let mut places = vec![project.root.clone(), project.cache(), toolchain.sysroot()];
     places.extend(cargo_home());
-    places.retain(worth_a_look);
+    places.retain(|place| worth_a_look(place));
     places
 }
 
 /// Whether a path is long enough to be found by anything but chance.
-fn worth_a_look(place: &PathBuf) -> bool {
+fn worth_a_look(place: &Path) -> bool {
     place.is_absolute() && place.components().count() > 2
 }
 
