@@ -12,7 +12,10 @@ use crate::{
     vdso::Vdso,
 };
 use core::arch::{global_asm, naked_asm};
-use linux_raw_sys::auxvec::{AT_HWCAP2, AT_MINSIGSTKSZ, AT_SYSINFO_EHDR};
+use linux_raw_sys::{
+    auxvec::{AT_HWCAP2, AT_MINSIGSTKSZ, AT_SYSINFO_EHDR},
+    general,
+};
 use selkie_tender_model::{Boot, BootError, Kernel, Memory};
 use selkie_tender_setup as setup;
 use selkie_tender_table::{
@@ -132,9 +135,26 @@ fn go(
         strict: options.strict,
     };
     alarm::set_tick(loaded.table.number(Number::ConfigTimerTickMs));
+    forget_stack();
     // SAFETY: everything is open, mapped and set.
     unsafe { setup::lock(&Raw, process, loaded, &lock) }?;
     Ok(kernel)
+}
+
+/// Gives pages of the stack back that only earlier steps have used. Each instance would keep them for itself.
+fn forget_stack() {
+    /// Bytes of a page.
+    const PAGE: u64 = 4096;
+    /// What the lock-down needs below here, at most; later calls need less.
+    const NEEDED: u64 = 3 << 10;
+    /// No step has gone deeper.
+    const DEEPEST: u64 = 16 * PAGE;
+    let here = 0u8;
+    let end = ((&raw const here).addr() as u64 - NEEDED) / PAGE * PAGE;
+    // SAFETY: nobody uses the stack below here. That the call may fail does not matter.
+    let _ = unsafe {
+        syscall::syscall(general::__NR_madvise, [end - DEEPEST, DEEPEST, general::MADV_DONTNEED.into()])
+    };
 }
 
 /// Makes the kernel's objects in the root task's memory.
