@@ -3,7 +3,7 @@
 use crate::{
     boot_info::BootInfo,
     cap::IoPort,
-    device::{self, Device, DeviceKind},
+    device::{self, DeviceKind},
     error::{Error, Result},
     pit,
 };
@@ -89,12 +89,12 @@ pub fn wall() -> Result<Wall> {
     Ok(Wall(Duration::from_nanos(since_epoch)))
 }
 
-/// The counter's frequency in Hz: what BootInfo says, else measured the first time, against the host's clock
-/// (for 1 ms) or the PIT (for 10 ms). Fails when none of them is there.
+/// The counter's frequency in Hz: what BootInfo says, else measured against the PIT, which takes 10 ms the
+/// first time. Fails when neither is there.
 pub fn frequency() -> Result<u64> {
     match FREQUENCY.load(Ordering::Relaxed) {
         0 => {
-            let frequency = measure()?;
+            let frequency = pit::measure(IoPort::OWN)?;
             if frequency == 0 {
                 return Err(Error::NoDevice);
             }
@@ -103,42 +103,6 @@ pub fn frequency() -> Result<u64> {
         }
         frequency => Ok(frequency),
     }
-}
-
-fn measure() -> Result<u64> {
-    match device::find(DeviceKind::Clock) {
-        Ok(clock) => measure_against(&clock),
-        Err(_) => pit::measure(IoPort::OWN),
-    }
-}
-
-/// Measures the counter against a clock. Both are read together at each end, so that it does not matter who else
-/// has the processor in between.
-fn measure_against(clock: &Device) -> Result<u64> {
-    const SPAN: u64 = 1_000_000;
-    let (start, start_time) = read_both(clock)?;
-    loop {
-        let (end, time) = read_both(clock)?;
-        let passed = time.saturating_sub(start_time);
-        if passed >= SPAN {
-            let counts = u128::from(end.saturating_sub(start)) * 1_000_000_000;
-            return Ok((counts / u128::from(passed)) as u64);
-        }
-    }
-}
-
-/// The counter and a clock's time, of the three readings the one that took the least.
-fn read_both(clock: &Device) -> Result<(u64, u64)> {
-    let mut best = (u64::MAX, 0, 0);
-    for _ in 0..3 {
-        let before = Instant::now().0;
-        let [time, ..] = device::request(clock, request::CLOCK_READ)?;
-        let took = Instant::now().0.saturating_sub(before);
-        if took < best.0 {
-            best = (took, before + took / 2, time);
-        }
-    }
-    Ok((best.1, best.2))
 }
 
 /// Waits for at least `time`, using the processor meanwhile but letting threads of the same priority run.
