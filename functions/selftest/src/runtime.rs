@@ -6,6 +6,7 @@ use selkie::{
     cap::Page,
     clock::{self, Instant},
     config,
+    device::{self, DeviceKind},
     prelude::*,
     sync::Mutex,
 };
@@ -93,6 +94,10 @@ fn time(tap: &mut Tap) -> Result<()> {
     clock::spin(Duration::from_millis(2))?;
     tap.yes("time passes", start.elapsed() >= Duration::from_millis(2));
     tap.yes("the function has run for a while", Instant::now().since_start() > Duration::ZERO);
+    // Only a host process has such a device.
+    let has_clock = device::find(DeviceKind::Clock).is_ok();
+    let is_sensible = clock::wall().is_ok_and(|wall| (2024..2200).contains(&wall.date().year));
+    tap.is("the time of day is told where there is a clock", is_sensible, has_clock);
     Ok(())
 }
 
