@@ -1,10 +1,7 @@
 //! The chunks of BootInfo that the tender adds: the list of devices, and what overrides the run
 //! configuration. Formats: `docs/devices.md` and `selkie_base`.
 
-use crate::{
-    Error, Options,
-    linux::{Calls, Linux},
-};
+use crate::{Error, Options, linux::Calls};
 use selkie_base::devices::{Console, DEVICES_CHUNK, Device, DeviceKind, Devices, RUN_CHUNK};
 use selkie_tender_table::payload::device;
 
@@ -27,8 +24,8 @@ pub(crate) struct Extent {
 }
 
 /// Writes the chunks to the begin of `out`, which the root task sees at `address`.
-pub(crate) fn write<L: Linux>(
-    calls: Calls<'_, L>,
+pub(crate) fn write(
+    calls: Calls<'_>,
     options: &Options,
     devices: u64,
     out: &mut [u8],
@@ -82,7 +79,7 @@ fn header(out: &mut [u8], id: u64, size: usize) {
 
 /// Writes what overrides the run configuration and returns its size; 0 when nothing does. What the command
 /// line says comes before what the descriptor holds: the first record of a name counts.
-fn run_override<L: Linux>(calls: Calls<'_, L>, options: &Options, out: &mut [u8]) -> Result<usize, Error> {
+fn run_override(calls: Calls<'_>, options: &Options, out: &mut [u8]) -> Result<usize, Error> {
     let mut records = Records { out, length: 0 };
     let mut any = false;
     records.put(MAGIC)?;
@@ -113,7 +110,7 @@ fn run_override<L: Linux>(calls: Calls<'_, L>, options: &Options, out: &mut [u8]
 }
 
 /// Reads a descriptor to its end.
-fn read_all<L: Linux>(calls: Calls<'_, L>, descriptor: i32, out: &mut [u8]) -> Result<usize, Error> {
+fn read_all(calls: Calls<'_>, descriptor: i32, out: &mut [u8]) -> Result<usize, Error> {
     let mut length = 0;
     loop {
         let rest = out.get_mut(length..).unwrap_or_default();

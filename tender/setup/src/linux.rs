@@ -68,19 +68,11 @@ pub(crate) struct Mapping {
     pub(crate) file: Option<(i32, u64)>,
 }
 
-/// What the set-up asks of Linux.
-#[derive(Debug)]
-pub(crate) struct Calls<'l, L>(pub(crate) &'l L);
+/// What the set-up asks of Linux. It is no type parameter, so that the set-up is compiled as its own crate says.
+#[derive(Clone, Copy)]
+pub(crate) struct Calls<'l>(pub(crate) &'l dyn Linux);
 
-impl<L> Clone for Calls<'_, L> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<L> Copy for Calls<'_, L> {}
-
-impl<L: Linux> Calls<'_, L> {
+impl Calls<'_> {
     /// Makes a system call.
     ///
     /// # Safety

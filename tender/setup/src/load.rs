@@ -101,8 +101,8 @@ impl Loaded {
 /// # Safety
 /// Nobody uses addresses below 2 GiB, and nothing is mapped behind the tender.
 #[inline(never)] // What it needs of the stack is free again afterwards.
-pub unsafe fn load<L: Linux>(
-    linux: &L,
+pub unsafe fn load(
+    linux: &dyn Linux,
     process: Process,
     payload: &Payload,
     options: &Options,
@@ -161,14 +161,14 @@ pub unsafe fn load<L: Linux>(
 }
 
 /// The bytes of the root task, mapped privately: in the executable itself, or what the operator names.
-fn file<L: Linux>(calls: Calls<'_, L>, payload: &Payload, options: &Options) -> Result<&'static [u8], Error> {
+fn file(calls: Calls<'_>, payload: &Payload, options: &Options) -> Result<&'static [u8], Error> {
     if let Some(path) = options.root_task {
         return named(calls, path);
     }
     Ok(payload.root_task())
 }
 
-fn named<L: Linux>(calls: Calls<'_, L>, path: &'static CStr) -> Result<&'static [u8], Error> {
+fn named(calls: Calls<'_>, path: &'static CStr) -> Result<&'static [u8], Error> {
     let text = path.to_bytes();
     let failed = |errno: Errno| Error::OpenRootTask { path: text, errno };
     let descriptor = calls.open(path).map_err(failed)?;

@@ -123,8 +123,8 @@ impl Display for Missing {
 /// # Safety
 /// All that the process needs is open, mapped and set; nobody uses the environment any more.
 #[inline(never)] // What it needs of the stack is free again afterwards.
-pub unsafe fn lock<L: Linux>(
-    linux: &L,
+pub unsafe fn lock(
+    linux: &dyn Linux,
     process: Process,
     loaded: &Loaded,
     how: &LockDown,
@@ -167,7 +167,7 @@ fn bindings(loaded: &Loaded, how: &LockDown) -> Bindings {
 }
 
 /// Closes every descriptor but those that the filter names.
-fn close_others<L: Linux>(calls: Calls<'_, L>, loaded: &Loaded, how: &LockDown) -> Result<(), Errno> {
+fn close_others(calls: Calls<'_>, loaded: &Loaded, how: &LockDown) -> Result<(), Errno> {
     let input = if loaded.settings.devices & device::INPUT != 0 { 0 } else { 1 };
     let mut kept = [input, 1, 2, loaded.memory_fd, how.events.unwrap_or(2)];
     kept.sort_unstable();
@@ -181,13 +181,13 @@ fn close_others<L: Linux>(calls: Calls<'_, L>, loaded: &Loaded, how: &LockDown) 
     calls.plain(__NR_close_range, [next, u32::MAX as usize, 0, 0]).map(drop)
 }
 
-fn control<L: Linux>(calls: Calls<'_, L>, operation: u32, value: u32) -> Result<(), Errno> {
+fn control(calls: Calls<'_>, operation: u32, value: u32) -> Result<(), Errno> {
     calls.plain(__NR_prctl, [operation as usize, value as usize, 0, 0]).map(drop)
 }
 
 /// Seals the tender, its window on the memory, and the stubs. The root task's own pages stay as they are: it
 /// may unmap them, and the filter lets nothing become executable.
-fn seal<L: Linux>(calls: Calls<'_, L>, process: Process, loaded: &Loaded) -> Result<(), Errno> {
+fn seal(calls: Calls<'_>, process: Process, loaded: &Loaded) -> Result<(), Errno> {
     let one = |start: u64, end: u64| {
         let size = (end - start) as usize;
         calls.plain(__NR_mseal, [start as usize, size, 0, 0]).map(drop)
@@ -217,7 +217,7 @@ const NETWORK_ACCESS: u64 = 3;
 const SCOPES: u64 = (LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL) as u64;
 
 /// Denies all that the kernel's Landlock knows.
-fn landlock<L: Linux>(calls: Calls<'_, L>) -> Result<(), Errno> {
+fn landlock(calls: Calls<'_>) -> Result<(), Errno> {
     let version =
         calls.plain(__NR_landlock_create_ruleset, [0, 0, LANDLOCK_CREATE_RULESET_VERSION as usize, 0])?;
     let file = FILE_ACCESS[version.clamp(1, FILE_ACCESS.len()) - 1];
@@ -240,7 +240,7 @@ fn landlock<L: Linux>(calls: Calls<'_, L>) -> Result<(), Errno> {
 const STACK: u64 = 256 << 10;
 
 /// No new descriptors or processes, no core file, and a stack that cannot grow without end.
-fn limits<L: Linux>(calls: Calls<'_, L>, process: Process) -> Result<(), Errno> {
+fn limits(calls: Calls<'_>, process: Process) -> Result<(), Errno> {
     let set = |resource: u32, value: u64| {
         let limit = rlimit64 { rlim_cur: value, rlim_max: value };
         let place = (&raw const limit) as usize;
@@ -263,7 +263,7 @@ struct FilterProgram {
 }
 
 /// Installs the filter.
-fn install<L: Linux>(calls: Calls<'_, L>, instructions: &[sock_filter]) -> Result<(), Errno> {
+fn install(calls: Calls<'_>, instructions: &[sock_filter]) -> Result<(), Errno> {
     let program = FilterProgram { length: instructions.len() as u16, instructions: instructions.as_ptr() };
     let place = (&raw const program) as usize;
     // SAFETY: the kernel copies the program.

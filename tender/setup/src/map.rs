@@ -3,7 +3,7 @@
 use crate::{
     Error, PAGE, Process, RootTask, SiteCount, Thunks,
     elf::{Access, LOWEST, Segment, is_mapped, own_segments},
-    linux::{Calls, Errno, Linux, Mapping},
+    linux::{Calls, Errno, Mapping},
     sites::{BEFORE_SYSCALL, SITE},
 };
 use core::ops::Range;
@@ -24,11 +24,7 @@ pub(crate) fn window_address(process: Process) -> u64 {
 }
 
 /// Makes the memory of `size` bytes and shows it to the tender at `address`.
-pub(crate) fn memory<L: Linux>(
-    calls: Calls<'_, L>,
-    address: u64,
-    size: u64,
-) -> Result<(i32, &'static mut [u8]), Error> {
+pub(crate) fn memory(calls: Calls<'_>, address: u64, size: u64) -> Result<(i32, &'static mut [u8]), Error> {
     let failed = |what| move |errno| Error::Linux { what, errno, help: "give less memory with --memory" };
     let memory = calls.memory(size).map_err(failed("making the root task's memory"))?;
     let how = Mapping {
@@ -73,7 +69,7 @@ pub(crate) struct Image<'i> {
 ///
 /// # Safety
 /// Nobody uses addresses below 2 GiB.
-pub(crate) unsafe fn guest<L: Linux>(calls: Calls<'_, L>, image: Image<'_>, more: u64) -> Result<(), Error> {
+pub(crate) unsafe fn guest(calls: Calls<'_>, image: Image<'_>, more: u64) -> Result<(), Error> {
     let all = image.root_task.image();
     let memory = |from: u64, to: u64| {
         let file = Some((image.memory, from - all.start));
@@ -99,7 +95,7 @@ pub(crate) unsafe fn guest<L: Linux>(calls: Calls<'_, L>, image: Image<'_>, more
 ///
 /// # Safety
 /// As for [`guest`].
-unsafe fn read_only<L: Linux>(calls: Calls<'_, L>, segment: &Segment, image: Image<'_>) -> Result<(), Errno> {
+unsafe fn read_only(calls: Calls<'_>, segment: &Segment, image: Image<'_>) -> Result<(), Errno> {
     let pages = segment.pages();
     let size = pages.end - pages.start;
     let is_shown = is_mapped(image.headers, image.file, segment);
@@ -127,8 +123,8 @@ unsafe fn read_only<L: Linux>(calls: Calls<'_, L>, segment: &Segment, image: Ima
 ///
 /// # Safety
 /// As [`guest`] has mapped it; nobody runs the root task yet. `entry` is where stubs go.
-pub(crate) unsafe fn patch<L: Linux>(
-    calls: Calls<'_, L>,
+pub(crate) unsafe fn patch(
+    calls: Calls<'_>,
     root_task: &RootTask<'_>,
     file: &[u8],
     entry: u64,
@@ -177,7 +173,7 @@ pub(crate) unsafe fn patch<L: Linux>(
     Ok((thunks, count))
 }
 
-fn protect_code<L: Linux>(calls: Calls<'_, L>, code: &Range<u64>) -> Result<(), Errno> {
+fn protect_code(calls: Calls<'_>, code: &Range<u64>) -> Result<(), Errno> {
     // SAFETY: nobody writes to code from here on.
     unsafe { calls.protect(code, PROT_READ | PROT_EXEC) }
 }
@@ -191,11 +187,7 @@ fn image_failed(errno: Errno) -> Error {
 }
 
 /// Shows a whole file, to be read.
-pub(crate) fn file<L: Linux>(
-    calls: Calls<'_, L>,
-    descriptor: i32,
-    size: u64,
-) -> Result<&'static [u8], Errno> {
+pub(crate) fn file(calls: Calls<'_>, descriptor: i32, size: u64) -> Result<&'static [u8], Errno> {
     let how = Mapping { access: PROT_READ, flags: MAP_PRIVATE, file: Some((descriptor, 0)) };
     // SAFETY: nothing is replaced.
     let address = unsafe { calls.map(None, size.next_multiple_of(PAGE), how) }?;

@@ -7,14 +7,14 @@ use core::fmt::{Arguments, Write};
 pub const CANNOT_START: i32 = 125;
 
 /// Gathers a text, so that a line goes out by one system call.
-struct Buffer<'l, L: Linux> {
-    calls: Calls<'l, L>,
+struct Buffer<'l> {
+    calls: Calls<'l>,
     descriptor: i32,
     bytes: [u8; 512],
     length: usize,
 }
 
-impl<L: Linux> Buffer<'_, L> {
+impl Buffer<'_> {
     fn flush(&mut self) {
         let mut bytes = &self.bytes[..self.length];
         while !bytes.is_empty() {
@@ -25,7 +25,7 @@ impl<L: Linux> Buffer<'_, L> {
     }
 }
 
-impl<L: Linux> Write for Buffer<'_, L> {
+impl Write for Buffer<'_> {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         for byte in text.bytes() {
             if self.length == self.bytes.len() {
@@ -39,7 +39,7 @@ impl<L: Linux> Write for Buffer<'_, L> {
 }
 
 /// Prints a text and a line end on a descriptor. What cannot be written is lost.
-pub fn print<L: Linux>(linux: &L, descriptor: i32, text: Arguments<'_>) {
+pub fn print(linux: &dyn Linux, descriptor: i32, text: Arguments<'_>) {
     let mut buffer = Buffer { calls: Calls(linux), descriptor, bytes: [0; 512], length: 0 };
     // Nothing above gives an error.
     let _ = buffer.write_fmt(text);
@@ -48,6 +48,6 @@ pub fn print<L: Linux>(linux: &L, descriptor: i32, text: Arguments<'_>) {
 }
 
 /// Prints a message on descriptor 2, after the tender's name.
-pub fn report<L: Linux>(linux: &L, text: Arguments<'_>) {
+pub fn report(linux: &dyn Linux, text: Arguments<'_>) {
     print(linux, 2, format_args!("selkie-tender: {text}"));
 }
