@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may fail")]
 
-use builder::{Context, Project, Target, build, context::Progress, plan, recipe::Recipe};
+use builder::{Context, Project, Target, build, context::Progress, plan, process::operator, recipe::Recipe};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use std::{
@@ -36,6 +36,7 @@ struct Attack {
     #[serde(default)]
     each: BTreeMap<String, String>,
     end: Ends,
+    installed: Option<Ends>,
 }
 
 #[derive(Deserialize)]
@@ -86,8 +87,9 @@ impl Progress for Silent {
     fn note(&self, _: &str) {}
 }
 
-/// Builds the executable and returns its path.
-fn executable() -> PathBuf {
+/// Builds the executable and the tender that an operator installs, and returns the command lines that start the
+/// root task with either.
+fn forms() -> [Vec<PathBuf>; 2] {
     // The tests of whole builds use this cache, too.
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
     let project = Project { root: root().to_owned(), out };
@@ -96,13 +98,23 @@ fn executable() -> PathBuf {
     let recipe = Recipe::load(&project, recipe.to_str().unwrap()).unwrap();
     let plan = plan::plan(&ctx, &recipe, Target::Process).unwrap();
     build::build(&ctx, &plan).unwrap();
-    project.image("escape", Target::Process).join("escape")
+    let image = project.image("escape", Target::Process);
+    let tender = operator::build(&ctx).unwrap().path;
+    let limits = ["--memory", "16M"].map(PathBuf::from);
+    let installed = [tender].into_iter().chain(limits).chain([image.join("root-task")]).collect();
+    [vec![image.join("escape")], installed]
 }
 
 /// Runs one attempt; one that hangs is killed by SIGALRM, which is no end that is expected.
-fn attempt(executable: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(executable);
-    command.arg("--").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn attempt(form: &[PathBuf], args: &[&str]) -> Output {
+    let mut command = Command::new(&form[0]);
+    command
+        .args(&form[1..])
+        .arg("--")
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     let pid = Pid::from_child(&child);
     let (done, is_done) = mpsc::channel();
@@ -137,23 +149,25 @@ fn end(output: &Output) -> String {
 
 #[test]
 fn every_attempt_to_escape_ends_as_the_list_says() {
-    let executable = executable();
     let mut wrong = String::new();
     let mut count = 0;
-    for attack in attacks() {
-        for (name, args) in attack.attempts() {
-            let output = attempt(&executable, &args);
-            let end = end(&output);
-            let reported =
-                end != "fault" || String::from_utf8_lossy(&output.stderr).contains("no fault handler");
-            if !attack.end.all().contains(&end) || !reported {
-                let _ = writeln!(wrong, "{name}\n  {args:?}: {end}, not {:?}: {output:?}", attack.end.all());
+    for (form, is_installed) in forms().iter().zip([false, true]) {
+        for attack in attacks() {
+            let ends = attack.installed.as_ref().filter(|_| is_installed).unwrap_or(&attack.end).all();
+            for (name, args) in attack.attempts() {
+                let output = attempt(form, &args);
+                let end = end(&output);
+                let said = String::from_utf8_lossy(&output.stderr);
+                let reported = end != "fault" || said.contains("no fault handler");
+                if !ends.contains(&end) || !reported {
+                    let _ = writeln!(wrong, "{name}\n  {form:?} {args:?}: {end}, not {ends:?}: {output:?}");
+                }
+                count += 1;
             }
-            count += 1;
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(count > 150, "only {count} attempts");
+    assert!(count > 300, "only {count} attempts");
 }
 
 /// The table of the documentation.
