@@ -47,7 +47,7 @@ pub(super) const FIGURES: &[Figure] = &[
         measure: start_to_exit,
     },
     Figure {
-        what: "process: peak resident memory of hello, less the pages of its root task",
+        what: "process: peak resident memory of hello, less its root task's own pages",
         unit: Unit::Bytes,
         limit: Some(RESIDENT),
         measure: resident,
@@ -183,7 +183,8 @@ fn start_to_exit(lab: &Lab<'_>, hello: &Recipe, _: &Options) -> Result<Measured>
     race(lab, &[&ours], &[&theirs])
 }
 
-/// The peak of what is resident, less the pages that the root task's file fills.
+/// The peak of what is resident, less the root task's own pages: those that its file fills, or, where one may
+/// look, what a root task that has printed a line and sleeps has resident at its own addresses.
 fn resident(lab: &Lab<'_>, hello: &Recipe, _: &Options) -> Result<Measured> {
     let image = lab.image_for(hello, Target::Process)?;
     let data = files::read(&image.file(crate::image::name::ROOT_TASK))?;
@@ -195,8 +196,32 @@ fn resident(lab: &Lab<'_>, hello: &Recipe, _: &Options) -> Result<Measured> {
             if segment.file_size == 0 { 0 } else { end - segment.address / PAGE * PAGE }
         })
         .sum();
+    let own = own.max(resident_below_tender(lab)?.unwrap_or_default());
     let runs = launch(lab, &launcher(lab)?, &[&executable(&image)?])?;
     Ok(Measured::Samples(runs.iter().map(|run| run.peak - own as f64).collect()))
+}
+
+/// Bytes that a sleeping root task has resident below 4 GiB, where all that is mapped is its own; none when we
+/// may not look.
+fn resident_below_tender(lab: &Lab<'_>) -> Result<Option<u64>> {
+    let crowd = Crowd::gather(lab, &executable(&fixture(lab, "sleeper")?)?, 1)?;
+    let smaps =
+        crowd.members.first().map(|member| fs::read_to_string(format!("/proc/{}/smaps", member.id())));
+    Ok(smaps.and_then(|smaps| smaps.ok()).map(|smaps| resident_below(&smaps, 1 << 32)))
+}
+
+/// The sum of `Rss` in `smaps` of mappings that begin below `end`, in bytes.
+fn resident_below(smaps: &str, end: u64) -> u64 {
+    let (mut below, mut sum) = (false, 0);
+    for line in smaps.lines() {
+        let begin = line.split_once('-').and_then(|(begin, _)| u64::from_str_radix(begin, 16).ok());
+        if let Some(begin) = begin {
+            below = begin < end;
+        } else if let (true, Some(size)) = (below, line.strip_prefix("Rss:")) {
+            sum += size.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default() * 1024;
+        }
+    }
+    sum
 }
 
 /// Nanoseconds for one of each operation that a program names in lines `NAME COUNT NANOSECONDS`.
@@ -246,13 +271,13 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Starts `program` [`INSTANCES`] times and waits until each has printed a line.
-    fn gather(lab: &Lab<'_>, program: &Path) -> Result<Self> {
+    /// Starts `program` `count` times and waits until each has printed a line.
+    fn gather(lab: &Lab<'_>, program: &Path, count: usize) -> Result<Self> {
         let failed = |error: io::Error| failed(&program.display().to_string(), error);
         let (screen, stdout) = io::pipe().map_err(failed)?;
-        let mut crowd = Self { members: Vec::with_capacity(INSTANCES), seconds: 0.0 };
+        let mut crowd = Self { members: Vec::with_capacity(count), seconds: 0.0 };
         let start = Instant::now();
-        for _ in 0..INSTANCES {
+        for _ in 0..count {
             let mut command = Command::new(program);
             command.env_clear().current_dir("/").stdin(Stdio::null());
             let stdout = stdout.try_clone().map_err(failed)?;
@@ -281,10 +306,11 @@ impl Crowd {
                 }
             }
         });
-        for count in 0..INSTANCES {
+        let all = self.members.len();
+        for count in 0..all {
             let left = CROWD_LIMIT.saturating_sub(start.elapsed());
             if told.recv_timeout(left).is_err() || lab.ctx.cancel.requested() {
-                let what = format!("only {count} of {INSTANCES} have started");
+                let what = format!("only {count} of {all} have started");
                 return Err(failed(&program.display().to_string(), what));
             }
         }
@@ -324,7 +350,7 @@ fn crowd_memory(lab: &Lab<'_>, _: &Recipe, _: &Options) -> Result<Measured> {
     let program = executable(&fixture(lab, "sleeper")?)?;
     let mut samples = Vec::new();
     for _ in 0..CROWDS {
-        match Crowd::gather(lab, &program)?.memory() {
+        match Crowd::gather(lab, &program, INSTANCES)?.memory() {
             Ok(bytes) => samples.push(bytes),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let why = "only root may look at the memory of a process that is not dumpable";
@@ -341,7 +367,7 @@ fn crowd_starts(lab: &Lab<'_>, _: &Recipe, _: &Options) -> Result<Measured> {
     let mut samples = [Vec::new(), Vec::new()];
     for _ in 0..CROWDS {
         for (program, samples) in programs.iter().zip(&mut samples) {
-            samples.push(Crowd::gather(lab, program)?.seconds);
+            samples.push(Crowd::gather(lab, program, INSTANCES)?.seconds);
         }
     }
     let [ours, theirs] = samples;
@@ -377,6 +403,14 @@ mod tests {
     fn the_proportional_size_is_found() {
         assert_eq!(pss("x\nRss:  12 kB\nPss:                  40 kB\nPss_Dirty: 3 kB\n"), Some(40));
         assert_eq!(pss("Rss: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn what_is_resident_is_counted_up_to_an_address() {
+        let smaps = "00400000-00416000 rw-s 00000000 00:01 7 /memfd:x (deleted)\nSize: 88 kB\nRss:       12 kB\n\
+                     00416000-0041e000 r-xp 0 0:0 0\nRss: 32 kB\n7e0000000000-7e0000009000 r--p\nRss: 36 kB\n";
+        assert_eq!(resident_below(smaps, 1 << 32), 44 * 1024);
+        assert_eq!(resident_below("", 1), 0);
     }
 
     #[test]
