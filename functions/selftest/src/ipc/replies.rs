@@ -28,7 +28,7 @@ fn once(tap: &mut Tap, sys: &mut System, endpoint: Endpoint, slot: Slot) -> Resu
     tap.is("save the caller when there is none", slot.place().save_caller(), Ok(()));
     tap.is("saves nothing", ask(slot, 0, &[], &[]), capability(0));
     let caller = sys.spawn(move || endpoint.call(&Message::new(0)).label())?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     Reply::to_caller(&Message::new(5));
     Reply::to_caller(&Message::new(6));
     tap.is("the first reply counts", caller.join(sys), Ok(5));
@@ -37,7 +37,7 @@ fn once(tap: &mut Tap, sys: &mut System, endpoint: Endpoint, slot: Slot) -> Resu
     tap.is("reply and receive without a caller receives", received, 7);
     sender.join(sys)?;
     let sender = sys.spawn(move || endpoint.send(&Message::new(0)))?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     sender.join(sys)?;
     tap.is("a send leaves no caller", slot.place().save_caller(), Ok(()));
     tap.is("so there is nothing to save", ask(slot, 0, &[], &[]), capability(0));
@@ -50,7 +50,7 @@ fn saved(tap: &mut Tap, sys: &mut System, endpoint: Endpoint, slot: Slot) -> Res
         let answer = endpoint.call(&Message::new(0));
         (answer.label(), answer.words().iter().sum::<u64>())
     })?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     slot.place().save_caller()?;
     Reply::to_caller(&Message::new(1));
     tap.yes("a saved caller is not the one that is replied to", !caller.is_finished());
@@ -67,13 +67,13 @@ fn saved(tap: &mut Tap, sys: &mut System, endpoint: Endpoint, slot: Slot) -> Res
     tap.is("it is used up", ask(second, 0, &[], &[]), capability(0));
     // A way back can be called: the caller gets the message, and whoever called gets an empty answer.
     let caller = sys.spawn(move || endpoint.call(&Message::new(0)).label())?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     slot.place().save_caller()?;
     let answer = ask(slot, 9, &[], &[]);
     tap.is("a call through the way back", answer, crate::raw::done());
     tap.is("replies", caller.join(sys), Ok(9));
     let caller = sys.spawn(move || endpoint.call(&Message::new(0)).label())?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     slot.place().save_caller()?;
     Endpoint::at(slot).try_send(&Message::new(10));
     tap.is("a send that does not wait replies too", caller.join(sys), Ok(10));
@@ -83,8 +83,8 @@ fn saved(tap: &mut Tap, sys: &mut System, endpoint: Endpoint, slot: Slot) -> Res
 fn lost(tap: &mut Tap, sys: &mut System, endpoint: Endpoint, slot: Slot) -> Result<()> {
     let first = sys.spawn(move || endpoint.call(&Message::new(1)).label())?;
     let second = sys.spawn(move || endpoint.call(&Message::new(2)).label())?;
-    drop(endpoint.recv());
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
+    let _ = endpoint.recv();
     Reply::to_caller(&Message::new(20));
     tap.is("a second call takes the place of the first", second.join(sys), Ok(20));
     tap.yes("the first caller is forgotten", !first.is_finished());
@@ -94,12 +94,12 @@ fn lost(tap: &mut Tap, sys: &mut System, endpoint: Endpoint, slot: Slot) -> Resu
     Reply::to_caller(&Message::new(21));
     tap.yes("forgets a caller as well", !first.is_finished());
     first.tcb().resume()?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     slot.place().save_caller()?;
     tap.is("delete of a saved way back", slot.place().delete(), Ok(()));
     tap.yes("leaves the caller waiting", !first.is_finished());
     first.tcb().resume()?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     slot.place().save_caller()?;
     first.tcb().suspend()?;
     tap.is("a suspended caller takes the way back with it", ask(slot, 0, &[], &[]), capability(0));
@@ -120,7 +120,7 @@ fn lost(tap: &mut Tap, sys: &mut System, endpoint: Endpoint, slot: Slot) -> Resu
     unsafe { server.kill(sys)? };
     tap.yes("a caller whose server is deleted goes on waiting", !caller.is_finished());
     caller.tcb().resume()?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     Reply::to_caller(&Message::new(22));
     tap.is("it can ask somebody else", caller.join(sys), Ok(22));
     Ok(())

@@ -103,11 +103,17 @@ fn receiving(tap: &mut Tap, sys: &mut System, endpoint: Endpoint) -> Result<()> 
     let empty = sys.memory.slot()?;
     let only_write = badged(sys, endpoint, Rights::WRITE.and(Rights::GRANT), 5)?;
     let only_signal = badged(sys, signal.cap(), Rights::WRITE, 6)?;
-    let fault = fault_of(sys, &handler, move || drop(only_write.recv()))?;
+    let fault = fault_of(sys, &handler, move || {
+        let _ = only_write.recv();
+    })?;
     tap.yes("a receive without the right to read is a fault", is_missing(&fault, only_write.slot()));
-    let fault = fault_of(sys, &handler, move || drop(only_write.try_recv()))?;
+    let fault = fault_of(sys, &handler, move || {
+        let _ = only_write.try_recv();
+    })?;
     tap.yes("so is one that does not wait", is_missing(&fault, only_write.slot()));
-    let fault = fault_of(sys, &handler, move || drop(only_write.reply_recv(&Message::new(0))))?;
+    let fault = fault_of(sys, &handler, move || {
+        let _ = only_write.reply_recv(&Message::new(0));
+    })?;
     tap.yes("so is a reply with a receive", is_missing(&fault, only_write.slot()));
     let fault = fault_of(sys, &handler, move || {
         only_signal.wait();
@@ -118,11 +124,17 @@ fn receiving(tap: &mut Tap, sys: &mut System, endpoint: Endpoint) -> Result<()> 
     })?;
     tap.yes("so is a poll", is_missing(&fault, only_signal.slot()));
     let thread = tcb.cap().slot();
-    let fault = fault_of(sys, &handler, move || drop(Endpoint::at(thread).recv()))?;
+    let fault = fault_of(sys, &handler, move || {
+        let _ = Endpoint::at(thread).recv();
+    })?;
     tap.yes("a receive from a TCB is a fault", is_missing(&fault, thread));
-    let fault = fault_of(sys, &handler, move || drop(Endpoint::at(empty).recv()))?;
+    let fault = fault_of(sys, &handler, move || {
+        let _ = Endpoint::at(empty).recv();
+    })?;
     tap.yes("a receive from an empty slot is a fault", is_missing(&fault, empty));
-    let fault = fault_of(sys, &handler, || drop(Endpoint::at(Slot::NULL).try_recv()))?;
+    let fault = fault_of(sys, &handler, || {
+        let _ = Endpoint::at(Slot::NULL).try_recv();
+    })?;
     tap.yes("a receive from the null slot is a fault", is_missing(&fault, Slot::NULL));
     drop_cap(sys, only_signal)?;
     drop_cap(sys, only_write)?;

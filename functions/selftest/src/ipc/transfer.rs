@@ -142,7 +142,7 @@ fn kinds(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
     // What comes has the badge and the rights of what was sent.
     let (sender, given) = (bench.sender, badge.slot());
     let thread = sys.spawn(move || sender.send(&Message::new(0).cap(given)))?;
-    drop(bench.endpoint.cap().recv());
+    let _ = bench.endpoint.cap().recv();
     thread.join(sys)?;
     let slot = sys.memory.slot()?;
     slot.place().take(bench.at(1))?;
@@ -187,7 +187,7 @@ fn with_replies(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
         set_receive_place(place);
         endpoint.call(&Message::new(0)).caps()
     })?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     Reply::to_caller(&Message::new(0).cap(gift).cap(endpoint));
     tap.is("a capability comes with a reply", thread.join(sys), Ok(1));
     tap.is("it is where the caller wanted it", bench.at(1).copy(place, Rights::ALL), Err(Error::DeleteFirst));
@@ -197,7 +197,7 @@ fn with_replies(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
         let answer = endpoint.call(&Message::new(0));
         (answer.caps(), answer.unwrapped(0))
     })?;
-    drop(endpoint.recv());
+    let _ = endpoint.recv();
     Reply::to_caller(&Message::new(0).cap(endpoint));
     tap.is("with a reply nothing is unwrapped", thread.join(sys), Ok((1, None)));
     bench.at(1).delete()

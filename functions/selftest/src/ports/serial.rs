@@ -77,7 +77,7 @@ fn plain() -> Found {
     write(LINE_CONTROL, 0x1a)?;
     found.push(("line control: 7 bits, even parity", read(LINE_CONTROL)?, 0x1a));
     write(LINE_CONTROL, LINE)?;
-    write(INTERRUPT_ENABLE, 0xff & !0x0f)?;
+    write(INTERRUPT_ENABLE, !0x0f)?;
     found.push(("interrupts: the upper four bits are none", read(INTERRUPT_ENABLE)?, 0));
     Ok(found)
 }

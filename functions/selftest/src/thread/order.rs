@@ -194,7 +194,7 @@ fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
     tap.yes("a message to a thread of the same priority: it runs at once", passes);
     let returns = mostly(|| {
         settle();
-        drop(endpoint.call(&Message::new(1)));
+        let _ = endpoint.call(&Message::new(1));
         NOTES.get(0) == 2
     });
     tap.yes("a reply to a thread of the same priority: the caller runs at once", returns);
@@ -205,7 +205,7 @@ fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
     endpoint.try_send(&Message::new(0));
     yield_now();
     tap.is("a message to a thread below: it does not run", NOTES.get(0), 0);
-    drop(endpoint.call(&Message::new(1)));
+    let _ = endpoint.call(&Message::new(1));
     tap.is("until the other waits", NOTES.get(0), 22);
     server.tcb().suspend()?;
     listener.end(sys)?;
