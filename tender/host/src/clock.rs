@@ -1,7 +1,7 @@
 //! The clocks, read by the vDSO's function where the kernel gives one.
 
 use crate::{syscall::syscall, vdso::Vdso};
-use core::mem::transmute;
+use core::{mem::transmute, ops::Range};
 use linux_raw_sys::general;
 
 /// The monotonic and the wall clock.
@@ -27,6 +27,16 @@ impl Clock {
     /// The clocks of a process with this vDSO.
     pub(crate) fn new(vdso: Option<Vdso>) -> Self {
         Self { vdso, read: Read::Unknown }
+    }
+
+    /// The addresses of the vDSO, and of the pages before it that it reads the time from.
+    pub(crate) fn pages(&self) -> Range<u64> {
+        /// More than Linux has there.
+        const BEFORE: u64 = 64 << 10;
+        self.vdso.map_or(0..0, |vdso| {
+            let [start, end] = vdso.range();
+            start.saturating_sub(BEFORE)..end
+        })
     }
 
     /// Nanoseconds since some moment; never goes back.

@@ -86,8 +86,15 @@ const LOWEST: u64 = 0x1_0000;
 impl Host for Process {
     fn is_free(&self, address: u64, size: u64) -> bool {
         let Some(end) = address.checked_add(size) else { return false };
-        let stubs = self.loaded.thunks.pages();
-        address >= LOWEST && end <= GUEST_END && (end <= stubs.start || stubs.end <= address)
+        let file = self.loaded.file.as_ptr_range();
+        let taken = [
+            self.loaded.thunks.pages(),
+            // These lie low where the stack has no limit.
+            file.start.addr() as u64..file.end.addr() as u64,
+            self.clock.pages(),
+        ];
+        let is_taken = taken.iter().any(|taken| address < taken.end && taken.start < end);
+        address >= LOWEST && end <= GUEST_END && !is_taken
     }
 
     fn map(&mut self, address: u64, paddr: u64, size: u64, access: Access) -> Result<(), MapError> {
