@@ -2,13 +2,19 @@
 
 use core::{ptr::with_exposed_provenance, slice};
 
-/// The vDSO.
+/// The vDSO. Nothing of it is read before a function is looked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Vdso {
-    /// It as it lies in memory, from its ELF header on.
-    image: &'static [u8],
+    /// Where its ELF header lies.
+    address: u64,
 }
 
+/// It as it lies in memory, from its ELF header on.
+#[derive(Debug, Clone, Copy)]
+struct Image(&'static [u8]);
+
+/// More bytes than the vDSO of any kernel has. Linux maps nothing that can be run directly behind it.
+const MOST: u64 = 16 << 10;
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const DT_HASH: u64 = 4;
@@ -29,36 +35,42 @@ impl Vdso {
         if address == 0 {
             return None;
         }
-        let start = with_exposed_provenance::<u8>(address as usize);
-        // SAFETY: the kernel maps whole pages, and the headers are in the first.
-        let headers = Self { image: unsafe { slice::from_raw_parts(start, 4096) } };
-        let (_, size) = headers.segment(PT_LOAD)?;
-        // SAFETY: the one loaded segment begins with the headers and has this size.
-        Some(Self { image: unsafe { slice::from_raw_parts(start, size) } })
+        Some(Self { address })
     }
 
-    /// The addresses that it takes.
+    /// The addresses that it takes, and some behind them.
     pub(crate) fn range(&self) -> [u64; 2] {
-        let range = self.image.as_ptr_range();
-        [range.start.addr() as u64, range.end.addr() as u64]
+        [self.address, self.address.saturating_add(MOST)]
     }
 
     /// The function with this name.
     pub(crate) fn function(&self, name: &[u8]) -> Option<*const u8> {
+        let start = with_exposed_provenance::<u8>(self.address as usize);
+        // SAFETY: `at` was given what the kernel says. It maps whole pages, and the headers are in the first.
+        let headers = Image(unsafe { slice::from_raw_parts(start, 4096) });
+        let (_, size) = headers.segment(PT_LOAD)?;
+        // SAFETY: the one loaded segment begins with the headers and has this size.
+        Image(unsafe { slice::from_raw_parts(start, size) }).function(name)
+    }
+}
+
+impl Image {
+    /// The function with this name.
+    fn function(self, name: &[u8]) -> Option<*const u8> {
         let (symbols, strings) = (self.dynamic(DT_SYMTAB)?, self.dynamic(DT_STRTAB)?);
         (0..self.symbol_count()?).find_map(|index| {
             let symbol = symbols.checked_add(index.checked_mul(SYMBOL)?)?;
-            let text = self.image.get(strings.checked_add(self.u32(symbol)? as usize)?..)?;
+            let text = self.0.get(strings.checked_add(self.u32(symbol)? as usize)?..)?;
             let is_defined = self.u16(symbol + 6)? != 0;
             if !is_defined || !text.starts_with(name) || *text.get(name.len())? != 0 {
                 return None;
             }
-            self.image.get(self.u64(symbol + 8)? as usize..).map(<[u8]>::as_ptr)
+            self.0.get(self.u64(symbol + 8)? as usize..).map(<[u8]>::as_ptr)
         })
     }
 
     /// How many symbols there are. The table itself does not say; the hash tables do.
-    fn symbol_count(&self) -> Option<usize> {
+    fn symbol_count(self) -> Option<usize> {
         if let Some(table) = self.dynamic(DT_HASH) {
             return Some(self.u32(table + 4)? as usize);
         }
@@ -76,7 +88,7 @@ impl Vdso {
     }
 
     /// The entry of the dynamic table with this tag. It is an offset: the library is linked at 0.
-    fn dynamic(&self, tag: u64) -> Option<usize> {
+    fn dynamic(self, tag: u64) -> Option<usize> {
         let (start, size) = self.segment(PT_DYNAMIC)?;
         let mut entries = (start..start.checked_add(size)?).step_by(DYNAMIC);
         let entry = entries.find(|at| self.u64(*at) == Some(tag))?;
@@ -84,7 +96,7 @@ impl Vdso {
     }
 
     /// The first segment of this type: where it begins, and its bytes.
-    fn segment(&self, kind: u32) -> Option<(usize, usize)> {
+    fn segment(self, kind: u32) -> Option<(usize, usize)> {
         let (table, count) = (self.u64(32)? as usize, self.u16(56)?);
         let mut headers =
             (0..usize::from(count)).filter_map(|index| table.checked_add(index * PROGRAM_HEADER));
@@ -92,19 +104,19 @@ impl Vdso {
         Some((self.u64(header + 16)? as usize, self.u64(header + 40)? as usize))
     }
 
-    fn u16(&self, at: usize) -> Option<u16> {
+    fn u16(self, at: usize) -> Option<u16> {
         self.bytes(at).map(u16::from_le_bytes)
     }
 
-    fn u32(&self, at: usize) -> Option<u32> {
+    fn u32(self, at: usize) -> Option<u32> {
         self.bytes(at).map(u32::from_le_bytes)
     }
 
-    fn u64(&self, at: usize) -> Option<u64> {
+    fn u64(self, at: usize) -> Option<u64> {
         self.bytes(at).map(u64::from_le_bytes)
     }
 
-    fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.image.get(at..at.checked_add(N)?)?.try_into().ok()
+    fn bytes<const N: usize>(self, at: usize) -> Option<[u8; N]> {
+        self.0.get(at..at.checked_add(N)?)?.try_into().ok()
     }
 }
