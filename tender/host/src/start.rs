@@ -118,9 +118,12 @@ fn go(
     if options.trace {
         tell_sites(loaded);
     }
+    // SAFETY: no handler is installed yet, and nothing has a reference to it.
+    let state = unsafe {
+        State::init();
+        State::get()
+    };
     signal::install(auxiliary(AT_MINSIGSTKSZ)).map_err(StartError::Signals)?;
-    // SAFETY: nothing has a reference to it yet.
-    let state = unsafe { State::get() };
     state.minus_yield = minus_yield(loaded.table);
     state.has_fsgsbase = auxiliary(AT_HWCAP2) & FSGSBASE != 0;
     state.text = Text::of(loaded);

@@ -74,36 +74,51 @@ impl Pending {
     pub(crate) const ALARM: u32 = 2;
 }
 
-/// The state. It is `mut` for the assembly's sake.
-pub(crate) static mut STATE: State = State {
-    pending: AtomicU32::new(0),
-    cause: Cause::None,
-    yield_blocked: AtomicU64::new(1),
-    minus_yield: 0,
-    registers: null_mut(),
-    stack: 0,
-    rip: 0,
-    rsp: 0,
-    kernel: null_mut(),
-    fpu: null_mut(),
-    x87: Tells::Unknown,
-    fs: 0,
-    gs: 0,
-    has_fsgsbase: false,
-    vdso: [0; 2],
-    thunks: None,
-    text: Text::NONE,
-};
+/// The state, once [`State::init`] has been called. It is `mut` for the assembly's sake, and zero in the file,
+/// because Linux has to copy a page that is not.
+pub(crate) static mut STATE: MaybeUninit<State> = MaybeUninit::uninit();
 
 impl State {
+    /// Makes the state.
+    ///
+    /// # Safety
+    /// No signal can come yet, and nobody has called [`get`](Self::get).
+    pub(crate) unsafe fn init() {
+        let state = &raw mut STATE;
+        // SAFETY: the caller's.
+        unsafe { (*state).write(Self::begin()) };
+    }
+
+    fn begin() -> Self {
+        Self {
+            pending: AtomicU32::new(0),
+            cause: Cause::None,
+            yield_blocked: AtomicU64::new(1),
+            minus_yield: 0,
+            registers: null_mut(),
+            stack: 0,
+            rip: 0,
+            rsp: 0,
+            kernel: null_mut(),
+            fpu: null_mut(),
+            x87: Tells::Unknown,
+            fs: 0,
+            gs: 0,
+            has_fsgsbase: false,
+            vdso: [0; 2],
+            thunks: None,
+            text: Text::NONE,
+        }
+    }
+
     /// The state.
     ///
     /// # Safety
-    /// Nobody else uses a reference that this has given, but for what is said at [`State`].
+    /// There is one, and nobody else uses a reference that this has given, but for what is said at [`State`].
     pub(crate) unsafe fn get() -> &'static mut Self {
         let state = &raw mut STATE;
         // SAFETY: the caller's.
-        unsafe { &mut *state }
+        unsafe { (*state).assume_init_mut() }
     }
 
     /// Notes a signal; whoever leaves the tender next sees it.

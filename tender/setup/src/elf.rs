@@ -4,7 +4,7 @@ use crate::{Note, PAGE};
 use core::ops::Range;
 use object::{
     LittleEndian,
-    elf::{self, FileHeader64, ProgramHeader64},
+    elf::{self, FileHeader64, ProgramHeader64, SectionHeader64},
     pod,
     read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable},
 };
@@ -165,7 +165,7 @@ impl<'a> RootTask<'a> {
         if !segments[..count].iter().any(is_code) {
             return Err(ElfError::Entry(entry));
         }
-        let sections = header.sections(LittleEndian, file).map_err(|_| ElfError::Sections)?;
+        let sections = Sections::of(header, file).ok_or(ElfError::Sections)?;
         let note = note(&sections, file)?;
         let sites = section(&sections, SITES_SECTION)
             .map_or(Ok(&[][..]), |section| section.data(LittleEndian, file))
@@ -259,7 +259,7 @@ fn segment(header: &SegmentHeader, file: u64) -> Result<Segment, ElfError> {
 }
 
 /// The manifest in its note.
-fn note<'a>(sections: &SectionTable<'a, Header>, file: &'a [u8]) -> Result<Note<'a>, ElfError> {
+fn note<'a>(sections: &Sections<'a>, file: &'a [u8]) -> Result<Note<'a>, ElfError> {
     let section = section(sections, NOTE_SECTION).ok_or(ElfError::Note)?;
     let mut notes = section.notes(LittleEndian, file).ok().flatten().ok_or(ElfError::Note)?;
     let note = notes.next().ok().flatten().ok_or(ElfError::Note)?;
@@ -269,11 +269,28 @@ fn note<'a>(sections: &SectionTable<'a, Header>, file: &'a [u8]) -> Result<Note<
     Note::decode(note.desc()).ok_or(ElfError::Note)
 }
 
-fn section<'a>(
-    sections: &SectionTable<'a, Header>,
-    name: &[u8],
-) -> Option<&'a elf::SectionHeader64<LittleEndian>> {
-    sections.section_by_name(LittleEndian, name).map(|(_, section)| section)
+fn section<'a>(sections: &Sections<'a>, name: &[u8]) -> Option<&'a SectionHeader64<LittleEndian>> {
+    let is_it = |section: &&SectionHeader64<LittleEndian>| {
+        let rest = sections.names.get(section.sh_name.get(LittleEndian) as usize..);
+        rest.and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.first() == Some(&0))
+    };
+    sections.table.iter().find(is_it)
+}
+
+/// The sections, and their names, each ended by a zero. The library's own search for a name writes to memory,
+/// which takes a page at every start.
+struct Sections<'a> {
+    table: SectionTable<'a, Header>,
+    names: &'a [u8],
+}
+
+impl<'a> Sections<'a> {
+    fn of(header: &Header, file: &'a [u8]) -> Option<Self> {
+        let table = header.sections(LittleEndian, file).ok()?;
+        let index = header.section_strings_index(LittleEndian, file).ok()?;
+        let names = table.section(index).ok()?.data(LittleEndian, file).ok()?;
+        Some(Self { table, names })
+    }
 }
 
 /// The segment of the tender itself that `address` lies in, by its program headers.
