@@ -37,12 +37,10 @@ impl Display for Test {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Self::Below(limit) => write!(f, "below {limit}"),
-            Self::OneOf(values) | Self::Int(values) => {
-                values.iter().enumerate().try_for_each(|(number, value)| {
-                    let separator = if number > 0 { " or " } else { "" };
-                    write!(f, "{separator}{value}")
-                })
-            }
+            Self::OneOf(values) => values.iter().enumerate().try_for_each(|(number, value)| {
+                let separator = if number > 0 { " or " } else { "" };
+                write!(f, "{separator}{value}")
+            }),
         }
     }
 }

@@ -54,13 +54,11 @@ pub struct Setting {
     pub slow_segment_bases: bool,
 }
 
-/// What an argument must be. All 64 bits are compared, unless Linux itself takes fewer.
+/// What an argument must be. All 64 bits are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
     /// One of these.
     OneOf(&'static [Value]),
-    /// One of these, for an argument that is an `int` or `unsigned int` to Linux: 32 bits.
-    Int(&'static [Value]),
     /// Below this.
     Below(Value),
 }
@@ -112,10 +110,6 @@ const fn number(value: u64, name: &'static str) -> Value {
     Value::Number(value, name)
 }
 
-const fn int(value: &'static [Value; 1]) -> Test {
-    Test::Int(value)
-}
-
 const fn one(value: &'static [Value; 1]) -> Test {
     Test::OneOf(value)
 }
@@ -135,14 +129,14 @@ const RULES: &[Rule] = &[
         condition: Condition::Always,
         tests: &[(
             0,
-            Test::Int(&[Value::Descriptor(Descriptor::Output), Value::Descriptor(Descriptor::Reports)]),
+            Test::OneOf(&[Value::Descriptor(Descriptor::Output), Value::Descriptor(Descriptor::Reports)]),
         )],
         purpose: "console and reports",
     },
     Rule {
         call: call!(read, __NR_read),
         condition: Condition::With(device::INPUT),
-        tests: &[(0, int(&[Value::Descriptor(Descriptor::Input)]))],
+        tests: &[(0, one(&[Value::Descriptor(Descriptor::Input)]))],
         purpose: "what is typed at the console",
     },
     Rule {
@@ -150,7 +144,7 @@ const RULES: &[Rule] = &[
         condition: Condition::Always,
         tests: &[(
             0,
-            Test::Int(&[
+            Test::OneOf(&[
                 number(general::CLOCK_REALTIME as u64, "CLOCK_REALTIME"),
                 number(general::CLOCK_MONOTONIC as u64, "CLOCK_MONOTONIC"),
             ]),
@@ -160,7 +154,7 @@ const RULES: &[Rule] = &[
     Rule {
         call: call!(setitimer, __NR_setitimer),
         condition: Condition::Always,
-        tests: &[(0, int(&[number(general::ITIMER_REAL as u64, "ITIMER_REAL")]))],
+        tests: &[(0, one(&[number(general::ITIMER_REAL as u64, "ITIMER_REAL")]))],
         purpose: "timers of the root task",
     },
     Rule {
@@ -174,7 +168,7 @@ const RULES: &[Rule] = &[
         call: call!(epoll_pwait, __NR_epoll_pwait),
         condition: Condition::With(EVENT_SOURCES),
         tests: &[
-            (0, int(&[Value::Descriptor(Descriptor::Events)])),
+            (0, one(&[Value::Descriptor(Descriptor::Events)])),
             (2, Test::Below(number(MAX_EVENTS + 1, "9"))),
         ],
         purpose: "sleep until there is input or a timer ends",
@@ -203,7 +197,7 @@ const RULES: &[Rule] = &[
         condition: Condition::SlowSegmentBases,
         tests: &[(
             0,
-            Test::Int(&[
+            Test::OneOf(&[
                 number(ARCH_SET_FS as u64, "ARCH_SET_FS"),
                 number(ARCH_SET_GS as u64, "ARCH_SET_GS"),
             ]),
@@ -213,13 +207,13 @@ const RULES: &[Rule] = &[
     Rule {
         call: call!(read, __NR_read),
         condition: Condition::With(device::NET),
-        tests: &[(0, int(&[Value::Descriptor(Descriptor::Net)]))],
+        tests: &[(0, one(&[Value::Descriptor(Descriptor::Net)]))],
         purpose: "receive from the network device",
     },
     Rule {
         call: call!(write, __NR_write),
         condition: Condition::With(device::NET),
-        tests: &[(0, int(&[Value::Descriptor(Descriptor::Net)]))],
+        tests: &[(0, one(&[Value::Descriptor(Descriptor::Net)]))],
         purpose: "send to the network device",
     },
     Rule {
@@ -249,7 +243,7 @@ const RULES: &[Rule] = &[
 ];
 
 const BLOCK_ACCESS: &[(usize, Test)] = &[
-    (0, int(&[Value::Descriptor(Descriptor::Block)])),
+    (0, one(&[Value::Descriptor(Descriptor::Block)])),
     (2, Test::Below(number(MAX_TRANSFER + 1, "1 MiB + 1"))),
     (3, Test::Below(Value::Limit(Limit::Block))),
 ];

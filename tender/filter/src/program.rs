@@ -154,10 +154,9 @@ impl Program {
         let mut then = allow;
         for (argument, test) in rule.tests.iter().rev() {
             let offset = ARGUMENTS + 8 * *argument as u32;
-            let is_int = matches!(test, Test::Int(_));
             then = match test {
-                Test::OneOf(values) | Test::Int(values) => self
-                    .one_of((offset, is_int), values, bindings, [then, otherwise])?
+                Test::OneOf(values) => self
+                    .one_of(offset, values, bindings, [then, otherwise])?
                     .ok_or(AssembleError::Values(rule.call.name))?,
                 Test::Below(limit) => self.below(offset, limit.resolve(bindings)?, [then, otherwise])?,
             };
@@ -166,10 +165,10 @@ impl Program {
     }
 
     /// Goes to the first place when the argument is one of `values`, else to the second; none when their
-    /// upper halves differ. Of an int, the upper half is not looked at.
+    /// upper halves differ.
     fn one_of(
         &mut self,
-        (offset, is_int): (u32, bool),
+        offset: u32,
         values: &[Value],
         bindings: &Bindings,
         [then, otherwise]: [Place; 2],
@@ -185,9 +184,6 @@ impl Program {
         }
         let Some(high) = common else { return Ok(None) };
         let lower = self.load(offset)?;
-        if is_int {
-            return Ok(Some(lower));
-        }
         self.jump(EQUAL, high, lower, otherwise)?;
         self.load(offset + 4).map(Some)
     }
