@@ -3,6 +3,9 @@
 use super::{Case, Verdict, job::End};
 use crate::exec::last_lines;
 
+/// What the reason of an ignored test begins with when a suite of its own runs it: it is not left out.
+const ELSEWHERE: &str = "the suite `";
+
 /// How a log becomes verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judge {
@@ -57,7 +60,7 @@ fn skipped(log: &str) -> Option<Verdict> {
 /// The tests of libtest's output (`test NAME ... ok`), those of several binaries in a row.
 ///
 /// A test that finds out at run time that it cannot run writes a line `SKIP NAME: reason` past
-/// libtest's capture and passes; it counts as skipped.
+/// libtest's capture and passes; it counts as skipped. One that another suite runs does not count here.
 fn tests(log: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut skips = Vec::new();
@@ -81,6 +84,9 @@ fn tests(log: &str) -> Vec<Case> {
                 Verdict::Fail { why: message(log, &name) }
             } else if let Some(reason) = result.strip_prefix("ignored") {
                 let reason = reason.trim_start_matches(", ");
+                if reason.starts_with(ELSEWHERE) {
+                    continue;
+                }
                 Verdict::Skip {
                     reason: if reason.is_empty() { "marked as ignored".into() } else { reason.into() },
                 }
@@ -120,10 +126,11 @@ mod tests {
     use std::process::ExitStatus;
 
     const LOG: &str = "\
-running 5 tests
+running 6 tests
 test a::good ... ok
 test a::panics - should panic ... ok
 test a::slow ... ignored, takes minutes
+test a::apart ... ignored, the suite `apart` runs it: it boots twice
 SKIP kvm_boots: no /dev/kvm
 test a::kvm_boots ... ok
 test a::serial ... SKIP serial: one thread only

@@ -105,28 +105,24 @@ fn tender_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
 
 /// The self-test on the kernel and under the tender, compared line by line.
 fn conformance(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    let what = ["--package", "builder", "--test", "conformance"];
-    let name = "the self-test, line by line".to_owned();
-    let mut job = cargo_test(name, &ctx.project.root, &what, &Options { long: false, ..options.clone() });
-    // In the suite `host` it would run beside others: booting twice takes all processors.
-    job.args.push("--ignored".into());
-    vec![job]
+    apart(ctx, options, "conformance", "the self-test, line by line")
 }
 
 /// Executables on machines that lack parts of the lock-down.
 fn lock_down(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    let what = ["--package", "builder", "--test", "lock_down"];
-    let name = "the lock-down where parts are missing".to_owned();
-    let mut job = cargo_test(name, &ctx.project.root, &what, &Options { long: false, ..options.clone() });
-    job.args.push("--ignored".into());
-    vec![job]
+    apart(ctx, options, "lock_down", "the lock-down where parts are missing")
 }
 
 /// An executable whose root task is interrupted in every way.
 fn interrupted(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    let what = ["--package", "builder", "--test", "interrupted"];
-    let name = "a root task that is interrupted".to_owned();
-    let mut job = cargo_test(name, &ctx.project.root, &what, &Options { long: false, ..options.clone() });
+    apart(ctx, options, "interrupted", "a root task that is interrupted")
+}
+
+/// The tests of one file that the suite `host` leaves out: beside others they would lack processors.
+fn apart(ctx: &Context<'_>, options: &Options, test: &str, name: &str) -> Vec<Job> {
+    let what = ["--package", "builder", "--test", test];
+    let options = Options { long: false, ..options.clone() };
+    let mut job = cargo_test(name.to_owned(), &ctx.project.root, &what, &options);
     job.args.push("--ignored".into());
     vec![job]
 }
