@@ -167,7 +167,7 @@ fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> 
 }
 
 /// Runs one step, with its begin and end reported.
-fn step<T>(
+pub(crate) fn step<T>(
     ctx: &Context<'_>,
     name: &str,
     fresh: impl Fn(&T) -> bool,

@@ -1,11 +1,14 @@
 //! The tender that an operator installs: it runs the root tasks of others and has the table of every kernel
 //! config of the checkout.
 
-use super::{Identity, assemble, table, tender};
+use super::{
+    Identity, assemble, table,
+    tender::{self, Tender},
+};
 use crate::{
     Context, Digest, Result,
     bindings::{self, Era},
-    files, kernel,
+    build, files, kernel,
     kernel_config::KernelConfig,
     root_task::Toolchain,
 };
@@ -37,15 +40,12 @@ pub struct Operator {
 pub fn build(ctx: &Context<'_>) -> Result<Operator> {
     let toolchain = Toolchain::find(ctx)?;
     let sources = tender::digest(ctx, &toolchain)?;
-    ctx.progress.begin("tender");
-    let built = tender::build(ctx, &toolchain, sources);
-    let note = match &built {
-        Ok(tender) if tender.fresh => "built",
-        Ok(_) => "cached",
-        Err(_) => "failed",
-    };
-    ctx.progress.end("tender", note);
-    let built = built?;
+    let built = build::step(
+        ctx,
+        "tender",
+        |tender: &Tender| tender.fresh,
+        || Ok(tender::build(ctx, &toolchain, sources)?),
+    )?;
     let tables = tables(ctx)?;
     // Memory and devices come from the command line.
     let settings = Settings { memory: 0, devices: 0 };

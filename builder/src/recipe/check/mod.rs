@@ -12,7 +12,7 @@ mod spdx;
 
 use super::{
     Period, RawRecipe, Size,
-    units::{BadQuantity, parse_period, parse_size, show_size},
+    units::{BadQuantity, GIB, MIB, parse_period, parse_size, show_size},
 };
 use crate::{
     Project,
@@ -67,6 +67,11 @@ pub(super) fn check(
     Ok(Quantities { stack, heap, memory, process_memory, timeout })
 }
 
+/// Memory where a recipe says nothing.
+const MEMORY: u64 = 64 * MIB;
+/// No target has more: seL4 5.0.0 boots up to here.
+const MEMORY_MOST: u64 = 6 * GIB;
+
 impl Check<'_> {
     /// Whether the recipe says something at `path`.
     fn has(&self, path: &[Step<'_>]) -> bool {
@@ -87,6 +92,28 @@ impl Check<'_> {
                 parse_size(text).unwrap_or_else(|bad| self.quantity(path, text, bad, default))
             }
         }
+    }
+
+    /// The bytes of a target's memory at `at`: whole MiB, `least` or more; the default when they are wrong.
+    fn memory(&mut self, at: &[Step<'_>], written: Option<&Size>, least: u64) -> u64 {
+        let memory = self.size(at, written, MEMORY);
+        if !(least..=MEMORY_MOST).contains(&memory) {
+            let (least_text, most_text) = (size(least), size(MEMORY_MOST));
+            let help = match written {
+                Some(Size::Bytes(number)) if (least / MIB..=MEMORY_MOST / MIB).contains(number) => {
+                    format!("a number alone is bytes: write `\"{number} MiB\"`")
+                }
+                _ => format!("write `\"{least_text}\"` or more, at most `\"{most_text}\"`"),
+            };
+            let message = format!("`memory` must be {least_text} to {most_text}, not {}", size(memory));
+            self.wrong(at, message, help);
+        } else if !memory.is_multiple_of(MIB) {
+            let message = format!("`memory` must be whole MiB, not {}", size(memory));
+            self.wrong(at, message, format!("write `\"{}\"`", size(memory.next_multiple_of(MIB))));
+        } else {
+            return memory;
+        }
+        MEMORY
     }
 
     /// The milliseconds of the period at `path`, likewise.

@@ -1,44 +1,17 @@
 //! `[targets.process]`, and what not every target has
 
-use super::{Check, repeated, size};
-use crate::{
-    Target,
-    document::at,
-    recipe::{
-        Size,
-        units::{GIB, MIB},
-    },
-};
+use super::{Check, repeated};
+use crate::{Target, document::at, recipe::units::MIB};
 
-/// The default.
-const MEMORY: u64 = 64 * MIB;
 /// The root task's CNode alone may have 2 MiB (2^16 slots of 32 bytes).
 const MEMORY_LEAST: u64 = 4 * MIB;
-/// As on the machine.
-const MEMORY_MOST: u64 = 6 * GIB;
 
 impl Check<'_> {
     /// Memory of the process in bytes; the default when the recipe's is wrong.
     pub(super) fn process(&mut self) -> u64 {
         let written = self.raw.targets.process.memory.as_ref();
         let at = at!["targets", "process", "memory"];
-        let memory = self.size(at, written, MEMORY);
-        if !(MEMORY_LEAST..=MEMORY_MOST).contains(&memory) {
-            let (least, most) = (size(MEMORY_LEAST), size(MEMORY_MOST));
-            let help = match written {
-                Some(Size::Bytes(number @ 4..=6144)) => {
-                    format!("a number alone is bytes: write `\"{number} MiB\"`")
-                }
-                _ => format!("write `\"{least}\"` or more, at most `\"{most}\"`"),
-            };
-            self.wrong(at, format!("`memory` must be {least} to {most}, not {}", size(memory)), help);
-        } else if !memory.is_multiple_of(MIB) {
-            let message = format!("`memory` must be whole MiB, not {}", size(memory));
-            self.wrong(at, message, format!("write `\"{}\"`", size(memory.next_multiple_of(MIB))));
-        } else {
-            return memory;
-        }
-        MEMORY
+        self.memory(at, written, MEMORY_LEAST)
     }
 
     /// `needs` and `wants` of `[root-task]`.

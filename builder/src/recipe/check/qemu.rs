@@ -1,21 +1,10 @@
 //! `[targets.qemu]`
 
-use super::{Check, size};
-use crate::{
-    document::at,
-    qemu,
-    recipe::{
-        Size,
-        units::{GIB, MIB},
-    },
-};
+use super::Check;
+use crate::{document::at, qemu, recipe::units::MIB};
 
-/// The default.
-const MEMORY: u64 = 64 * MIB;
-/// seL4 boots from here on (measured with 5.0.0) …
+/// seL4 boots from here on (measured with 5.0.0).
 const MEMORY_LEAST: u64 = 16 * MIB;
-/// … up to here.
-const MEMORY_MOST: u64 = 6 * GIB;
 
 /// QEMU's options that Selkie sets itself, without leading dashes, and what to do instead.
 const OWN: [(&str, &str); 21] = [
@@ -59,23 +48,7 @@ impl Check<'_> {
             );
         }
         let at = at!["targets", "qemu", "memory"];
-        let memory = self.size(at, qemu.memory.as_ref(), MEMORY);
-        if !(MEMORY_LEAST..=MEMORY_MOST).contains(&memory) {
-            let (least, most) = (size(MEMORY_LEAST), size(MEMORY_MOST));
-            let help = match qemu.memory {
-                Some(Size::Bytes(number @ 16..=6144)) => {
-                    format!("a number alone is bytes: write `\"{number} MiB\"`")
-                }
-                _ => format!("write `\"{least}\"` or more, at most `\"{most}\"`"),
-            };
-            self.wrong(at, format!("`memory` must be {least} to {most}, not {}", size(memory)), help);
-        } else if !memory.is_multiple_of(MIB) {
-            let message = format!("`memory` must be whole MiB, not {}", size(memory));
-            self.wrong(at, message, format!("write `\"{}\"`", size(memory.next_multiple_of(MIB))));
-        } else {
-            return memory;
-        }
-        MEMORY
+        self.memory(at, qemu.memory.as_ref(), MEMORY_LEAST)
     }
 
     fn extra_args(&mut self) {
