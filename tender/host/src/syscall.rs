@@ -3,9 +3,7 @@
 use core::arch::naked_asm;
 use linux_raw_sys::general;
 
-/// An error number of Linux.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Errno(pub(crate) u32);
+pub(crate) use selkie_tender_setup::Errno;
 
 unsafe extern "C" {
     /// The program's one system-call instruction.

@@ -28,7 +28,7 @@ mod sites;
 
 pub use elf::{Access, ElfError, MAX_SEGMENTS, RootTask, Segment};
 pub use error::{Error, Text};
-pub use linux::{Errno, Linux};
+pub use linux::{Errno, Linux, above_console};
 pub use load::{Loaded, PHYSICAL_BASE, load};
 pub use lock::{Hardening, LockDown, Missing, lock};
 pub use note::Note;

@@ -57,6 +57,12 @@ impl Display for Errno {
     }
 }
 
+/// Gives a new descriptor a number above those of the console. Where one of the first three was closed at the
+/// start, a new one may get its number, and console output would go there.
+pub fn above_console(linux: &dyn Linux, descriptor: i32) -> Result<i32, Errno> {
+    Calls(linux).above_console(descriptor)
+}
+
 /// How pages are mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mapping {
@@ -120,8 +126,7 @@ impl Calls<'_> {
         Ok(memory)
     }
 
-    /// Where one of the first three descriptors was closed at the start, a new one may get its number, and
-    /// console output would go there.
+    /// As [`above_console`].
     fn above_console(self, descriptor: i32) -> Result<i32, Errno> {
         if descriptor > 2 {
             return Ok(descriptor);

@@ -55,7 +55,7 @@ impl Process {
     }
 
     /// The path that the program was started by.
-    pub fn path(self) -> Option<&'static CStr> {
+    fn path(self) -> Option<&'static CStr> {
         let path = self.auxiliary(AT_EXECFN)? as *const c_char;
         // SAFETY: Linux puts a text there that ends in a NUL; it stays for as long as the process lives.
         Some(unsafe { CStr::from_ptr(path) })
