@@ -7,7 +7,7 @@ use crate::{
     files,
     image::{self, Image, Manifest, Member, Role, ToolIdentity, Verified, name},
     index::Index,
-    kernel::{self, KernelBuild},
+    kernel::{self, KernelBuild, prebuilt},
     lock::{self, Lock},
     memory,
     plan::{self, InputKind, Plan},
@@ -51,6 +51,16 @@ pub enum Error {
         .0.display()
     )]
     OutPath(PathBuf),
+    /// The prebuilt kernel was changed since the recipe was read.
+    #[error(
+        "{path}: no kernel can be booted from this file any more: {fault}\n  help: stop what writes to it, then build again"
+    )]
+    Prebuilt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// The interface in the cache is none.
     #[error("{path}: {source}\n  help: the cache is safe to delete: `cargo xtask clean --cache`")]
     Interface {
@@ -71,7 +81,8 @@ crate::exit_code!(Error, |error| match error {
     Error::Files(error) => error.exit_code(),
     Error::Lock(error) => error.exit_code(),
     Error::OutPath(_) => crate::ExitCode::Usage,
-    Error::Cancelled | Error::Interface { .. } | Error::Restless { .. } => crate::ExitCode::Failed,
+    Error::Cancelled | Error::Interface { .. } | Error::Prebuilt { .. } | Error::Restless { .. } =>
+        crate::ExitCode::Failed,
 });
 
 /// Builds the image of `plan`, or finds it built.
@@ -309,9 +320,17 @@ impl Place {
 /// Files and what they are.
 type Roles<'a> = Vec<(&'a str, Role)>;
 
+/// The kernel that boots, as a Multiboot loader takes it.
+fn kernel_file(plan: &Plan, parts: &Parts) -> Result<Vec<u8>> {
+    let Some(file) = &plan.recipe.prebuilt_kernel else { return Ok(files::read(&parts.kernel.multiboot)?) };
+    let content = files::read_at_most(&file.path, prebuilt::MOST)?;
+    Ok(prebuilt::loadable(&content)
+        .map_err(|fault| Error::Prebuilt { path: file.path.clone(), fault: fault.to_string() })?)
+}
+
 /// What boots on a machine: kernel and root task, and a script for it.
-fn machine_files<'a>(dir: &Path, plan: &'a Plan, parts: &Parts) -> Result<Roles<'a>, files::Error> {
-    files::copy(&parts.kernel.multiboot, &dir.join(name::KERNEL))?;
+fn machine_files<'a>(dir: &Path, plan: &'a Plan, parts: &Parts) -> Result<Roles<'a>> {
+    files::write(&dir.join(name::KERNEL), kernel_file(plan, parts)?)?;
     let script = qemu::run_script(&plan.name, &qemu::Vm::new(&plan.recipe, &plan.kernel));
     write_program(&dir.join(name::RUN), script)?;
     Ok(vec![(name::KERNEL, Role::Kernel), (name::ROOT_TASK, Role::RootTask), (name::RUN, Role::Script)])
@@ -349,6 +368,7 @@ fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Me
     });
     let overlays =
         plan.kernel.overlays.iter().map(|overlay| (overlay.header.clone(), overlay.reason.clone()));
+    let prebuilt = plan.inputs.iter().find(|input| input.kind == InputKind::PrebuiltKernel);
     let root_task = members.iter().find(|member| member.role == Role::RootTask);
     Manifest {
         format: 1,
@@ -363,6 +383,8 @@ fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Me
             source: plan.tree.digest,
             options: plan.kernel.options.clone(),
             overlays: overlays.collect(),
+            prebuilt: prebuilt
+                .map(|input| image::Prebuilt { sha256: input.digest, origin: image::NOT_BUILT.into() }),
             verified: Verified::None,
             interface: parts.bindings.interface_digest,
         },

@@ -1,8 +1,9 @@
 //! A plan for a person: every input with its digest, every step, every output.
 
 use crate::{
+    image,
     kernel_config::{KernelConfig, OptionValue},
-    plan::{Input, Plan},
+    plan::{Input, InputKind, Plan},
 };
 use std::fmt::Write as _;
 
@@ -21,6 +22,10 @@ fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
     writeln!(text, "{} for {}", plan.name, plan.target)?;
     writeln!(text, "  key    {}", plan.key)?;
     writeln!(text, "  epoch  {} (seconds since 1970; SOURCE_DATE_EPOCH sets it)", plan.epoch)?;
+    if let Some(kernel) = plan.inputs.iter().find(|input| input.kind == InputKind::PrebuiltKernel) {
+        writeln!(text, "\nthe kernel that boots is {}", image::NOT_BUILT)?;
+        writeln!(text, "  file   {}  sha256 {}", described(kernel), kernel.digest)?;
+    }
     kernel(text, &plan.kernel)?;
     writeln!(text, "\ninputs")?;
     let name = widest(plan.inputs.iter().map(|input| input.name.as_str()));

@@ -162,11 +162,28 @@ pub struct Kernel {
     pub options: BTreeMap<String, OptionValue>,
     /// The headers that stand in for headers of the tree, with the reasons.
     pub overlays: BTreeMap<String, String>,
+    /// The kernel that boots when it was built elsewhere: all the rest here but `interface` then says nothing
+    /// of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prebuilt: Option<Prebuilt>,
     /// Whether this is a verified configuration.
     pub verified: Verified,
     /// The digest of its user interface: numbers, labels, object types, layouts.
     pub interface: Digest,
 }
+
+/// A kernel that was built elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Prebuilt {
+    /// The digest of the file that the recipe names; the member `kernel` is what a boot loader needs of it.
+    pub sha256: Digest,
+    /// What is known of it: [`NOT_BUILT`].
+    pub origin: String,
+}
+
+/// What Selkie can say of a kernel that was built elsewhere.
+pub const NOT_BUILT: &str = "not built by Selkie: its source, options and interface are not known; the config is what the root task was built for";
 
 /// The root task of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -259,6 +276,7 @@ pub(crate) mod tests {
                 source: digest,
                 options: [("FASTPATH".to_owned(), OptionValue::Flag(true))].into(),
                 overlays: BTreeMap::new(),
+                prebuilt: None,
                 verified: Verified::None,
                 interface: digest,
             },

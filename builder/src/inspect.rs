@@ -321,7 +321,7 @@ fn inspect_elf(data: &[u8], problems: &mut Vec<String>) -> Result<(Kind, ElfRepo
     let content = |name| elf.section(name).and_then(|section| elf.section_data(section));
     let kind = if elf.section(note::SECTION).is_some() {
         Kind::RootTask
-    } else if kernel::multiboot_header(data).is_some() {
+    } else if kernel::multiboot_header(data).is_some() || kernel::multiboot2_header(data).is_some() {
         Kind::Kernel
     } else {
         Kind::Elf
@@ -427,6 +427,12 @@ fn render_image(out: &mut String, image: &image::Manifest) -> std::fmt::Result {
     let kernel = format!("seL4 {} ({})", printable(&image.kernel.version), printable(&image.kernel.config));
     if image.process.is_some() {
         writeln!(out, "kernel:    none runs; the tender serves the interface of {kernel}")?;
+        return writeln!(out, "interface: {}", image.kernel.interface);
+    }
+    if let Some(prebuilt) = &image.kernel.prebuilt {
+        writeln!(out, "kernel:    {}", printable(&prebuilt.origin))?;
+        writeln!(out, "  file:    sha256 {}", prebuilt.sha256)?;
+        writeln!(out, "  config:  {kernel}")?;
         return writeln!(out, "interface: {}", image.kernel.interface);
     }
     writeln!(out, "kernel:    {kernel}")?;

@@ -20,6 +20,7 @@ fn image(dir: &Path) -> image::Manifest {
             source: digest,
             options: Default::default(),
             overlays: Default::default(),
+            prebuilt: None,
             verified: Verified::None,
             interface: Digest::of("i"),
         },

@@ -2,9 +2,9 @@
 //! left to decide, and nothing reads the clock, the environment, the current directory or a folder's order.
 
 use crate::{
-    Context, Digest, Result, Target, cache, image,
+    Context, Digest, Result, Target, cache, files, image,
     inputs::{tools, tree},
-    kernel::{self, KernelTree},
+    kernel::{self, KernelTree, prebuilt},
     kernel_config::KernelConfig,
     process::tender,
     recipe::{Need, Recipe},
@@ -80,6 +80,8 @@ pub enum InputKind {
     KernelConfig,
     /// The kernel's source tree.
     KernelSource,
+    /// A kernel that was built elsewhere.
+    PrebuiltKernel,
     /// A header that stands in for one of the tree.
     Overlay,
     /// What only the C headers of a kernel's era say.
@@ -134,6 +136,17 @@ pub enum Error {
         /// Why.
         why: &'static str,
     },
+    /// QEMU's own loader knows Multiboot 1 only.
+    #[error(
+        "`{name}` cannot be built for target `qemu`: its kernel {} has a Multiboot 2 header only, and `-kernel` of QEMU takes Multiboot 1\n  help: build it for another target",
+        .kernel.display()
+    )]
+    Multiboot1 {
+        /// The recipe's name.
+        name: String,
+        /// The prebuilt kernel.
+        kernel: PathBuf,
+    },
 }
 
 crate::exit_code!(Error, Usage);
@@ -160,6 +173,7 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
             .version(&tree.version),
     ];
     inputs.extend(kernel_files(ctx, &kernel)?);
+    inputs.extend(prebuilt_kernel(ctx, recipe, target)?);
     inputs.extend(tools);
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
     let sources = root_task::digest(&contents);
@@ -213,6 +227,20 @@ fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig) -> Result<Vec<Input>> 
     Ok(inputs)
 }
 
+/// The kernel that was built elsewhere, when the recipe names one and the target boots a kernel.
+fn prebuilt_kernel(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Option<Input>> {
+    let Some(file) = recipe.prebuilt_kernel.as_ref().filter(|_| target != Target::Process) else {
+        return Ok(None);
+    };
+    let content = files::read_at_most(&file.path, prebuilt::MOST)?;
+    if target == Target::Qemu && kernel::multiboot_header(&content).is_none() {
+        let (name, kernel) = (recipe.function.name.clone(), file.path.clone());
+        return Err(Error::Multiboot1 { name, kernel }.into());
+    }
+    let digest = tree::digest_of_file(ctx, &file.path)?.unwrap_or_else(|| Digest::of(&content));
+    Ok(Some(Input::new(InputKind::PrebuiltKernel, "prebuilt-kernel", digest).at(&file.path)))
+}
+
 /// The tools of the host, and the Python modules of the kernel's generators.
 fn tools(ctx: &Context<'_>, toolchain: &Toolchain) -> Result<Vec<Input>> {
     let mut tools = vec![toolchain.cc.clone(), toolchain.cargo.clone(), toolchain.rustc.clone()];
@@ -248,7 +276,9 @@ impl Input {
 
 /// The steps in their order, each with the inputs that it reads.
 fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64)) -> Vec<Step> {
-    use InputKind::{Builder, Era, KernelConfig, KernelSource, Overlay, Pins, Recipe, Source, Tender};
+    use InputKind::{
+        Builder, Era, KernelConfig, KernelSource, Overlay, Pins, PrebuiltKernel, Recipe, Source, Tender,
+    };
     let mut steps: Vec<Step> = Vec::new();
     let mut add = |step: &str, what: String, kinds: &[InputKind], tools: &[&str], after: &[&str]| {
         let reads = |input: &&Input| kinds.contains(&input.kind) || tools.contains(&input.name.as_str());
@@ -278,7 +308,7 @@ fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64)) -> Ve
     }
     let what = format!("write the image of {name} for {}", image.0);
     let before = ["kernel", "bindings", "root-task", "tender"];
-    add("image", what, &[Builder, Recipe, KernelConfig], &[], &before);
+    add("image", what, &[Builder, Recipe, KernelConfig, PrebuiltKernel], &[], &before);
     steps
 }
 

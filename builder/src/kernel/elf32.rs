@@ -14,20 +14,27 @@ const MULTIBOOT_WINDOW: usize = 8192;
 /// The first word of a multiboot header (Multiboot 0.6.96, 3.1.2).
 const MULTIBOOT_MAGIC: u32 = 0x1bad_b002;
 
+/// A multiboot 2 header must lie in the first this many bytes of the file (Multiboot 2.0, 3.1).
+const MULTIBOOT2_WINDOW: usize = 32768;
+/// The first word of a multiboot 2 header (Multiboot 2.0, 3.1.2).
+const MULTIBOOT2_MAGIC: u32 = 0xe852_50d6;
+
 /// The linked kernel is not one that a multiboot loader could start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is no ELF file.
-    #[error("the linked kernel is not an ELF64 file: {0}")]
+    #[error("the kernel is not an ELF64 file: {0}")]
     Malformed(#[from] object::read::Error),
     /// A segment's bytes are not all there.
-    #[error("the linked kernel is cut off")]
+    #[error("the kernel is cut off")]
     Truncated,
     /// Physical memory above 4 GiB is out of a 32-bit loader's reach.
-    #[error("the linked kernel wants to be loaded or entered at {0:#x}, above 4 GiB")]
+    #[error("the kernel wants to be loaded or entered at {0:#x}, above 4 GiB")]
     TooHigh(u64),
     /// There is no multiboot header.
-    #[error("the linked kernel has no multiboot header in its first {MULTIBOOT_WINDOW} bytes")]
+    #[error(
+        "the kernel has no multiboot header: neither one of Multiboot 1 in its first {MULTIBOOT_WINDOW} bytes, nor one of Multiboot 2 in its first {MULTIBOOT2_WINDOW}"
+    )]
     NoMultiboot,
 }
 
@@ -92,19 +99,29 @@ pub(super) fn convert(kernel: &[u8]) -> Result<Vec<u8>, Error> {
     let mut file = pod::bytes_of(&file_header).to_vec();
     file.extend_from_slice(pod::bytes_of_slice(&headers));
     file.extend(content);
-    if multiboot_header(&file).is_none() { Err(Error::NoMultiboot) } else { Ok(file) }
+    let found = multiboot_header(&file).or_else(|| multiboot2_header(&file));
+    found.map(|_| file).ok_or(Error::NoMultiboot)
 }
 
 /// Where the multiboot header lies in a file, when it has one that a loader would find.
 pub fn multiboot_header(file: &[u8]) -> Option<usize> {
-    let window = &file[..file.len().min(MULTIBOOT_WINDOW)];
-    window.chunks_exact(4).enumerate().find_map(|(index, _)| {
-        let words = window.get(index * 4..index * 4 + 12)?;
-        let word = |n: usize| {
-            u32::from_le_bytes([words[4 * n], words[4 * n + 1], words[4 * n + 2], words[4 * n + 3]])
-        };
-        let sum = word(0).wrapping_add(word(1)).wrapping_add(word(2));
-        (word(0) == MULTIBOOT_MAGIC && sum == 0).then_some(index * 4)
+    header::<3>(file, MULTIBOOT_MAGIC, MULTIBOOT_WINDOW, 4)
+}
+
+/// Where the multiboot 2 header lies in a file, likewise.
+pub fn multiboot2_header(file: &[u8]) -> Option<usize> {
+    header::<4>(file, MULTIBOOT2_MAGIC, MULTIBOOT2_WINDOW, 8)
+}
+
+/// Where `WORDS` words that begin with `magic` and add up to 0 lie in the first `window` bytes of a file, at
+/// a multiple of `align`.
+fn header<const WORDS: usize>(file: &[u8], magic: u32, window: usize, align: usize) -> Option<usize> {
+    let window = &file[..file.len().min(window)];
+    (0..window.len()).step_by(align).find(|at| {
+        let Some(bytes) = window.get(*at..*at + 4 * WORDS) else { return false };
+        let words =
+            bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        words.clone().next() == Some(magic) && words.fold(0, u32::wrapping_add) == 0
     })
 }
 
@@ -176,5 +193,21 @@ mod tests {
         assert!(matches!(convert(&kernel(&multiboot()[..8], 0x10_0000)), Err(Error::NoMultiboot)));
         let late = [vec![0; MULTIBOOT_WINDOW], multiboot()].concat();
         assert!(matches!(convert(&kernel(&late, 0x10_0000)), Err(Error::NoMultiboot)));
+    }
+
+    #[test]
+    fn a_multiboot_2_header_may_lie_further_back() {
+        let words = [MULTIBOOT2_MAGIC, 0, 24, 0u32.wrapping_sub(MULTIBOOT2_MAGIC).wrapping_sub(24)];
+        let header: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        // The segment begins at byte 84 of the converted file.
+        let at = |padding: usize| [vec![0; padding], header.clone()].concat();
+        let file = convert(&kernel(&at(MULTIBOOT_WINDOW + 4), 0x10_0000)).unwrap();
+        assert_eq!((multiboot_header(&file), multiboot2_header(&file)), (None, Some(8280)));
+        assert!(
+            matches!(convert(&kernel(&at(8), 0x10_0000)), Err(Error::NoMultiboot)),
+            "not at a multiple of 8"
+        );
+        assert_eq!(multiboot2_header(&at(MULTIBOOT2_WINDOW - 16)), Some(MULTIBOOT2_WINDOW - 16));
+        assert_eq!(multiboot2_header(&at(MULTIBOOT2_WINDOW - 8)), None);
     }
 }

@@ -8,8 +8,9 @@ mod make;
 mod makefile;
 mod options;
 mod parallel;
+pub(crate) mod prebuilt;
 
-pub use elf32::multiboot_header;
+pub use elf32::{multiboot_header, multiboot2_header};
 pub use options::autoconf;
 
 use crate::{

@@ -21,7 +21,10 @@ impl Recipe {
         RawRecipe {
             function: self.function.clone(),
             root_task: self.raw_root_task(),
-            kernel: RawKernel { config: self.kernel.clone() },
+            kernel: RawKernel {
+                config: self.kernel.clone(),
+                prebuilt: self.prebuilt_kernel.as_ref().map(|file| file.written.clone()),
+            },
             devices: self.devices.clone(),
             run: self.run.clone(),
             targets: RawTargets { qemu: raw_qemu(&self.qemu), process: raw_process(&self.process) },

@@ -157,6 +157,7 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
         stack: quantities.stack,
         heap: quantities.heap,
         kernel: raw.kernel.config,
+        prebuilt_kernel: raw.kernel.prebuilt.map(input),
         devices: raw.devices,
         run: raw.run,
         qemu: QemuTarget {

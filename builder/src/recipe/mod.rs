@@ -43,6 +43,9 @@ pub struct Recipe {
     pub heap: u64,
     /// The kernel config's name.
     pub kernel: String,
+    /// The kernel that is booted, when it is not the one that the kernel config describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prebuilt_kernel: Option<InputPath>,
     /// Devices that the function owns.
     pub devices: RawDevices,
     /// What the function is started with.

@@ -100,11 +100,15 @@ pub enum LibOs {
 pub struct RawKernel {
     /// Name of a file in `kernel-configs/`, without `.toml`.
     pub config: String,
+    /// A kernel that was built elsewhere, to boot instead of the one that the config describes: an ELF file for x86
+    /// with a Multiboot header. Whether it serves the interface that the config stands for, Selkie does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prebuilt: Option<String>,
 }
 
 impl Default for RawKernel {
     fn default() -> Self {
-        Self { config: "x86_64-release".into() }
+        Self { config: "x86_64-release".into(), prebuilt: None }
     }
 }
 

@@ -116,7 +116,7 @@ impl Check<'_> {
     }
 
     /// There is nothing at `path`.
-    fn absent(&mut self, at: &[crate::document::Step<'_>], path: &Path, kind: &str) {
+    pub(super) fn absent(&mut self, at: &[crate::document::Step<'_>], path: &Path, kind: &str) {
         let message = format!("there is no {kind} `{}`", self.shown(path));
         let near = path.file_name().and_then(|name| name.to_str()).and_then(|name| neighbour(path, name));
         let help = match near {
