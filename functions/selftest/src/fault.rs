@@ -90,7 +90,7 @@ fn read_only(tap: &mut Tap, sys: &mut System) -> Result<()> {
         }
         other => tap.yes(&format!("a page fault arrives, not {other:?}"), false),
     }
-    page.cap().remap(Pml4::OWN, Rights::READ_WRITE, Attributes::WriteBack)?;
+    page.cap().remap(Pml4::OWN, address, Rights::READ_WRITE, Attributes::WriteBack)?;
     Reply::to_caller(&Message::new(0));
     tap.is("the write is repeated once it is allowed", thread.join(sys), Ok(77));
     sys.memory.destroy(page)?;

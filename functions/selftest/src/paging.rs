@@ -72,7 +72,7 @@ fn map(page: Page, address: usize) -> Result<()> {
 
 /// The same where it is mapped already.
 fn remap(page: Page) -> Result<()> {
-    page.remap(Pml4::OWN, RW, BACK)
+    page.remap(Pml4::OWN, FAR, RW, BACK)
 }
 
 fn missing(result: Result<()>) -> Option<u64> {
@@ -137,13 +137,13 @@ fn pages(tap: &mut Tap, sys: &mut System) -> Result<()> {
     tap.is("both show the same memory", read(next), 0xc0de);
     tap.is("both have the same address", copy.address(), page.cap().address());
     tap.is("the runtime knows that address", page.cap().address(), Ok(sys.memory.paddr(&page)));
-    tap.is("remap without the right to write", copy.remap(Pml4::OWN, Rights::READ, BACK), Ok(()));
+    tap.is("remap without the right to write", copy.remap(Pml4::OWN, next, Rights::READ, BACK), Ok(()));
     tap.is("what is read-only can be read", read(next), 0xc0de);
-    tap.is("remap as memory of a device", copy.remap(Pml4::OWN, RW, Attributes::Uncacheable), Ok(()));
+    tap.is("remap as memory of a device", copy.remap(Pml4::OWN, next, RW, Attributes::Uncacheable), Ok(()));
     tap.is("it can still be used", write_and_read(next, 0xd00d), 0xd00d);
     tap.is("unmap", copy.unmap(), Ok(()));
     tap.is("unmap again", copy.unmap(), Ok(()));
-    tap.yes("remap of a page that is not mapped", copy.remap(Pml4::OWN, RW, BACK).is_err());
+    tap.yes("remap of a page that is not mapped", copy.remap(Pml4::OWN, next, RW, BACK).is_err());
     tap.is("the first mapping stays", read(address), 0xd00d);
     copy.place().delete()?;
     sys.memory.release_slots(copy.slot(), 1);

@@ -1,8 +1,8 @@
 //! What the kernel, or whoever starts the function, tells it: BootInfo.
 
-use crate::cap::{Capability, Page, Slot};
+use crate::cap::{Capability, PORT_SLOTS, Page, SchedControl, Slot};
 use core::{ops::Range, slice};
-use selkie_sys::{self as sys, SlotRegion, Word, config, rule};
+use selkie_sys::{self as sys, SlotRegion, Word, config, rule, when};
 
 /// The function's BootInfo, valid as long as the function runs.
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +34,15 @@ impl BootInfo {
         Self(unsafe { sys::BootInfo::new(frame) })
     }
 
-    /// The slots that are empty, as numbers.
+    /// The slots that are empty, as numbers. The runtime keeps some of the last ones for itself.
     pub fn empty_slots(&self) -> Range<Word> {
-        range(self.0.empty())
+        let Range { start, end } = range(self.0.empty());
+        start..end.saturating_sub(PORT_SLOTS.into()).max(start)
     }
 
     /// The number of slots of the function's CNode, in bits.
     pub fn cnode_bits(&self) -> u8 {
-        self.0.init_thread_cnode_size_bits()
+        self.0.init_thread_cnode_size_bits() as u8
     }
 
     /// The pages of the function's own image, in the order of their addresses; none where whoever started
@@ -53,12 +54,23 @@ impl BootInfo {
 
     /// The scheduling domain of the function.
     pub fn domain(&self) -> Word {
-        self.0.init_thread_domain()
+        self.0.init_thread_domain() as Word
     }
 
     /// The frequency of the time-stamp counter in MHz; 0 where it is not known.
     pub fn tsc_mhz(&self) -> Word {
-        self.0.arch_info()
+        when!(clock_in_boot_info { self.0.arch_info() } else {{
+            let chunk = self.chunk(sys::boot_info_id::X86_TSC_FREQ).and_then(<[u8]>::first_chunk);
+            chunk.map_or(0, |megahertz| u32::from_le_bytes(*megahertz).into())
+        }})
+    }
+
+    /// The right to say how much time scheduling contexts stand for; none on a kernel without MCS.
+    pub fn sched_control(&self) -> Option<SchedControl> {
+        when!(mcs {{
+            let Range { start, end } = range(self.0.sched_control());
+            (start < end).then(|| SchedControl::at(Slot(start)))
+        }} else { None })
     }
 
     /// The address of the first thread's IPC buffer.

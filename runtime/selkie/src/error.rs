@@ -57,6 +57,8 @@ pub enum Error {
     NoMemory,
     /// No range of addresses is large enough.
     NoAddresses,
+    /// Nobody gives time to a thread: the function has no right to, or the kernel has no budgets.
+    NoTime,
     /// The function has no such device, or nobody answers for it.
     NoDevice,
 }
@@ -146,6 +148,7 @@ impl fmt::Display for Error {
             Self::NoSlots => "no free slot is left",
             Self::NoMemory => "no untyped memory of that size is left",
             Self::NoAddresses => "no range of addresses of that size is left",
+            Self::NoTime => "nobody gives time to the thread",
             Self::NoDevice => "there is no such device",
         })
     }

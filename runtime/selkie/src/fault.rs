@@ -10,7 +10,7 @@ use crate::{
     thread::Builder,
 };
 use core::fmt::{self, Write};
-use selkie_sys::{Word, cap_fault, fault, unknown_syscall, user_exception, vm_fault};
+use selkie_sys::{Word, cap_fault, fault, unknown_syscall, user_exception, vm_fault, when};
 
 /// Why a thread was stopped. The kernel sends it to the thread's fault endpoint; a reply lets the thread go
 /// on (after a page fault: with the same instruction).
@@ -55,6 +55,13 @@ pub enum Fault {
         /// Where the look-up ended.
         failure: LookupFailure,
     },
+    /// The thread has used up its budget (a kernel with MCS, and a timeout endpoint).
+    Timeout {
+        /// The badge of its scheduling context.
+        badge: Word,
+        /// The microseconds that it has used since somebody asked for them.
+        consumed: Word,
+    },
     /// A fault that seL4 5.0.0 to 16.0.0 do not have.
     Unknown {
         /// The message's label.
@@ -90,10 +97,14 @@ impl Fault {
                     message.get(cap_fault::LOOKUP_FAILURE_TYPE as usize + index)
                 }),
             },
+            label if Some(label) == TIMEOUT => Self::Timeout { badge: word(0), consumed: word(1) },
             label => Self::Unknown { label },
         }
     }
 }
+
+/// The label of a timeout fault, whose words are the badge and the time.
+const TIMEOUT: Option<Word> = when!(mcs { Some(fault::TIMEOUT) } else { None });
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,6 +124,7 @@ impl fmt::Display for Fault {
                 write!(f, "exception {number}, code {code:#x}, instruction {ip:#x}")
             }
             Self::Cap { ip, address, .. } => write!(f, "no capability at {address:#x}, instruction {ip:#x}"),
+            Self::Timeout { badge, .. } => write!(f, "the budget {badge:#x} is used up"),
             Self::Unknown { label } => write!(f, "unknown fault {label}"),
         }
     }

@@ -1,7 +1,11 @@
 //! Where a function begins.
 
 use crate::{
-    boot_info::BootInfo, cap::IoPort, clock, config, console, device, exit, fw_cfg::FwCfg, logger,
+    boot_info::BootInfo,
+    cap::{Capability, IoPort, Tcb, init_ports},
+    clock, config, console, device, exit,
+    fw_cfg::FwCfg,
+    logger,
     system::System,
 };
 use core::{
@@ -11,6 +15,7 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 use selkie_base::devices::RUN_CHUNK;
+use selkie_sys::{Word, ipc_buffer};
 
 unsafe extern "Rust" {
     /// What [`entry!`](crate::entry) defines.
@@ -43,6 +48,9 @@ unsafe extern "C" fn _start() -> ! {
 extern "C" fn start(boot_info: *const u8) -> ! {
     // SAFETY: it is what the function was entered with.
     let boot_info = unsafe { BootInfo::new(boot_info) };
+    // SAFETY: BootInfo names the buffer that the thread was given.
+    unsafe { ipc_buffer::init(Tcb::first().slot().0, boot_info.ipc_buffer() as Word) };
+    init_ports(&boot_info);
     let target = if device::init(&boot_info) {
         "process"
     } else if FwCfg::find(IoPort::OWN).is_some() {

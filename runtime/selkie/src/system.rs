@@ -2,18 +2,18 @@
 
 use crate::{
     boot_info::BootInfo,
-    cap::{Capability, Endpoint, IoPort, Notification, Rights, Slot, Tcb},
+    cap::{Capability, Endpoint, IoPort, Notification, Reply, Rights, Slot, Tcb},
     config, device,
     error::{Error, Result},
     fault,
     fw_cfg::FwCfg,
     heap,
     memory::Memory,
-    thread::Thread,
+    thread::{self, Thread},
     vspace::{self, Mapping},
 };
 use core::{mem::MaybeUninit, slice};
-use selkie_sys::Word;
+use selkie_sys::{Word, portable};
 
 /// What a function gets to work with: passed to its `main`.
 #[derive(Debug)]
@@ -45,7 +45,8 @@ impl System {
 
     /// Sets everything up.
     pub(crate) fn prepare(&mut self) -> Result<()> {
-        self.enter_first_thread(Notification::at(Slot::NULL));
+        let reply = if portable::MCS { self.memory.create()?.cap() } else { Reply::at(Slot::NULL) };
+        self.enter_first_thread(Notification::at(Slot::NULL), reply);
         if !device::in_process() {
             read_override(&mut self.memory)?;
         }
@@ -58,11 +59,11 @@ impl System {
     }
 
     /// Makes the calling thread known to the runtime as the first one, which is woken by `wake`.
-    fn enter_first_thread(&mut self, wake: Notification) {
+    fn enter_first_thread(&mut self, wake: Notification, reply: Reply) {
         static mut FIRST: MaybeUninit<Thread> = MaybeUninit::uninit();
         let first = &raw mut FIRST;
         // SAFETY: no other thread uses the place: this one runs before there is any.
-        unsafe { (*first).write(Thread::first(wake)).enter() };
+        unsafe { (*first).write(Thread::first(wake, reply)).enter() };
     }
 
     /// Prepares for a second thread: only where there is one does the first wait for anybody. This is the first
@@ -70,7 +71,7 @@ impl System {
     pub(crate) fn need_threads(&mut self) -> Result<()> {
         if self.threads == 0 {
             let wake = self.memory.create()?.cap();
-            self.enter_first_thread(wake);
+            self.enter_first_thread(wake, thread::own_reply());
             self.threads = 1;
         }
         Ok(())

@@ -1,9 +1,12 @@
 //! Threads.
 
 use crate::{
-    cap::{CNode, Capability, Endpoint, Notification, Pml4, Registers, Slot, Space, Tcb},
+    cap::{
+        CNode, Capability, Endpoint, Notification, Pml4, Registers, Reply, Slot, Space, Tcb, with_ipc_buffer,
+    },
     error::{Error, Result},
     memory::{Memory, Objects},
+    on_mcs::OnMcs,
     system::System,
     vspace::{Mapping, PAGE},
 };
@@ -12,8 +15,11 @@ use core::{
     mem::{self, ManuallyDrop, MaybeUninit},
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
+    time::Duration,
 };
 use selkie_sys::{Word, ipc_buffer, ipc_buffer_offset};
+
+pub use crate::share::Share;
 
 /// The stack of a thread when nothing else is asked for, in bytes.
 pub const DEFAULT_STACK: usize = 16 << 10;
@@ -24,12 +30,13 @@ pub struct Thread {
     number: Word,
     tcb: Tcb,
     wake: Notification,
+    reply: Reply,
 }
 
 impl Thread {
     /// The first thread's.
-    pub(crate) fn first(wake: Notification) -> Self {
-        Self { number: 0, tcb: Tcb::first(), wake }
+    pub(crate) fn first(wake: Notification, reply: Reply) -> Self {
+        Self { number: 0, tcb: Tcb::first(), wake, reply }
     }
 
     /// Makes this the calling thread.
@@ -59,6 +66,11 @@ pub fn current() -> Thread {
     // SAFETY: before a second thread exists, and in each thread before anything else, the word is set to a
     // `Thread` that lives as long as the thread.
     unsafe { *here() }
+}
+
+/// What the calling thread receives calls with, on a kernel with MCS.
+pub(crate) fn own_reply() -> Reply {
+    current().reply
 }
 
 /// Where the calling thread's `Thread` lies: good as long as the thread.
@@ -92,13 +104,14 @@ pub struct Builder {
     priority: Option<u8>,
     max_priority: Option<u8>,
     fault_endpoint: Option<Endpoint>,
+    budget: Option<(Duration, Duration, Word)>,
 }
 
 impl Builder {
     /// A thread of the highest priority that the function may give, with a stack of 16 KiB. A fault of it
     /// ends the function.
     pub const fn new() -> Self {
-        Self { stack: None, priority: None, max_priority: None, fault_endpoint: None }
+        Self { stack: None, priority: None, max_priority: None, fault_endpoint: None, budget: None }
     }
 
     /// The least size of its stack in bytes: the last page is filled up. Below the stack lies a page that
@@ -120,6 +133,13 @@ impl Builder {
     /// The endpoint that its faults are sent to (see [`Fault`](crate::fault::Fault)).
     pub const fn fault_endpoint(self, endpoint: Endpoint) -> Self {
         Self { fault_endpoint: Some(endpoint), ..self }
+    }
+
+    /// The time that it may run in each `period`, on a kernel with MCS; where it has a timeout endpoint
+    /// ([`Tcb::set_timeout_endpoint`]), that one is told `badge` when the budget is used up. Elsewhere there are no
+    /// budgets, and no such thread is started.
+    pub const fn budget(self, budget: Duration, period: Duration, badge: Word) -> Self {
+        Self { budget: Some((budget, period, badge)), ..self }
     }
 
     /// Starts the thread with `run`.
@@ -231,6 +251,7 @@ const IPC_BUFFER: usize = (ipc_buffer_offset::RECEIVE_DEPTH + size_of::<Word>())
 struct Parts {
     tcb: Objects<Tcb>,
     wake: Objects<Notification>,
+    turns: Turns,
     /// Stack and IPC buffer, with a guard page below. They share the last page: a thread that does little uses
     /// no other one.
     memory: Mapping,
@@ -238,9 +259,43 @@ struct Parts {
     fault: Option<Slot>,
 }
 
+/// What a thread runs and receives with, on a kernel with MCS.
+#[derive(Debug)]
+struct Turns {
+    share: Share,
+    reply: OnMcs<Objects<Reply>>,
+}
+
+impl Turns {
+    fn new(sys: &mut System, builder: &Builder) -> Result<Self> {
+        let share = match builder.budget {
+            Some((budget, period, badge)) => Share::with_budget(sys, budget, period, badge)?,
+            None => Share::new(sys)?,
+        };
+        match OnMcs::new(|| sys.memory.create()) {
+            Ok(reply) => Ok(Self { share, reply }),
+            Err(error) => share.destroy(&mut sys.memory).and(Err(error)),
+        }
+    }
+
+    fn destroy(self, memory: &mut Memory) -> Result<()> {
+        self.share.destroy(memory)?;
+        self.reply.into_inner().map_or(Ok(()), |reply| memory.destroy(reply))
+    }
+}
+
 impl Parts {
     fn new(sys: &mut System, builder: &Builder) -> Result<Self> {
         let stack = builder.stack.unwrap_or(DEFAULT_STACK);
+        let turns = Turns::new(sys, builder)?;
+        match Self::with(sys, stack) {
+            Ok((tcb, wake, memory)) => Ok(Self { tcb, wake, turns, memory, fault: None }),
+            Err(error) => turns.destroy(&mut sys.memory).and(Err(error)),
+        }
+    }
+
+    /// Thread, notification and stack.
+    fn with(sys: &mut System, stack: usize) -> Result<(Objects<Tcb>, Objects<Notification>, Mapping)> {
         let tcb = sys.memory.create()?;
         let wake = match sys.memory.create() {
             Ok(wake) => wake,
@@ -250,7 +305,7 @@ impl Parts {
             }
         };
         match Mapping::with_guard(&mut sys.memory, stack.saturating_add(IPC_BUFFER)) {
-            Ok(memory) => Ok(Self { tcb, wake, memory, fault: None }),
+            Ok(memory) => Ok((tcb, wake, memory)),
             Err(error) => {
                 sys.memory.destroy(tcb)?;
                 sys.memory.destroy(wake)?;
@@ -278,7 +333,8 @@ impl Parts {
         let at = (top - size) & !(align_of::<Start<F, T>>() - 1);
         let start = at as *mut Start<F, T>;
         let tcb = self.tcb.cap();
-        let thread = Thread { number, tcb, wake: self.wake.cap() };
+        let reply = self.turns.reply.get().map_or(Reply::at(Slot::NULL), Objects::cap);
+        let thread = Thread { number, tcb, wake: self.wake.cap(), reply };
         let shared = Shared { thread, state: AtomicPtr::new(ptr::null_mut()), result: MaybeUninit::uninit() };
         // SAFETY: the stack is fresh, large enough, aligned, and known to nobody else.
         unsafe { start.write(Start { shared, run: ManuallyDrop::new(run) }) };
@@ -287,6 +343,7 @@ impl Parts {
         let max_priority = builder.max_priority.unwrap_or(priority);
         // SAFETY: the thread does not run yet, and the page is mapped there.
         unsafe { tcb.configure(space, priority, max_priority, top, self.memory.page(stack))? };
+        self.turns.share.bind(tcb)?;
         let registers = Registers {
             rip: begin::<F, T> as *const () as Word,
             // As after a call: the return address lies at a multiple of 16 minus 8.
@@ -297,13 +354,14 @@ impl Parts {
         };
         // SAFETY: the thread begins in `begin`, with a stack of its own and the argument that it expects;
         // the bounds of `spawn` say that the closure may run in another thread.
-        unsafe { tcb.write_registers(true, Registers::WORDS as usize, &registers)? };
+        unsafe { tcb.write_registers(true, Registers::WORDS as usize, &with_ipc_buffer(registers, top))? };
         Ok(start.cast())
     }
 
     /// Deletes the thread before its stack, so that it never runs without one.
     fn destroy(self, memory: &mut Memory) -> Result<()> {
         memory.destroy(self.tcb)?;
+        self.turns.destroy(memory)?;
         memory.destroy(self.wake)?;
         if let Some(slot) = self.fault {
             slot.place().delete()?;

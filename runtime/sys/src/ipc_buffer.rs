@@ -1,13 +1,39 @@
 //! The running thread's IPC buffer.
 //!
-//! On this kernel the GS base is the buffer's address whenever the thread runs in user mode, so there
-//! is no pointer to keep: a thread has an IPC buffer once its TCB has one.
+//! A segment base leads to it. On seL4 5.0.0 the kernel points the GS base at the buffer, so a thread has one once
+//! its TCB has one. Later kernels leave that to the user: there the FS base, which is a thread's TLS base, is the
+//! buffer's address. Whoever starts a thread sets it with the thread's other registers
+//! ([`set_in`]); the first thread sets its own ([`init`]). Nothing else uses the FS base: no image has thread-local
+//! storage.
 
-use crate::{CPtr, Word, ipc_buffer_offset as offset, rule};
+use crate::{CPtr, UserContext, Word, ipc_buffer_offset as offset, rule};
 use core::arch::asm;
 
-const _: () =
-    assert!(rule::IPC_BUFFER_IN_GS_BASE, "this crate finds the IPC buffer only through the GS base");
+/// Lets the calling thread, whose TCB is in `tcb`, find its buffer at `address`: once, before its first use.
+/// It has no effect where the kernel does this.
+///
+/// # Safety
+/// The buffer lies there, as the kernel knows.
+#[inline]
+pub unsafe fn init(tcb: CPtr, address: Word) {
+    when!(set_tls_base {{
+        let info = crate::MessageInfo::new(crate::label::TCB_SET_TLS_BASE, 0, 0, 1);
+        // SAFETY: it changes nothing but the FS base, which nobody else uses. This is no call of `invoke`, which
+        // would write an error's details to a buffer that it cannot find.
+        unsafe { crate::call(tcb, info, &mut [address, 0, 0, 0]) };
+    }} else {{
+        let _ = (tcb, address);
+    }})
+}
+
+/// Lets a thread that starts with `registers` find its buffer at `address`. It has no effect where the kernel does
+/// this.
+#[inline]
+pub fn set_in(registers: &mut UserContext, address: Word) {
+    when!(set_tls_base { registers.fs_base = address } else {{
+        let _ = (registers, address);
+    }})
+}
 
 /// Word `index` of the message; those that travel in registers are not there.
 ///
@@ -113,16 +139,26 @@ pub unsafe fn set_user_data(word: Word) {
 #[inline]
 unsafe fn read(offset: usize) -> Word {
     let word;
-    // SAFETY: the caller promises that the word is in the buffer, which the GS base points to.
+    // SAFETY: the caller promises that the word is in the buffer, which the segment's base points to.
     unsafe {
-        asm!("mov {}, gs:[{}]", out(reg) word, in(reg) offset, options(nostack, preserves_flags, readonly))
-    };
+        if rule::IPC_BUFFER_IN_GS_BASE {
+            asm!("mov {}, gs:[{}]", out(reg) word, in(reg) offset, options(nostack, preserves_flags, readonly));
+        } else {
+            asm!("mov {}, fs:[{}]", out(reg) word, in(reg) offset, options(nostack, preserves_flags, readonly));
+        }
+    }
     word
 }
 
 /// Writes the word at `offset`.
 #[inline]
 unsafe fn write(offset: usize, word: Word) {
-    // SAFETY: the caller promises that the word is in the buffer, which the GS base points to.
-    unsafe { asm!("mov gs:[{}], {}", in(reg) offset, in(reg) word, options(nostack, preserves_flags)) };
+    // SAFETY: the caller promises that the word is in the buffer, which the segment's base points to.
+    unsafe {
+        if rule::IPC_BUFFER_IN_GS_BASE {
+            asm!("mov gs:[{}], {}", in(reg) offset, in(reg) word, options(nostack, preserves_flags));
+        } else {
+            asm!("mov fs:[{}], {}", in(reg) offset, in(reg) word, options(nostack, preserves_flags));
+        }
+    }
 }

@@ -16,16 +16,18 @@
 //! - references passed to it stay valid for as long as the kernel may write through them.
 #![no_std]
 
-pub mod ipc_buffer;
-pub mod stub;
-
 /// What is generated for one kernel configuration.
 #[allow(clippy::too_many_arguments)]
+#[macro_use]
 mod bindings {
     use crate::{invoke, ipc_buffer, stub};
 
     include!(env!("SELKIE_BINDINGS", "the builder sets SELKIE_BINDINGS to the bindings of a kernel config"));
 }
+
+pub mod ipc_buffer;
+pub mod portable;
+pub mod stub;
 
 pub use bindings::*;
 

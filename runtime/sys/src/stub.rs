@@ -7,7 +7,8 @@
 //! linker drops both together when nothing calls the stub.
 //!
 //! Registers: rdx is the system call's number, rdi the capability or badge, rsi the tag, and r10, r8,
-//! r9 and r15 are the message's first four words. The kernel clobbers rcx and r11.
+//! r9 and r15 are the message's first four words. With MCS, r12 is a reply object's capability, and r13 what is
+//! sent to when r12 is taken. The kernel clobbers rcx and r11.
 
 use crate::{CPtr, Word};
 use core::arch::naked_asm;
@@ -102,6 +103,80 @@ pub unsafe extern "sysv64" fn send_recv(cap: CPtr, info: Word, number: i64, mrs:
         "mov [rcx + 24], r15",
         "mov rax, rsi",
         "mov rdx, rdi",
+        "pop r15",
+        "ret",
+    )
+}
+
+/// As [`recv`]; the way back to a caller is put into the reply object `reply` (MCS).
+///
+/// # Safety
+/// See the crate's documentation. `number` must be that of a system call that takes a reply object and only
+/// receives.
+#[unsafe(naked)]
+#[unsafe(link_section = ".text.selkie_sys.recv_reply")]
+pub unsafe extern "sysv64" fn recv_reply(
+    source: CPtr,
+    info: Word,
+    number: i64,
+    mrs: &mut [Word; 4],
+    reply: CPtr,
+) -> Received {
+    naked_asm!(
+        "push r15",
+        "push r12",
+        "push rcx",
+        "mov r12, r8",
+        site!(".text.selkie_sys.recv_reply"),
+        "pop rcx",
+        "mov [rcx], r10",
+        "mov [rcx + 8], r8",
+        "mov [rcx + 16], r9",
+        "mov [rcx + 24], r15",
+        "mov rax, rsi",
+        "mov rdx, rdi",
+        "pop r12",
+        "pop r15",
+        "ret",
+    )
+}
+
+/// As [`send_recv`], with `reply` in r12 and `dest` in r13 (MCS): the system call's number says what each of them
+/// is.
+///
+/// # Safety
+/// See the crate's documentation. `number` must be that of a system call that takes these registers.
+#[unsafe(naked)]
+#[unsafe(link_section = ".text.selkie_sys.send_recv_reply")]
+pub unsafe extern "sysv64" fn send_recv_reply(
+    cap: CPtr,
+    info: Word,
+    number: i64,
+    mrs: &mut [Word; 4],
+    reply: CPtr,
+    dest: CPtr,
+) -> Received {
+    naked_asm!(
+        "push r15",
+        "push r13",
+        "push r12",
+        "push rcx",
+        "mov r12, r8",
+        "mov r13, r9",
+        "mov r10, [rcx]",
+        "mov r8, [rcx + 8]",
+        "mov r9, [rcx + 16]",
+        "mov r15, [rcx + 24]",
+        site!(".text.selkie_sys.send_recv_reply"),
+        "pop rcx",
+        "mov [rcx], r10",
+        "mov [rcx + 8], r8",
+        "mov [rcx + 16], r9",
+        "mov [rcx + 24], r15",
+        "mov rax, rsi",
+        "mov rdx, rdi",
+        "pop r12",
+        "pop r13",
         "pop r15",
         "ret",
     )

@@ -60,6 +60,7 @@ fn distinct(interface: &Interface, names: &Names) -> Result<(), Error> {
 struct Page<'a> {
     interface: &'a Interface,
     rules: Vec<Line>,
+    features: Vec<Feature>,
     flags: Vec<Line>,
     numbers: Vec<Line>,
     numbers_of_calls: Vec<Line>,
@@ -72,6 +73,14 @@ struct Page<'a> {
     buffer: Vec<Line>,
     bitfields: Vec<BitfieldText>,
     invocations: Vec<InvocationText>,
+}
+
+/// What a kernel has or has not, and code written for all kernels has to choose by: the macro `when`.
+#[derive(Serialize)]
+struct Feature {
+    name: &'static str,
+    doc: &'static str,
+    on: bool,
 }
 
 /// One `pub const`.
@@ -150,6 +159,7 @@ impl<'a> Page<'a> {
         Self {
             interface,
             rules: rules(interface),
+            features: features(interface),
             flags: config.flags.iter().map(|(name, on)| line(name.clone(), on.to_string())).collect(),
             numbers: config
                 .numbers
@@ -176,6 +186,42 @@ impl<'a> Page<'a> {
                 .collect(),
         }
     }
+}
+
+/// Differences that a constant cannot express, because a function, a parameter or a field is not there.
+fn features(interface: &Interface) -> Vec<Feature> {
+    let call = |id: &str| interface.invocations.iter().find(|invocation| invocation.id == id);
+    let has = |id: &str| call(id).is_some();
+    let takes = |id: &str, name: &str| {
+        call(id).is_some_and(|invocation| invocation.inputs.iter().any(|input| input.name == name))
+    };
+    let keeps = |structure: &str, field: &str| {
+        interface
+            .structure(structure)
+            .is_some_and(|structure| structure.fields.iter().any(|known| known.name == field))
+    };
+    let feature = |name, on, doc| Feature { name, doc, on };
+    vec![
+        feature("mcs", has("SchedContextBind"), "scheduling contexts and reply objects"),
+        feature("issued_ports", has("X86IOPortControlIssue"), "ranges of IO ports have to be issued"),
+        feature(
+            "priority_authority",
+            takes("TCBSetPriority", "authority"),
+            "priorities are set with a thread as the authority, and not by TCB_Configure",
+        ),
+        feature("page_remap", has("X86PageRemap"), "a mapped page is changed by an invocation of its own"),
+        feature(
+            "status_bits",
+            has("X86PageDirectoryGetStatusBits"),
+            "a page directory tells which pages were used",
+        ),
+        feature("set_tls_base", has("TCBSetTLSBase"), "TCB_SetTLSBase, and FS and GS in the user context"),
+        feature(
+            "clock_in_boot_info",
+            keeps("BootInfo", "arch_info"),
+            "BootInfo itself tells the frequency of the time-stamp counter",
+        ),
+    ]
 }
 
 fn rules(interface: &Interface) -> Vec<Line> {

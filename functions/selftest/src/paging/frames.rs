@@ -104,7 +104,11 @@ fn large(tap: &mut Tap, sys: &mut System) -> Result<()> {
         (super::write_and_read(FAR + 0x1f_fff8, 1), super::write_and_read(FAR + 0x20_0000, 2)),
         (1, 2),
     );
-    tap.is("remap of a large page", page.cap().remap(Pml4::OWN, Rights::READ, Attributes::WriteBack), Ok(()));
+    tap.is(
+        "remap of a large page",
+        page.cap().remap(Pml4::OWN, FAR, Rights::READ, Attributes::WriteBack),
+        Ok(()),
+    );
     tap.is("it can be read", super::read(FAR + 0x1f_fff8), 1);
     tap.is("unmap of a large page", page.cap().unmap(), Ok(()));
     tap.is(
@@ -270,7 +274,7 @@ fn rights(tap: &mut Tap, sys: &mut System) -> Result<()> {
         slot.place().delete()?;
     }
     super::map(page.cap(), FAR)?;
-    page.cap().remap(Pml4::OWN, Rights::NONE, Attributes::WriteBack)?;
+    page.cap().remap(Pml4::OWN, FAR, Rights::NONE, Attributes::WriteBack)?;
     actor.start(read, FAR as Word)?;
     tap.is("a remap takes the rights away", handler.take().1, fault::VM_FAULT);
     super::remap(page.cap())?;

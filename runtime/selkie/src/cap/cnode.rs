@@ -59,8 +59,11 @@ impl Rights {
     pub const GRANT: Self = Self(4);
     /// Reading and writing.
     pub const READ_WRITE: Self = Self(3);
+    /// Calling: with this a caller can be replied to, but receives no capabilities before seL4 11 has it, and no
+    /// kernel without it needs it.
+    pub const GRANT_REPLY: Self = Self(8);
     /// Everything.
-    pub const ALL: Self = Self(7);
+    pub const ALL: Self = Self(15);
 
     /// Both sets together.
     pub const fn and(self, other: Self) -> Self {
@@ -69,7 +72,7 @@ impl Rights {
 
     /// The set as the kernel writes it.
     pub(crate) const fn raw(self) -> sys::CapRights {
-        sys::CapRights::new(self.0 & 4 != 0, self.0 & 2 != 0, self.0 & 1 != 0)
+        sys::CapRights(self.0 as sys::Word)
     }
 }
 
@@ -165,10 +168,11 @@ impl Place {
         check(unsafe { sys::cnode_cancel_badged_sends(root, index, depth) })
     }
 
-    /// Moves the reply capability of the last call that was received to this empty place.
+    /// Moves the reply capability of the last call that was received to this empty place. A kernel with MCS does not
+    /// do this: there and elsewhere, a [`Caller`](super::Caller) keeps the way back.
     pub fn save_caller(self) -> Result<()> {
         let (root, index, depth) = self.parts();
         // SAFETY: as for `copy`.
-        check(unsafe { sys::cnode_save_caller(root, index, depth) })
+        check(unsafe { sys::portable::save_caller(root, index, depth) })
     }
 }

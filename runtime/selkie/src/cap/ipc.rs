@@ -1,6 +1,12 @@
 use super::{Capability, ObjectType, Slot, capability};
-use crate::message::Message;
-use selkie_sys::{self as sys, Word};
+use crate::{
+    error::Result,
+    memory::{Memory, Objects},
+    message::Message,
+    on_mcs::OnMcs,
+    thread,
+};
+use selkie_sys::{self as sys, Word, portable};
 
 /// A message that was received, and from whom.
 #[derive(Debug, Clone)]
@@ -36,7 +42,7 @@ impl Endpoint {
     pub fn recv(self) -> Received {
         let mut registers = [0; 4];
         // SAFETY: as for `send`.
-        let (info, badge) = unsafe { sys::recv(self.0.0, &mut registers) };
+        let (info, badge) = unsafe { portable::recv(self.0.0, own_reply(), &mut registers) };
         Received { badge, message: Message::store(info, registers) }
     }
 
@@ -45,7 +51,7 @@ impl Endpoint {
     pub fn try_recv(self) -> Option<Received> {
         let mut registers = [0; 4];
         // SAFETY: as for `send`.
-        let (info, badge) = unsafe { sys::nb_recv(self.0.0, &mut registers) };
+        let (info, badge) = unsafe { portable::nb_recv(self.0.0, own_reply(), &mut registers) };
         (badge != 0 || info.0 != 0).then(|| Received { badge, message: Message::store(info, registers) })
     }
 
@@ -61,18 +67,24 @@ impl Endpoint {
     pub fn reply_recv(self, message: &Message) -> Received {
         let (info, mut registers) = message.load();
         // SAFETY: as for `send`.
-        let (info, badge) = unsafe { sys::reply_recv(self.0.0, info, &mut registers) };
+        let (info, badge) = unsafe { portable::reply_recv(self.0.0, own_reply(), info, &mut registers) };
         Received { badge, message: Message::store(info, registers) }
     }
 }
 
+/// The calling thread's reply object, on a kernel with MCS.
+fn own_reply() -> Word {
+    if portable::MCS { thread::own_reply().slot().0 } else { 0 }
+}
+
 capability! {
-    /// The way back to a caller, saved by [`Place::save_caller`](super::Place::save_caller).
-    Reply
+    /// The way back to a caller: a reply object on a kernel with MCS, elsewhere what
+    /// [`Place::save_caller`](super::Place::save_caller) makes. A [`Caller`] is one of both.
+    Reply = ObjectType::Reply
 }
 
 impl Reply {
-    /// Replies. The capability is used up by it.
+    /// Replies. Without MCS the capability is used up by it.
     pub fn send(self, message: &Message) {
         Endpoint(self.0).send(message);
     }
@@ -81,7 +93,58 @@ impl Reply {
     pub fn to_caller(message: &Message) {
         let (info, registers) = message.load();
         // SAFETY: as for `Endpoint::send`.
-        unsafe { sys::reply(info, &registers) }
+        unsafe { portable::reply(own_reply(), info, &registers) }
+    }
+}
+
+/// A place that keeps the way back to a caller, for a reply at any time and from any thread.
+///
+/// Dropping it forgets the place; [`Caller::destroy`] gives it back.
+#[derive(Debug)]
+#[must_use = "the place can only be given back through this value"]
+pub struct Caller {
+    slot: Slot,
+    /// The reply object in the slot, on a kernel with MCS.
+    object: OnMcs<Objects<Reply>>,
+}
+
+impl Caller {
+    /// A place without a caller.
+    pub fn new(memory: &mut Memory) -> Result<Self> {
+        let object = OnMcs::new(|| memory.create::<Reply>())?;
+        let slot = object.get().map_or_else(|| memory.slot(), |object| Ok(object.cap().slot()))?;
+        Ok(Self { slot, object })
+    }
+
+    /// Waits for a message at `endpoint` and keeps the way back to its caller, if it is one: whoever was kept before
+    /// is forgotten.
+    pub fn recv(&self, endpoint: Endpoint) -> Result<Received> {
+        if !portable::MCS {
+            self.slot.place().delete()?;
+            let received = endpoint.recv();
+            return self.slot.place().save_caller().map(|()| received);
+        }
+        let mut registers = [0; 4];
+        // SAFETY: as for `Endpoint::send`.
+        let (info, badge) = unsafe { portable::recv(endpoint.0.0, self.slot.0, &mut registers) };
+        Ok(Received { badge, message: Message::store(info, registers) })
+    }
+
+    /// Replies to the caller. It has no effect when there is none.
+    pub fn reply(&self, message: &Message) {
+        Reply::at(self.slot).send(message);
+    }
+
+    /// Gives the place back. A caller waits for ever then.
+    pub fn destroy(self, memory: &mut Memory) -> Result<()> {
+        match self.object.into_inner() {
+            Some(object) => memory.destroy(object),
+            None => {
+                self.slot.place().delete()?;
+                memory.release_slots(self.slot, 1);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -100,13 +163,13 @@ impl Notification {
     /// Waits for a signal and takes the bits.
     pub fn wait(self) -> Word {
         // SAFETY: as for `Endpoint::send`.
-        unsafe { sys::recv(self.0.0, &mut [0; 4]).1 }
+        unsafe { portable::wait(self.0.0, &mut [0; 4]).1 }
     }
 
     /// Takes the bits if there was a signal. One without a badge cannot be told from none.
     pub fn poll(self) -> Option<Word> {
         // SAFETY: as for `Endpoint::send`.
-        let badge = unsafe { sys::nb_recv(self.0.0, &mut [0; 4]).1 };
+        let badge = unsafe { portable::nb_wait(self.0.0, &mut [0; 4]).1 };
         (badge != 0).then_some(badge)
     }
 }

@@ -10,19 +10,22 @@ mod ipc;
 mod irq;
 mod paging;
 mod port;
+mod sched;
 mod tcb;
 mod untyped;
 
 pub use cnode::{CNode, Place, Rights, Slot};
-pub use ipc::{Endpoint, Notification, Received, Reply};
+pub use ipc::{Caller, Endpoint, Notification, Received, Reply};
 pub use irq::{IrqControl, IrqHandler, Polarity, Trigger};
 pub(crate) use paging::map_page;
 pub use paging::{
     AsidControl, AsidPool, Attributes, Domain, LargePage, Page, PageDirectory, PageTable, Pdpt, Pml4,
     Structure,
 };
-pub use port::IoPort;
-pub use tcb::{CopyRegisters, Registers, Space, Tcb};
+pub use port::{IoPort, IoPortControl};
+pub(crate) use port::{PORT_SLOTS, init as init_ports};
+pub use sched::{SchedContext, SchedControl};
+pub use tcb::{CopyRegisters, Registers, Space, Tcb, with_ipc_buffer};
 pub use untyped::{ObjectType, Untyped};
 
 use crate::error::{Error, Result};

@@ -42,9 +42,15 @@ macro_rules! page {
                 map_page(self.0, root, address, rights, attributes)
             }
 
-            /// Changes rights and attributes of the page where it is mapped.
-            pub fn remap(self, root: Pml4, rights: Rights, attributes: Attributes) -> Result<()> {
-                remap_page(self.0, root, rights, attributes)
+            /// Changes rights and attributes of the page, which is mapped at `address`.
+            pub fn remap(
+                self,
+                root: Pml4,
+                address: usize,
+                rights: Rights,
+                attributes: Attributes,
+            ) -> Result<()> {
+                remap_page(self.0, root, address, rights, attributes)
             }
 
             /// Takes the page out of the address space that it is mapped in.
@@ -73,9 +79,11 @@ pub(crate) fn map_page(
     check(unsafe { sys::page_map(page.0, root.0.0, at as Word, rights.raw(), attributes as Word) })
 }
 
-fn remap_page(page: Slot, root: Pml4, rights: Rights, attributes: Attributes) -> Result<()> {
+fn remap_page(page: Slot, root: Pml4, at: usize, rights: Rights, attributes: Attributes) -> Result<()> {
     // SAFETY: a write to a page that has become read-only ends in a fault.
-    check(unsafe { sys::page_remap(page.0, root.0.0, rights.raw(), attributes as Word) })
+    check(unsafe {
+        sys::portable::page_remap(page.0, root.0.0, at as Word, rights.raw(), attributes as Word)
+    })
 }
 
 fn unmap_page(page: Slot) -> Result<()> {
@@ -131,11 +139,11 @@ structure!(
 );
 
 impl PageDirectory {
-    /// Whether the page at `address` was read, and whether it was written, since the last question.
+    /// Whether the page at `address` was read, and whether it was written, since the last question. Only seL4 5.0.0
+    /// tells.
     pub fn status_bits(self, address: usize) -> Result<(bool, bool)> {
         // SAFETY: only the two bits change.
-        let (error, accessed, dirty) =
-            unsafe { sys::page_directory_get_status_bits(self.0.0, address as Word) };
+        let (error, accessed, dirty) = unsafe { sys::portable::status_bits(self.0.0, address as Word) };
         check(error).map(|()| (accessed != 0, dirty != 0))
     }
 }

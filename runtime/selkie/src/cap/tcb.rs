@@ -1,6 +1,6 @@
 use super::{CNode, Capability, Notification, ObjectType, Page, Pml4, Slot, capability, check};
-use crate::error::Result;
-use selkie_sys::{self as sys, Word};
+use crate::{error::Result, thread::current_tcb};
+use selkie_sys::{self as sys, Word, ipc_buffer, portable};
 
 pub use sys::UserContext as Registers;
 
@@ -12,7 +12,9 @@ capability! {
 /// Where a thread finds its capabilities and its memory, and who hears of its faults.
 #[derive(Debug, Clone, Copy)]
 pub struct Space {
-    /// The address, in the thread's own capability space, of the endpoint that its faults are sent to.
+    /// The address of the endpoint that its faults are sent to: in the thread's own capability space, where it is
+    /// looked up at each fault; on a kernel with MCS in the caller's, where it is copied at once. In a function's own
+    /// CNode that is the same.
     pub fault_endpoint: Slot,
     /// The root of its capability space.
     pub cnode: CNode,
@@ -36,7 +38,7 @@ pub struct CopyRegisters {
 }
 
 impl Tcb {
-    /// Sets all that a new thread needs. Its priority and the highest one that it may give to others are
+    /// Sets all that a new thread needs but for time ([`Share`](crate::thread::Share)). Its priority and the highest one that it may give to others are
     /// at most the caller's highest. The IPC buffer lies at the multiple of 512 `buffer` in `frame`; none
     /// is 0 and no frame.
     ///
@@ -51,15 +53,19 @@ impl Tcb {
         buffer: usize,
         frame: Option<Page>,
     ) -> Result<()> {
-        let Space { fault_endpoint, cnode, guard, vspace } = space;
-        let (cnode, vspace) = (cnode.slot().0, vspace.slot().0);
-        let frame = frame.map_or(0, |page| page.slot().0);
-        let properties = sys::PrioProps::new(Word::from(max), Word::from(priority));
-        let endpoint = fault_endpoint.0;
+        let setup = portable::ThreadSetup {
+            fault_endpoint: space.fault_endpoint.0,
+            cspace: space.cnode.slot().0,
+            guard: space.guard,
+            vspace: space.vspace.slot().0,
+            buffer: buffer as Word,
+            frame: frame.map_or(0, |page| page.slot().0),
+            authority: current_tcb().slot().0,
+            priority,
+            max_priority: max,
+        };
         // SAFETY: the caller's.
-        check(unsafe {
-            sys::tcb_configure(self.0.0, endpoint, properties, cnode, guard, vspace, 0, buffer as Word, frame)
-        })
+        check(unsafe { portable::configure_thread(self.0.0, &setup) })
     }
 
     /// Sets the thread's spaces and fault endpoint.
@@ -88,13 +94,13 @@ impl Tcb {
     /// Sets the thread's priority, at most the caller's highest.
     pub fn set_priority(self, priority: u8) -> Result<()> {
         // SAFETY: scheduling is no matter of memory safety.
-        check(unsafe { sys::tcb_set_priority(self.0.0, priority) })
+        check(unsafe { portable::set_priority(self.0.0, current_tcb().slot().0, priority) })
     }
 
     /// Sets the highest priority that the thread may give, at most the caller's own.
     pub fn set_max_priority(self, priority: u8) -> Result<()> {
         // SAFETY: as for `set_priority`.
-        check(unsafe { sys::tcb_set_mc_priority(self.0.0, priority) })
+        check(unsafe { portable::set_max_priority(self.0.0, current_tcb().slot().0, priority) })
     }
 
     /// Reads the first `count` of the thread's registers, in the order of [`Registers`].
@@ -151,4 +157,11 @@ impl Tcb {
         // SAFETY: as for `set_priority`.
         check(unsafe { sys::tcb_unbind_notification(self.0.0) })
     }
+}
+
+/// `registers` for a thread whose IPC buffer is mapped at `buffer`, so that it finds it there: on kernels that leave
+/// this to the user, a register leads to it.
+pub fn with_ipc_buffer(mut registers: Registers, buffer: usize) -> Registers {
+    ipc_buffer::set_in(&mut registers, buffer as Word);
+    registers
 }

@@ -1,6 +1,6 @@
 use super::{Place, capability, check};
 use crate::error::Result;
-use selkie_sys::{self as sys, Word, bits, object};
+use selkie_sys::{self as sys, Word, bits, object, portable};
 
 /// The type of a kernel object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,13 @@ pub enum ObjectType {
     Pdpt,
     /// The root of an address space.
     Pml4,
+    /// Time for a thread, on a kernel with MCS: of `2^bits` bytes, 7 at least.
+    SchedContext {
+        /// Its size in bits: a larger one remembers more of what was used.
+        bits: u8,
+    },
+    /// The way back to a caller, on a kernel with MCS.
+    Reply,
 }
 
 impl ObjectType {
@@ -51,13 +58,15 @@ impl ObjectType {
             Self::PageDirectory => object::PAGE_DIRECTORY,
             Self::Pdpt => object::PDPT,
             Self::Pml4 => object::PML4,
+            Self::SchedContext { .. } => portable::object::SCHED_CONTEXT,
+            Self::Reply => portable::object::REPLY,
         }
     }
 
     /// The size of an object of this type: `2^bits` bytes, at an address that is a multiple of that.
     pub const fn bits(self) -> u8 {
         match self {
-            Self::Untyped { bits } => bits,
+            Self::Untyped { bits } | Self::SchedContext { bits } => bits,
             Self::Tcb => bits::TCB as u8,
             Self::Endpoint => bits::ENDPOINT as u8,
             Self::Notification => bits::NOTIFICATION as u8,
@@ -68,13 +77,14 @@ impl ObjectType {
             Self::PageDirectory => bits::PAGE_DIRECTORY as u8,
             Self::Pdpt => bits::PDPT as u8,
             Self::Pml4 => bits::PML4 as u8,
+            Self::Reply => portable::object::REPLY_BITS as u8,
         }
     }
 
     /// What the kernel wants to know of the size: nothing unless the type has several.
     pub const fn size_argument(self) -> Word {
         match self {
-            Self::Untyped { bits } | Self::CNode { bits } => bits as Word,
+            Self::Untyped { bits } | Self::CNode { bits } | Self::SchedContext { bits } => bits as Word,
             _ => 0,
         }
     }
