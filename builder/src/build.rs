@@ -3,6 +3,7 @@
 
 use crate::{
     Context, Digest, Result,
+    bare_metal::{self, LeftOut, Media},
     bindings::{self, Bindings},
     files,
     image::{self, Image, Manifest, Member, Role, ToolIdentity, Verified, name},
@@ -18,6 +19,7 @@ use crate::{
         tender::{self, Tender},
     },
     qemu,
+    recipe::Format,
     root_task::{self, RootTask, RootTaskInputs},
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -255,6 +257,9 @@ impl Place {
     /// Writes the image's folder beside its place and swaps it in.
     fn write(&self, ctx: &Context<'_>, plan: &Plan, parts: &Parts) -> Result<Image> {
         self.sweep();
+        for LeftOut { what, why } in plan.media.iter().flat_map(|media| &media.left_out) {
+            ctx.progress.note(&format!("{}: `{what}` is left out: {why}", plan.name));
+        }
         let written = self.fill(plan, parts);
         if ctx.cancel.requested() || written.is_err() {
             let _ = files::remove(&self.partial);
@@ -275,15 +280,16 @@ impl Place {
         files::create_dir_all(dir)?;
         files::copy(&parts.root_task.stripped, &dir.join(name::ROOT_TASK))?;
         files::write(&dir.join(name::RECIPE), plan.recipe.expanded())?;
-        let (roles, process) = match &parts.tender {
-            None => (machine_files(dir, plan, parts)?, None),
-            Some(tender) => {
+        let (roles, process) = match (&parts.tender, &plan.media) {
+            (Some(tender), _) => {
                 let (roles, identity) = process_files(dir, plan, parts, tender)?;
                 (roles, Some(identity))
             }
+            (None, Some(media)) => (metal_files(dir, plan, parts, media)?, None),
+            (None, None) => (machine_files(dir, plan, parts)?, None),
         };
-        let roles = roles.into_iter().chain([(name::RECIPE, Role::Recipe)]);
-        let members = roles.map(|(name, role)| Member::read(dir, name, role));
+        let roles = roles.into_iter().chain([(name::RECIPE.to_owned(), Role::Recipe)]);
+        let members = roles.map(|(name, role)| Member::read(dir, &name, role));
         let mut members = members.collect::<Result<Vec<_>, _>>()?;
         files::write(&dir.join(name::MANIFEST), manifest(plan, parts, process, &members).text())?;
         members.push(Member::read(dir, name::MANIFEST, Role::Manifest)?);
@@ -318,7 +324,7 @@ impl Place {
 }
 
 /// Files and what they are.
-type Roles<'a> = Vec<(&'a str, Role)>;
+type Roles = Vec<(String, Role)>;
 
 /// The kernel that boots, as a Multiboot loader takes it.
 fn kernel_file(plan: &Plan, parts: &Parts) -> Result<Vec<u8>> {
@@ -329,20 +335,28 @@ fn kernel_file(plan: &Plan, parts: &Parts) -> Result<Vec<u8>> {
 }
 
 /// What boots on a machine: kernel and root task, and a script for it.
-fn machine_files<'a>(dir: &Path, plan: &'a Plan, parts: &Parts) -> Result<Roles<'a>> {
+fn machine_files(dir: &Path, plan: &Plan, parts: &Parts) -> Result<Roles> {
     files::write(&dir.join(name::KERNEL), kernel_file(plan, parts)?)?;
     let script = qemu::run_script(&plan.name, &qemu::Vm::new(&plan.recipe, &plan.kernel));
     write_program(&dir.join(name::RUN), script)?;
-    Ok(vec![(name::KERNEL, Role::Kernel), (name::ROOT_TASK, Role::RootTask), (name::RUN, Role::Script)])
+    let roles = [(name::KERNEL, Role::Kernel), (name::ROOT_TASK, Role::RootTask), (name::RUN, Role::Script)];
+    Ok(roles.map(|(name, role)| (name.to_owned(), role)).into())
+}
+
+/// What the firmware of a PC boots.
+fn metal_files(dir: &Path, plan: &Plan, parts: &Parts, media: &Media) -> Result<Roles> {
+    files::write(&dir.join(name::KERNEL), kernel_file(plan, parts)?)?;
+    let mut roles: Roles =
+        vec![(name::KERNEL.to_owned(), Role::Kernel), (name::ROOT_TASK.to_owned(), Role::RootTask)];
+    if media.has(Format::Netboot) {
+        bare_metal::netboot(dir, &plan.recipe)?;
+        roles.extend(name::NETBOOT.map(|name| (name.to_owned(), Role::Netboot)));
+    }
+    Ok(roles)
 }
 
 /// What runs as a process: the tender with the root task inside, one executable of the recipe's name.
-fn process_files<'a>(
-    dir: &Path,
-    plan: &'a Plan,
-    parts: &Parts,
-    tender: &Tender,
-) -> Result<(Roles<'a>, Identity)> {
+fn process_files(dir: &Path, plan: &Plan, parts: &Parts, tender: &Tender) -> Result<(Roles, Identity)> {
     let path = &parts.bindings.interface;
     let interface = serde_json::from_slice(&files::read(path)?)
         .map_err(|source| Error::Interface { path: path.clone(), source })?;
@@ -351,7 +365,7 @@ fn process_files<'a>(
     let root_task = files::read(&parts.root_task.stripped)?;
     let payload = Payload { tables: &tables, root_task: &root_task, settings };
     write_program(&dir.join(&plan.name), assemble::assemble(&files::read(&tender.bare)?, &payload)?)?;
-    let roles = vec![(plan.name.as_str(), Role::Executable), (name::ROOT_TASK, Role::RootTask)];
+    let roles = vec![(plan.name.clone(), Role::Executable), (name::ROOT_TASK.to_owned(), Role::RootTask)];
     Ok((roles, Identity::new(tender.sha256, &tables, &settings)))
 }
 
@@ -393,6 +407,7 @@ fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Me
             nonce: parts.root_task.nonce.clone(),
         },
         process,
+        media: plan.media.clone(),
         recipe: serde_json::to_value(&plan.recipe).unwrap_or_default(),
         tools: tools.collect(),
         members: members.to_vec(),

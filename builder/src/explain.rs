@@ -1,6 +1,7 @@
 //! A plan for a person: every input with its digest, every step, every output.
 
 use crate::{
+    bare_metal::{LeftOut, Media},
     image,
     kernel_config::{KernelConfig, OptionValue},
     plan::{Input, InputKind, Plan},
@@ -27,6 +28,9 @@ fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
         writeln!(text, "  file   {}  sha256 {}", described(kernel), kernel.digest)?;
     }
     kernel(text, &plan.kernel)?;
+    if let Some(media) = &plan.media {
+        media_lines(text, media)?;
+    }
     writeln!(text, "\ninputs")?;
     let name = widest(plan.inputs.iter().map(|input| input.name.as_str()));
     for input in &plan.inputs {
@@ -53,6 +57,22 @@ fn kernel(text: &mut String, kernel: &KernelConfig) -> std::fmt::Result {
     writeln!(text, "  options: {}", options.join(" "))?;
     for overlay in &kernel.overlays {
         writeln!(text, "  overlay {}: {}", overlay.header, overlay.reason)?;
+    }
+    Ok(())
+}
+
+fn media_lines(text: &mut String, media: &Media) -> std::fmt::Result {
+    let firmware: Vec<_> = media.firmware.iter().map(ToString::to_string).collect();
+    let formats: Vec<_> = media.formats.iter().map(ToString::to_string).collect();
+    writeln!(
+        text,
+        "\nmedia: {}, booted by {} with {}",
+        formats.join(", "),
+        firmware.join(" and "),
+        media.protocol
+    )?;
+    for LeftOut { what, why } in &media.left_out {
+        writeln!(text, "  `{what}` is left out: {why}")?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! An image: what `build-image` produces for one recipe and one target, and the manifest that lies in it.
 
-use crate::{Digest, Target, exec, files, kernel_config::OptionValue, process::Identity};
+use crate::{Digest, Target, bare_metal::Media, exec, files, kernel_config::OptionValue, process::Identity};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -12,6 +12,8 @@ pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
 
 /// The file names in an image's folder.
 pub mod name {
+    use crate::{Target, bare_metal::Media};
+
     /// The kernel, as the target's loader takes it.
     pub const KERNEL: &str = "kernel";
     /// The root task, stripped.
@@ -25,13 +27,30 @@ pub mod name {
     /// The commands that built the image and what they printed.
     pub const LOG: &str = "build.log";
 
+    /// What boots over the network: kernel, root task, and the script that iPXE starts with.
+    pub const NETBOOT: [&str; 3] = ["netboot/kernel", "netboot/root-task", "netboot/boot.ipxe"];
+
+    /// The ISO image of the recipe `name`.
+    pub fn iso(name: &str) -> String {
+        format!("{name}.iso")
+    }
+
+    /// The disk image of the recipe `name`.
+    pub fn disk(name: &str) -> String {
+        format!("{name}.img")
+    }
+
     /// The files of the image of the recipe `name` for `target`. A process is one executable, which has the
-    /// recipe's name.
-    pub fn all(name: &str, target: crate::Target) -> Vec<&str> {
-        match target {
-            crate::Target::Qemu => vec![KERNEL, ROOT_TASK, RUN, RECIPE, MANIFEST, LOG],
-            crate::Target::Process => vec![name, ROOT_TASK, RECIPE, MANIFEST, LOG],
-        }
+    /// recipe's name; `media` are those of a bare machine.
+    pub fn all(name: &str, target: Target, media: Option<&Media>) -> Vec<String> {
+        let first: &[&str] = match target {
+            Target::Qemu => &[KERNEL, ROOT_TASK, RUN],
+            Target::Process => &[name, ROOT_TASK],
+            Target::BareMetal => &[KERNEL, ROOT_TASK],
+        };
+        let media = media.map(|media| media.files(name)).unwrap_or_default();
+        let last = [RECIPE, MANIFEST, LOG].map(str::to_owned);
+        first.iter().map(|name| (*name).to_owned()).chain(media).chain(last).collect()
     }
 }
 
@@ -72,7 +91,7 @@ impl Image {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Member {
-    /// Its file name.
+    /// Its file name, with a folder before it where it lies in one.
     pub name: String,
     /// What it is.
     pub role: Role,
@@ -102,6 +121,12 @@ pub enum Role {
     Executable,
     /// Starts the image.
     Script,
+    /// An ISO image, for a CD or a USB stick.
+    Iso,
+    /// A disk image.
+    Disk,
+    /// For booting over the network.
+    Netboot,
     /// The expanded recipe.
     Recipe,
     /// The manifest.
@@ -140,6 +165,9 @@ pub struct Manifest {
     /// What hosts the root task in a process; on target `process` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Identity>,
+    /// What boots on which firmware; on target `bare-metal` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
     /// The recipe, checked, with its defaults.
     pub recipe: serde_json::Value,
     /// The tools that made the image, by name.
@@ -282,6 +310,7 @@ pub(crate) mod tests {
             },
             root_task: RootTask { sha256: digest, nonce: "0".repeat(16) },
             process: None,
+            media: None,
             recipe: serde_json::json!({ "b": 1, "a": 2 }),
             tools: BTreeMap::new(),
             members: vec![Member { name: "kernel".into(), role: Role::Kernel, size: 1, sha256: digest }],

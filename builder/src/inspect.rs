@@ -235,7 +235,7 @@ fn inspect_image(dir: &Path) -> Result<Report, Error> {
     let mut report = Report { verified: manifest.kernel.verified, ..Report::new(dir, Kind::Image) };
     for member in &manifest.members {
         let name = printable(&member.name);
-        let content = if is_plain(&member.name) {
+        let content = if is_inside(&member.name) {
             read(&dir.join(&member.name), elf::MAX_FILE).map_err(|error| error.to_string())
         } else {
             Err(format!("`{name}` is not a plain file name"))
@@ -291,9 +291,16 @@ fn disagreements(image: &image::Manifest, root_task: Option<&ElfReport>) -> Vec<
         .collect()
 }
 
+/// Whether `name` is that of a file or folder, and no path.
 fn is_plain(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) && !name.contains('\0')
+}
+
+/// Whether `name` is that of a file in an image's folder, or in a folder there.
+fn is_inside(name: &str) -> bool {
+    let (folder, file) = name.split_once('/').map_or((None, name), |(folder, file)| (Some(folder), file));
+    folder.is_none_or(is_plain) && is_plain(file)
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -397,7 +404,7 @@ impl Report {
             let state = if member.matches { "as in the manifest" } else { "NOT as in the manifest" };
             let size = member.size.map_or("?".into(), |size| size.to_string());
             let sha256 = member.sha256.map_or("?".into(), |digest| digest.to_string());
-            writeln!(out, "  {:<14} {size:>9}  {sha256}  {state}", printable(&member.name))?;
+            writeln!(out, "  {:<17} {size:>9}  {sha256}  {state}", printable(&member.name))?;
         }
         if let Some(executable) = &self.executable {
             executable::render(out, executable)?;

@@ -26,6 +26,7 @@ fn image(dir: &Path) -> image::Manifest {
         },
         root_task: image::RootTask { sha256: Digest::of(&sample), nonce: "0".repeat(16) },
         process: None,
+        media: None,
         recipe: serde_json::Value::Null,
         tools: Default::default(),
         members: vec![image::Member {
@@ -104,7 +105,7 @@ fn a_manifest_that_contradicts_the_root_task_is_a_problem() {
 fn members_cannot_lead_out_of_the_folder_or_to_a_device() {
     let dir = tempfile::tempdir().unwrap();
     let mut manifest = image(dir.path());
-    for name in ["../root-task", "/etc/hostname", "..", ".", "", "a/b"] {
+    for name in ["../root-task", "/etc/hostname", "..", ".", "", "a/b/c", "/a", "a/", "a/.."] {
         manifest.members[0].name = name.into();
         write(dir.path(), &manifest);
         let report = inspect(dir.path()).unwrap();

@@ -16,6 +16,7 @@
 //! [`project`] (where things lie), [`context`] (whom to tell, whether to stop), [`inputs`] (source trees and
 //! tools of the host), [`exec`], [`files`] and [`error`].
 
+pub mod bare_metal;
 pub mod bench;
 pub mod bindings;
 pub mod build;

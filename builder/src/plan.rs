@@ -2,7 +2,9 @@
 //! left to decide, and nothing reads the clock, the environment, the current directory or a folder's order.
 
 use crate::{
-    Context, Digest, Result, Target, cache, files, image,
+    Context, Digest, Result, Target,
+    bare_metal::{Headers, Media},
+    cache, files, image,
     inputs::{tools, tree},
     kernel::{self, KernelTree, prebuilt},
     kernel_config::KernelConfig,
@@ -50,6 +52,9 @@ pub struct Plan {
     /// The digest of the tender's sources, for target `process`.
     #[serde(skip)]
     pub(crate) tender: Option<Digest>,
+    /// What is made for which firmware, for target `bare-metal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
 }
 
 /// Something that an image depends on.
@@ -183,15 +188,19 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
         Some(Input::new(InputKind::Source, &name, (*digest)?).at(path))
     }));
     let tender = match target {
-        Target::Qemu => None,
+        Target::Qemu | Target::BareMetal => None,
         Target::Process => Some(tender::digest(ctx, &toolchain)?),
     };
     inputs.extend(
         tender.map(|digest| Input::new(InputKind::Tender, "tender", digest).at(&ctx.project.tender())),
     );
+    let media = match target {
+        Target::BareMetal => Some(Media::decide(recipe, headers(recipe, &tree)?)?),
+        Target::Qemu | Target::Process => None,
+    };
     let source_date_epoch = env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
     let epoch = epoch(source_date_epoch.as_deref())?;
-    let steps = steps(&inputs, &recipe.function.name, &kernel.name, (target, epoch));
+    let steps = steps(&inputs, &recipe.function.name, &kernel.name, (target, epoch, media.as_ref()));
     let dir = ctx.project.image(&recipe.function.name, target);
     Ok(Plan {
         name: recipe.function.name.clone(),
@@ -202,11 +211,15 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
         kernel,
         inputs,
         steps,
-        outputs: image::name::all(&recipe.function.name, target).iter().map(|name| dir.join(name)).collect(),
+        outputs: image::name::all(&recipe.function.name, target, media.as_ref())
+            .iter()
+            .map(|name| dir.join(name))
+            .collect(),
         tree,
         toolchain,
         sources,
         tender,
+        media,
     })
 }
 
@@ -239,6 +252,14 @@ fn prebuilt_kernel(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result
     }
     let digest = tree::digest_of_file(ctx, &file.path)?.unwrap_or_else(|| Digest::of(&content));
     Ok(Some(Input::new(InputKind::PrebuiltKernel, "prebuilt-kernel", digest).at(&file.path)))
+}
+
+/// The headers of the kernel that boots.
+fn headers(recipe: &Recipe, tree: &KernelTree) -> Result<Headers> {
+    let Some(file) = &recipe.prebuilt_kernel else { return Ok(Headers::of_tree(&tree.root)) };
+    let content = files::read_at_most(&file.path, prebuilt::MOST)?;
+    // What cannot be loaded is told when it is packed, with all that is wrong with it.
+    Ok(Headers::of_file(&prebuilt::loadable(&content).unwrap_or(content)))
 }
 
 /// The tools of the host, and the Python modules of the kernel's generators.
@@ -275,7 +296,7 @@ impl Input {
 }
 
 /// The steps in their order, each with the inputs that it reads.
-fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64)) -> Vec<Step> {
+fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option<&Media>)) -> Vec<Step> {
     use InputKind::{
         Builder, Era, KernelConfig, KernelSource, Overlay, Pins, PrebuiltKernel, Recipe, Source, Tender,
     };

@@ -18,7 +18,7 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 12] = [
     "[function]",
     "[root-task]",
     "[kernel]",
@@ -26,8 +26,10 @@ const ORDER: [&str; 10] = [
     "[run]",
     "[run.qemu]",
     "[run.process]",
+    "[run.bare-metal]",
     "[targets.qemu]",
     "[targets.process]",
+    "[targets.bare-metal]",
     "[smoke]",
 ];
 

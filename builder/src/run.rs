@@ -85,6 +85,11 @@ pub enum Error {
     /// The terminal or the pipes failed.
     #[error("the terminal failed: {0}")]
     Terminal(io::Error),
+    /// A medium has to be chosen.
+    #[error(
+        "a bare-metal image is booted from its media\n  help: start QEMU with one of them by hand, or run target `qemu`"
+    )]
+    Medium,
     /// The override cannot be handed over.
     #[error("the run configuration cannot be handed over: {0}")]
     Override(io::Error),
@@ -123,6 +128,7 @@ pub fn run(
             ctx.progress.note(&accelerator.to_string());
             boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, fds)
         }
+        Target::BareMetal => Err(Error::Medium.into()),
         Target::Process => {
             let program = Program::find(dir, &recipe.function.name)?;
             // What the tender says, traces among it, is for the user's eyes as it comes.

@@ -87,6 +87,7 @@ pub fn encode(run: &RawRun, serial: Serial, nonce: &str) -> Result<Vec<u8>, Erro
         let own = match target {
             Target::Qemu => &run.qemu,
             Target::Process => &run.process,
+            Target::BareMetal => &run.bare_metal,
         };
         let prefix = format!("{target}.");
         records.args(&prefix, own.args.as_deref())?;
@@ -190,13 +191,14 @@ mod tests {
             at_exit: AtExit::Reboot,
             qemu: RawTargetRun { args: Some(vec!["q".into()]), env: env(&[("A", "1")]) },
             process: RawTargetRun { args: Some(vec![]), env: env(&[("P", "2")]) },
+            bare_metal: RawTargetRun { args: Some(vec!["m".into()]), env: env(&[]) },
         };
         let bytes = encode(&run, Serial::Com2, "0123456789abcdef").unwrap();
-        let text = "SELKIERUN1\0arg=a b\0arg=\0env=A=ä\0env=B=2=3\0qemu.arg=q\0qemu.env=A=1\0process.no-arg=\0process.env=P=2\0at-exit=reboot\0\
+        let text = "SELKIERUN1\0arg=a b\0arg=\0env=A=ä\0env=B=2=3\0qemu.arg=q\0qemu.env=A=1\0process.no-arg=\0process.env=P=2\0bare-metal.arg=m\0at-exit=reboot\0\
                     serial=com2\0nonce=0123456789abcdef\0\0";
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), text);
         let records = decode(&bytes).unwrap();
-        assert_eq!(records.len(), 11);
+        assert_eq!(records.len(), 12);
         assert_eq!(records[3], ("env".to_owned(), "B=2=3".to_owned()));
     }
 

@@ -12,17 +12,20 @@ pub enum Target {
     Qemu,
     /// One static executable that hosts the root task as an ordinary Linux process.
     Process,
+    /// Media that the firmware of a PC boots: an ISO, a disk image, files for the network.
+    BareMetal,
 }
 
 impl Target {
     /// Every target that this version can build.
-    pub const ALL: &[Target] = &[Target::Qemu, Target::Process];
+    pub const ALL: &[Target] = &[Target::Qemu, Target::Process, Target::BareMetal];
 
     /// The word used in recipes, paths and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Target::Qemu => "qemu",
             Target::Process => "process",
+            Target::BareMetal => "bare-metal",
         }
     }
 }

@@ -52,11 +52,13 @@ pub(super) fn convert(kernel: &[u8]) -> Result<Vec<u8>, Error> {
         .collect();
     let header_size = size_of::<FileHeader32<Le>>();
     let entry_size = size_of::<ProgramHeader32<Le>>();
+    // A Multiboot 2 header must not leave its multiple of 8.
+    let start = (header_size + segments.len() * entry_size).next_multiple_of(8);
     let mut headers = Vec::new();
     let mut content = Vec::new();
     for segment in &segments {
         let data = segment.data(endian, kernel).map_err(|()| Error::Truncated)?;
-        let offset = header_size + segments.len() * entry_size + content.len();
+        let offset = start + content.len();
         small(segment.p_paddr(endian).saturating_add(segment.p_memsz(endian)))?;
         headers.push(ProgramHeader32::<Le> {
             p_type: U32::new(Le, elf::PT_LOAD),
@@ -70,7 +72,7 @@ pub(super) fn convert(kernel: &[u8]) -> Result<Vec<u8>, Error> {
             p_align: U32::new(Le, 1),
         });
         content.extend_from_slice(data);
-        content.resize(content.len().next_multiple_of(4), 0);
+        content.resize(content.len().next_multiple_of(8), 0);
     }
     let file_header = FileHeader32::<Le> {
         e_ident: elf::Ident {
@@ -98,6 +100,7 @@ pub(super) fn convert(kernel: &[u8]) -> Result<Vec<u8>, Error> {
     };
     let mut file = pod::bytes_of(&file_header).to_vec();
     file.extend_from_slice(pod::bytes_of_slice(&headers));
+    file.resize(start, 0);
     file.extend(content);
     let found = multiboot_header(&file).or_else(|| multiboot2_header(&file));
     found.map(|_| file).ok_or(Error::NoMultiboot)
@@ -183,7 +186,7 @@ mod tests {
         assert_eq!((segment.p_paddr(Le), segment.p_vaddr(Le)), (0x10_0000, 0x8010_0000));
         assert_eq!((segment.p_filesz(Le), segment.p_memsz(Le)), (12, 12 + 4096));
         assert_eq!(segment.data(Le, &*file).unwrap(), multiboot());
-        assert_eq!(multiboot_header(&file), Some(84));
+        assert_eq!(multiboot_header(&file), Some(88));
     }
 
     #[test]
@@ -199,12 +202,12 @@ mod tests {
     fn a_multiboot_2_header_may_lie_further_back() {
         let words = [MULTIBOOT2_MAGIC, 0, 24, 0u32.wrapping_sub(MULTIBOOT2_MAGIC).wrapping_sub(24)];
         let header: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        // The segment begins at byte 84 of the converted file.
+        // The segment begins at byte 88 of the converted file.
         let at = |padding: usize| [vec![0; padding], header.clone()].concat();
-        let file = convert(&kernel(&at(MULTIBOOT_WINDOW + 4), 0x10_0000)).unwrap();
+        let file = convert(&kernel(&at(MULTIBOOT_WINDOW), 0x10_0000)).unwrap();
         assert_eq!((multiboot_header(&file), multiboot2_header(&file)), (None, Some(8280)));
         assert!(
-            matches!(convert(&kernel(&at(8), 0x10_0000)), Err(Error::NoMultiboot)),
+            matches!(convert(&kernel(&at(4), 0x10_0000)), Err(Error::NoMultiboot)),
             "not at a multiple of 8"
         );
         assert_eq!(multiboot2_header(&at(MULTIBOOT2_WINDOW - 16)), Some(MULTIBOOT2_WINDOW - 16));

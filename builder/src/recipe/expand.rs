@@ -1,8 +1,8 @@
 //! The expanded recipe: every default written out, as it goes into the image.
 
 use super::{
-    Period, ProcessTarget, QemuTarget, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawSmoke,
-    RawTargets, Recipe, RootTaskSource, Size, Smoke,
+    BareMetalTarget, Period, ProcessTarget, QemuTarget, RawBareMetal, RawKernel, RawProcess, RawQemu,
+    RawRecipe, RawRootTask, RawSmoke, RawTargets, Recipe, RootTaskSource, Size, Smoke,
     units::{show_period, show_size},
 };
 
@@ -27,7 +27,11 @@ impl Recipe {
             },
             devices: self.devices.clone(),
             run: self.run.clone(),
-            targets: RawTargets { qemu: raw_qemu(&self.qemu), process: raw_process(&self.process) },
+            targets: RawTargets {
+                qemu: raw_qemu(&self.qemu),
+                process: raw_process(&self.process),
+                bare_metal: self.bare_metal.wanted.then(|| raw_bare_metal(&self.bare_metal)),
+            },
             smoke: self.smoke.as_ref().map(raw_smoke),
         }
     }
@@ -67,6 +71,16 @@ fn raw_qemu(qemu: &QemuTarget) -> RawQemu {
 
 fn raw_process(process: &ProcessTarget) -> RawProcess {
     RawProcess { memory: Some(Size::Text(show_size(process.memory))), input: Some(process.input) }
+}
+
+fn raw_bare_metal(target: &BareMetalTarget) -> RawBareMetal {
+    RawBareMetal {
+        firmware: target.firmware.clone(),
+        formats: target.formats.clone(),
+        serial_speed: Some(target.serial_speed),
+        kernel_command_line: Some(target.kernel_command_line.clone()),
+        memory: Some(Size::Text(show_size(target.memory))),
+    }
 }
 
 fn raw_smoke(smoke: &Smoke) -> RawSmoke {

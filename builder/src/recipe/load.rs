@@ -1,7 +1,8 @@
 //! From a recipe's name or path to a checked [`Recipe`].
 
 use super::{
-    InputPath, ProcessTarget, QemuTarget, RawRecipe, Recipe, RootTaskSource, Smoke,
+    BareMetalTarget, InputPath, ProcessTarget, QemuTarget, RawBareMetal, RawRecipe, RawTargets, Recipe,
+    RootTaskSource, SERIAL_SPEED, Serial, Smoke,
     check::{Quantities, check, resolve},
 };
 use crate::{
@@ -146,7 +147,7 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
             RootTaskSource::C(task.c_sources.unwrap_or_default().into_iter().map(input).collect())
         }
     };
-    let (qemu, process) = (raw.targets.qemu, raw.targets.process);
+    let RawTargets { qemu, process, bare_metal } = raw.targets;
     Recipe {
         path: path.to_owned(),
         digest,
@@ -158,7 +159,6 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
         heap: quantities.heap,
         kernel: raw.kernel.config,
         prebuilt_kernel: raw.kernel.prebuilt.map(input),
-        devices: raw.devices,
         run: raw.run,
         qemu: QemuTarget {
             memory: quantities.memory,
@@ -167,6 +167,8 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
             extra_args: qemu.extra_args,
         },
         process: ProcessTarget { memory: quantities.process_memory, input: process.input.unwrap_or(true) },
+        bare_metal: bare_metal_target(bare_metal, raw.devices.serial, quantities.bare_metal_memory),
+        devices: raw.devices,
         needs: task.needs,
         wants: task.wants,
         smoke: raw.smoke.map(|smoke| Smoke {
@@ -177,4 +179,26 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
             input: smoke.input,
         }),
     }
+}
+
+/// The `bare-metal` target with its defaults; a table that is not there has all of them.
+fn bare_metal_target(raw: Option<RawBareMetal>, serial: Serial, memory: u64) -> BareMetalTarget {
+    let wanted = raw.is_some();
+    let raw = raw.unwrap_or_default();
+    let port = serial.io_port();
+    BareMetalTarget {
+        wanted,
+        firmware: raw.firmware.map(sorted),
+        formats: raw.formats.map(sorted),
+        serial_speed: raw.serial_speed.unwrap_or(SERIAL_SPEED),
+        kernel_command_line: raw
+            .kernel_command_line
+            .unwrap_or_else(|| format!("console_port={port:#x} debug_port={port:#x}")),
+        memory,
+    }
+}
+
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort();
+    list
 }

@@ -15,7 +15,7 @@ pub use units::{GIB, KIB, MIB, show_period, show_size};
 
 use crate::{Digest, Target};
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 /// A checked recipe: defaults filled in, sizes in bytes. Nothing in it is still to be decided but what
 /// depends on other files. Serialised, it says nothing about where it lies and how it is commented, so
@@ -54,6 +54,8 @@ pub struct Recipe {
     pub qemu: QemuTarget,
     /// The `process` target.
     pub process: ProcessTarget,
+    /// The `bare-metal` target.
+    pub bare_metal: BareMetalTarget,
     /// What the function cannot do without.
     pub needs: Vec<Need>,
     /// What the function uses where it is there.
@@ -63,9 +65,12 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The targets that the recipe is built for unless others are named.
+    /// The targets that the recipe is built for unless others are named: those that have what it needs, and
+    /// `bare-metal` only when the recipe has a table for it, because it asks the host for a boot loader.
     pub fn targets(&self) -> Vec<Target> {
-        Target::ALL.iter().copied().filter(|target| self.lacks(*target).is_none()).collect()
+        let wanted = |target| target != Target::BareMetal || self.bare_metal.wanted;
+        let able = |target| self.lacks(target).is_none();
+        Target::ALL.iter().copied().filter(|target| wanted(*target) && able(*target)).collect()
     }
 
     /// Memory of the machine or process, in bytes.
@@ -73,6 +78,7 @@ impl Recipe {
         match target {
             Target::Qemu => self.qemu.memory,
             Target::Process => self.process.memory,
+            Target::BareMetal => self.bare_metal.memory,
         }
     }
 
@@ -127,6 +133,23 @@ pub struct ProcessTarget {
     pub input: bool,
 }
 
+/// How the firmware of a PC boots the image.
+#[derive(Debug, Clone, Serialize)]
+pub struct BareMetalTarget {
+    /// Whether the recipe has a table for this target.
+    pub wanted: bool,
+    /// What the media are made for, sorted; none leaves it to what the kernel can do.
+    pub firmware: Option<Vec<Firmware>>,
+    /// What is made, sorted; none leaves it to what kernel and firmware can do.
+    pub formats: Option<Vec<Format>>,
+    /// Bits per second of the serial port.
+    pub serial_speed: u32,
+    /// What the boot loader hands to the kernel.
+    pub kernel_command_line: String,
+    /// Memory that the machine has at least, in bytes; a multiple of 1 MiB.
+    pub memory: u64,
+}
+
 /// A checked smoke test.
 #[derive(Debug, Clone, Serialize)]
 pub struct Smoke {
@@ -141,6 +164,38 @@ pub struct Smoke {
     /// Sent to the console, once the first expected text was seen when there is one.
     pub input: Option<String>,
 }
+
+impl fmt::Display for Firmware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bios => "BIOS",
+            Self::Uefi => "UEFI",
+        })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Iso => "iso",
+            Self::Disk => "disk",
+            Self::Netboot => "netboot",
+        })
+    }
+}
+
+impl Serial {
+    /// The first of its IO ports.
+    pub fn io_port(self) -> u16 {
+        match self {
+            Self::Com1 => 0x3f8,
+            Self::Com2 => 0x2f8,
+        }
+    }
+}
+
+/// Bits per second of a serial port, where nobody says something else: what seL4 itself sets.
+pub const SERIAL_SPEED: u32 = 115_200;
 
 /// The environment of one run: names to values, sorted.
 pub type Env = BTreeMap<String, String>;

@@ -21,7 +21,7 @@ impl Need {
     /// Why `target` does not have it; none when it does.
     pub fn lacking(self, target: Target) -> Option<&'static str> {
         match (target, self) {
-            (Target::Qemu, _) => None,
+            (Target::Qemu | Target::BareMetal, _) => None,
             (Target::Process, Self::SecondVspace | Self::SecondProcess) => {
                 Some("a Linux process has one address space, and all in it is one protection domain")
             }
@@ -66,6 +66,7 @@ mod tests {
     fn the_machine_has_everything_and_a_process_says_why_not() {
         for need in Need::ALL {
             assert_eq!(need.lacking(Target::Qemu), None);
+            assert_eq!(need.lacking(Target::BareMetal), None);
             assert!(need.lacking(Target::Process).is_some());
         }
     }

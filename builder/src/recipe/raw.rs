@@ -151,6 +151,8 @@ pub struct RawRun {
     pub qemu: RawTargetRun,
     /// What holds on the `process` target only, likewise.
     pub process: RawTargetRun,
+    /// What holds on the `bare-metal` target only, likewise.
+    pub bare_metal: RawTargetRun,
 }
 
 /// `[run.TARGET]`: what the function is started with on one target only.
@@ -184,6 +186,9 @@ pub struct RawTargets {
     pub qemu: RawQemu,
     /// An ordinary Linux process.
     pub process: RawProcess,
+    /// Media that the firmware of a PC boots. A recipe with this table, if only its header, is built for the target unless others are named; one without, when `--target bare-metal` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bare_metal: Option<RawBareMetal>,
 }
 
 /// `[targets.qemu]`: the virtual machine.
@@ -208,6 +213,44 @@ pub struct RawProcess {
     pub memory: Option<Size>,
     /// Whether the console takes input: without, the process may not read anything. Default: true.
     pub input: Option<bool>,
+}
+
+/// `[targets.bare-metal]`: media that the firmware of a PC boots.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawBareMetal {
+    /// What the media are made for. Default: `["bios"]`, and `"uefi"` with it where the kernel has a Multiboot 2 header.
+    pub firmware: Option<Vec<Firmware>>,
+    /// What is made. Default: all that the kernel and the firmware allow.
+    pub formats: Option<Vec<Format>>,
+    /// Bits per second of the boot loader's output on the serial port that `serial` in `[devices]` names: 115200 divided by a whole number. Default: 115200.
+    pub serial_speed: Option<u32>,
+    /// What the boot loader hands to the kernel, for instance `"disable_iommu"`. The function does not see it. Default: `console_port=` and `debug_port=` with the serial port's number.
+    pub kernel_command_line: Option<String>,
+    /// Memory that the machine has at least: the smoke test gives as much, and the root task must fit. 16 MiB to 6 GiB in whole MiB. Default: that of `[targets.qemu]`.
+    pub memory: Option<Size>,
+}
+
+/// What starts a PC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firmware {
+    /// A PC BIOS, or UEFI in its compatibility mode (CSM).
+    Bios,
+    /// UEFI on x86-64. The kernel needs a Multiboot 2 header.
+    Uefi,
+}
+
+/// What a PC boots from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// A hybrid ISO image: for a CD, or written to a USB stick as it is.
+    Iso,
+    /// A raw disk image with a GPT and one FAT boot partition.
+    Disk,
+    /// Kernel, root task and an iPXE script, for BIOS iPXE over TFTP or HTTP. The kernel needs a Multiboot 1 header.
+    Netboot,
 }
 
 /// QEMU's machine type.

@@ -95,6 +95,10 @@ pub fn smoke(
             trial.in_machine(ctx, &Boot::new(recipe, &kernel, dir), options, &Host::read())
         }
         Target::Process => trial.as_process(ctx),
+        Target::BareMetal => {
+            let reason = "the media of this target are not booted yet: netboot/boot.ipxe starts them".into();
+            Ok(RunReport::not_run(name, target, Verdict::Skip { reason }))
+        }
     }
 }
 

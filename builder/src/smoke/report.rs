@@ -90,7 +90,7 @@ impl fmt::Display for RunReport {
             write!(f, "\n  | {line}")?;
         }
         let (who, lines) = match self.target {
-            Target::Qemu => ("qemu", 8),
+            Target::Qemu | Target::BareMetal => ("qemu", 8),
             // The report of a fault has all registers.
             Target::Process => ("tender", 40),
         };

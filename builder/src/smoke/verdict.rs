@@ -325,7 +325,7 @@ impl<'a> Scene<'a> {
                 "without its exit line"
             };
             let status = match self.observed.target {
-                Target::Qemu => format!("status {port} came to the exit port"),
+                Target::Qemu | Target::BareMetal => format!("status {port} came to the exit port"),
                 Target::Process => format!("the process ended with status {port}{}", meaning(port)),
             };
             return fail(Cause::EarlyExit, format!("{status}, but {line}; {}", self.progress()));
@@ -337,7 +337,7 @@ impl<'a> Scene<'a> {
         if frame.status != Some(port) {
             let line = frame.status.map_or("no valid status".into(), |status| format!("status {status}"));
             let port = match self.observed.target {
-                Target::Qemu => format!("status {port} at the exit port"),
+                Target::Qemu | Target::BareMetal => format!("status {port} at the exit port"),
                 Target::Process => format!("the process ended with status {port}"),
             };
             return fail(Cause::ExitDisagrees, format!("{line} in the exit line, {port}"));

@@ -1,6 +1,7 @@
 //! What a recipe that has the right shape can still get wrong. Every check tells what is wrong, where,
 //! and what to do; all of them run, so that a user sees everything at once.
 
+mod bare_metal;
 mod function;
 mod kernel;
 mod process;
@@ -33,6 +34,8 @@ pub(super) struct Quantities {
     pub(super) memory: u64,
     /// Memory of the Linux process in bytes.
     pub(super) process_memory: u64,
+    /// Memory of the bare machine in bytes.
+    pub(super) bare_metal_memory: u64,
     /// The smoke test's time-out in milliseconds.
     pub(super) timeout: u64,
 }
@@ -60,11 +63,12 @@ pub(super) fn check(
     check.run();
     let memory = check.qemu();
     let process_memory = check.process();
-    let (stack, heap) = check.memory_use(memory, process_memory);
+    let bare_metal_memory = check.bare_metal(memory);
+    let (stack, heap) = check.memory_use([memory, process_memory, bare_metal_memory]);
     check.needs();
     let timeout = check.smoke();
     check.findings.finish()?;
-    Ok(Quantities { stack, heap, memory, process_memory, timeout })
+    Ok(Quantities { stack, heap, memory, process_memory, bare_metal_memory, timeout })
 }
 
 /// Memory where a recipe says nothing.
@@ -95,8 +99,8 @@ impl Check<'_> {
     }
 
     /// The bytes of a target's memory at `at`: whole MiB, `least` or more; the default when they are wrong.
-    fn memory(&mut self, at: &[Step<'_>], written: Option<&Size>, least: u64) -> u64 {
-        let memory = self.size(at, written, MEMORY);
+    fn memory(&mut self, at: &[Step<'_>], written: Option<&Size>, least: u64, default: u64) -> u64 {
+        let memory = self.size(at, written, default);
         if !(least..=MEMORY_MOST).contains(&memory) {
             let (least_text, most_text) = (size(least), size(MEMORY_MOST));
             let help = match written {
@@ -113,7 +117,7 @@ impl Check<'_> {
         } else {
             return memory;
         }
-        MEMORY
+        default
     }
 
     /// The milliseconds of the period at `path`, likewise.

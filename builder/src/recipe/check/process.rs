@@ -1,6 +1,6 @@
 //! `[targets.process]`, and what not every target has
 
-use super::{Check, repeated};
+use super::{Check, MEMORY, repeated};
 use crate::{Target, document::at, recipe::units::MIB};
 
 /// The root task's CNode alone may have 2 MiB (2^16 slots of 32 bytes).
@@ -11,7 +11,7 @@ impl Check<'_> {
     pub(super) fn process(&mut self) -> u64 {
         let written = self.raw.targets.process.memory.as_ref();
         let at = at!["targets", "process", "memory"];
-        self.memory(at, written, MEMORY_LEAST)
+        self.memory(at, written, MEMORY_LEAST, MEMORY)
     }
 
     /// `needs` and `wants` of `[root-task]`.

@@ -1,10 +1,10 @@
 //! `[targets.qemu]`
 
-use super::Check;
+use super::{Check, MEMORY};
 use crate::{document::at, qemu, recipe::units::MIB};
 
 /// seL4 boots from here on (measured with 5.0.0).
-const MEMORY_LEAST: u64 = 16 * MIB;
+pub(super) const MEMORY_LEAST: u64 = 16 * MIB;
 
 /// QEMU's options that Selkie sets itself, without leading dashes, and what to do instead.
 const OWN: [(&str, &str); 21] = [
@@ -48,7 +48,7 @@ impl Check<'_> {
             );
         }
         let at = at!["targets", "qemu", "memory"];
-        self.memory(at, qemu.memory.as_ref(), MEMORY_LEAST)
+        self.memory(at, qemu.memory.as_ref(), MEMORY_LEAST, MEMORY)
     }
 
     fn extra_args(&mut self) {

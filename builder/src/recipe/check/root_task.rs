@@ -146,8 +146,9 @@ impl Check<'_> {
         }
     }
 
-    /// The bytes of stack and heap, which must fit into the memory of the machine and of the process.
-    pub(super) fn memory_use(&mut self, machine: u64, process: u64) -> (u64, u64) {
+    /// The bytes of stack and heap, which must fit into the memory of the virtual machine, of the process and
+    /// of the bare machine.
+    pub(super) fn memory_use(&mut self, [machine, process, metal]: [u64; 3]) -> (u64, u64) {
         let task = &self.raw.root_task;
         if task.prebuilt.is_some() {
             return (0, 0);
@@ -165,6 +166,7 @@ impl Check<'_> {
         let places = [
             (machine, KEPT, "virtual machine", "qemu"),
             (process, KEPT_IN_PROCESS, "Linux process", "process"),
+            (metal, KEPT, "machine", "bare-metal"),
         ];
         for (memory, kept, what, target) in places {
             let room = memory.saturating_sub(kept);

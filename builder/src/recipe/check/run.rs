@@ -15,6 +15,8 @@ impl Check<'_> {
         self.env(at!["run", "qemu", "env"], &run.qemu.env);
         self.args(at!["run", "process", "args"], run.process.args.as_deref().unwrap_or_default());
         self.env(at!["run", "process", "env"], &run.process.env);
+        self.args(at!["run", "bare-metal", "args"], run.bare_metal.args.as_deref().unwrap_or_default());
+        self.env(at!["run", "bare-metal", "env"], &run.bare_metal.env);
     }
 
     fn args(&mut self, at: &[Step<'_>], args: &[String]) {
