@@ -77,7 +77,8 @@ impl Program {
     /// Compiles the rules into a program that is still empty: one that is moved takes its room twice.
     ///
     /// The kernel translates the program anew for every process, at a cost for each instruction: so numbers
-    /// are looked up in one chain, and all tests lead to the same three answers.
+    /// are looked up in one chain, all tests lead to the same three answers, and rules that end in the same
+    /// tests share these.
     pub fn compile(&mut self, setting: Setting, bindings: &Bindings) -> Result<(), AssembleError> {
         if bindings.syscall_return < TRAP_END {
             return Err(AssembleError::Instruction);
@@ -140,10 +141,13 @@ impl Program {
         self.jump(EQUAL, 0, trap, above)?;
         let address = self.load(ADDRESS + 4)?;
         self.jump(EQUAL, AUDIT_ARCH_X86_64, address, kill)?;
-        self.load(ARCHITECTURE).map(drop)
+        self.load(ARCHITECTURE)?;
+        // The kernel first tries the program for every number that there is, until it looks at something that
+        // differs from call to call (`seccomp_cache_prepare`): so it looks at such a thing at once.
+        self.load(ADDRESS + 4).map(drop)
     }
 
-    /// The tests of a rule; returns where they begin.
+    /// The tests of a rule; returns where they begin. The first one comes last: there rules are most alike.
     fn tests(
         &mut self,
         rule: &Rule,
@@ -152,7 +156,7 @@ impl Program {
         otherwise: Place,
     ) -> Result<Place, AssembleError> {
         let mut then = allow;
-        for (argument, test) in rule.tests.iter().rev() {
+        for (argument, test) in rule.tests {
             let offset = ARGUMENTS + 8 * *argument as u32;
             then = match test {
                 Test::OneOf(values) => self
@@ -173,19 +177,24 @@ impl Program {
         bindings: &Bindings,
         [then, otherwise]: [Place; 2],
     ) -> Result<Option<Place>, AssembleError> {
-        let mut common = None;
-        let mut next = otherwise;
-        for value in values.iter().rev() {
-            let (high, low) = halves(value.resolve(bindings)?);
-            if *common.get_or_insert(high) != high {
+        let mut highs = values.iter().map(|value| value.resolve(bindings).map(|value| halves(value).0));
+        let Some(high) = highs.next().transpose()? else { return Ok(None) };
+        for other in highs {
+            if other? != high {
                 return Ok(None);
             }
-            next = self.jump(EQUAL, low, then, next)?;
         }
-        let Some(high) = common else { return Ok(None) };
-        let lower = self.load(offset)?;
-        self.jump(EQUAL, high, lower, otherwise)?;
-        self.load(offset + 4).map(Some)
+        // The lower half comes first: that the upper one is zero is what most rules end in.
+        let end = self.start;
+        self.jump(EQUAL, high, then, otherwise)?;
+        let upper = self.word(offset + 4, end)?;
+        let end = self.start;
+        let mut next = otherwise;
+        for value in values.iter().rev() {
+            let (_, low) = halves(value.resolve(bindings)?);
+            next = self.jump(EQUAL, low, upper, next)?;
+        }
+        self.word(offset, end).map(Some)
     }
 
     /// Goes to the first place when the argument is below `limit`, else to the second.
@@ -196,11 +205,13 @@ impl Program {
         [then, otherwise]: [Place; 2],
     ) -> Result<Place, AssembleError> {
         let (high, low) = halves(limit);
+        let mut end = self.start;
         if low == 0 {
             self.jump(NOT_BELOW, high, otherwise, then)?;
         } else {
             self.jump(NOT_BELOW, low, otherwise, then)?;
-            let lower = self.load(offset)?;
+            let lower = self.word(offset, end)?;
+            end = self.start;
             if high == 0 {
                 self.jump(EQUAL, 0, lower, otherwise)?;
             } else {
@@ -208,7 +219,32 @@ impl Program {
                 self.jump(GREATER, high, otherwise, not_above)?;
             }
         }
-        self.load(offset + 4)
+        self.word(offset + 4, end)
+    }
+
+    /// Loads the word that the jumps up to `end` are about. Where the same is there already, takes that and
+    /// drops these.
+    fn word(&mut self, offset: u32, end: Place) -> Result<Place, AssembleError> {
+        self.load(offset)?;
+        let new = self.start..end;
+        let size = new.len();
+        // Where a jump goes: so many instructions further within the word's own, or elsewhere.
+        let goal = |begin: Place, at: Place, distance: u8| {
+            let goal = at + 1 + usize::from(distance);
+            if goal < begin + size { (true, goal - begin) } else { (false, goal) }
+        };
+        let same = |old: &Place| {
+            new.clone().zip(*old..).all(|(new_at, old_at)| {
+                let (a, b) = (self.instructions[new_at], self.instructions[old_at]);
+                let goals = |begin, at, one: sock_filter| [one.jt, one.jf].map(|far| goal(begin, at, far));
+                (a.code, a.k) == (b.code, b.k) && goals(new.start, new_at, a) == goals(*old, old_at, b)
+            })
+        };
+        let known = (end..CAPACITY - size + 1).find(same);
+        if known.is_some() {
+            self.start = end;
+        }
+        Ok(known.unwrap_or(self.start))
     }
 
     /// Loads a word, and goes on with the instruction that was put before.

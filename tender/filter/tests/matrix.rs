@@ -203,7 +203,7 @@ fn the_vdso_reads_the_clock_by_an_instruction_of_its_own() {
 #[test]
 fn a_filter_is_short() {
     // Each instruction costs every start of every image.
-    assert!(program(with(device::CONSOLE | device::CLOCK)).instructions().len() <= 100);
+    assert!(program(with(device::CONSOLE | device::INPUT | device::CLOCK)).instructions().len() <= 64);
 }
 
 #[test]
