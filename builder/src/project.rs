@@ -31,7 +31,12 @@ impl Project {
 
     /// The file that says how the interface of an era's kernels is laid out. A name may have dots in it.
     pub fn era(&self, name: &str) -> PathBuf {
-        self.kernel_configs().join("eras").join(format!("{name}.toml"))
+        self.eras().join(format!("{name}.toml"))
+    }
+
+    /// The folder with the eras' files.
+    pub fn eras(&self) -> PathBuf {
+        self.kernel_configs().join("eras")
     }
 
     /// The folder that pins a crate of the registry: a manifest and its lock file.

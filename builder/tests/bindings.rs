@@ -3,7 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use builder::{
-    bindings::{self, Era, Interface, condition::Options, interface::ParamPlace, probe, resolve, rust},
+    bindings::{
+        self, ApiFiles, Era, Interface, condition::Options, interface::ParamPlace, probe, resolve, rust,
+    },
     context::Cancel,
     kernel_config::OptionValue,
 };
@@ -47,7 +49,7 @@ impl Mini {
     }
 
     fn era(&self) -> Era {
-        Era::load(self.dir.path().join("mini.toml")).unwrap()
+        Era::load(&self.dir.path().join("mini.toml")).unwrap()
     }
 
     fn interface(&self) -> Interface {
@@ -55,8 +57,19 @@ impl Mini {
     }
 
     fn try_interface(&self) -> Result<Interface, String> {
-        let era = Era::load(self.dir.path().join("mini.toml")).map_err(|error| error.to_string())?;
-        let raw = bindings::raw_api(&era, self.dir.path()).map_err(|error| error.to_string())?;
+        self.resolve(&["common.xml", "arch.xml"])
+    }
+
+    /// The interface when the labels are in the order of these files.
+    fn resolve(&self, interfaces: &[&str]) -> Result<Interface, String> {
+        let root = self.dir.path();
+        let era = Era::load(&root.join("mini.toml")).map_err(|error| error.to_string())?;
+        let api = ApiFiles {
+            root: root.to_owned(),
+            system_calls: root.join("syscalls.xml"),
+            interfaces: interfaces.iter().map(|file| root.join(file)).collect(),
+        };
+        let raw = bindings::raw_api(&era, &api).map_err(|error| error.to_string())?;
         resolve::resolve(&raw, &era, Options(&self.options), "0.1.0").map_err(|error| error.to_string())
     }
 
@@ -233,8 +246,7 @@ fn labels_begin_at_1_in_the_order_of_the_files_and_skip_what_is_disabled() {
     assert_eq!(labels(&Mini::new().interface()), all);
     let lean = Mini::new().set("LEAN", OptionValue::Flag(true)).interface();
     assert_eq!(labels(&lean)[..3], [("ThreadConfigure", 1), ("ThreadLean", 2), ("ThreadWrite", 3)]);
-    let swapped =
-        Mini::with("mini.toml", r#"["common.xml", "arch.xml"]"#, r#"["arch.xml", "common.xml"]"#).interface();
+    let swapped = Mini::new().resolve(&["arch.xml", "common.xml"]).unwrap();
     assert_eq!(labels(&swapped)[..2], [("ArchPageMap", 1), ("ThreadConfigure", 2)]);
     let short = Mini::new().set("LIST_LENGTH", OptionValue::Number(1)).interface();
     assert_eq!(labels(&short), all[..3]);
@@ -456,6 +468,6 @@ fn functions_of_one_name_are_refused() {
 #[test]
 fn an_era_that_is_not_there_names_the_folder() {
     let dir = TempDir::new().unwrap();
-    let text = Era::load(dir.path().join("nothing.toml")).unwrap_err().to_string();
+    let text = Era::load(&dir.path().join("nothing.toml")).unwrap_err().to_string();
     assert!(text.contains("nothing.toml: there is no such era"), "{text}");
 }

@@ -3,7 +3,7 @@
 
 use builder::{
     Context, Project,
-    bindings::{self, Era, Interface},
+    bindings::{self, ApiFiles, Era, Interface},
     context::Silent,
     kernel,
     kernel_config::KernelConfig,
@@ -18,8 +18,8 @@ fn interface(config: &str) -> Interface {
     let project = Project { out, ..Project::here() };
     let config = KernelConfig::load(&project, config).unwrap();
     let tree = kernel::locate(&Context::new(&project, &Silent), &config).unwrap();
-    let era = Era::load(project.era(&config.era)).unwrap();
-    bindings::interface(&config, &era, &tree.root).unwrap()
+    let (name, era) = Era::find(&project.eras(), config.arch, &tree.version).unwrap();
+    bindings::interface(&name, &era, &ApiFiles::find(&tree.root), &config.options, &tree.version).unwrap()
 }
 
 fn release() -> (Interface, Table) {

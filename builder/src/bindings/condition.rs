@@ -1,7 +1,8 @@
 //! Conditions on a kernel's options, as the XML of its interface states them.
 //!
 //! Up to seL4 12.1 a condition is the text of a C preprocessor expression: `defined(CONFIG_VTX)`,
-//! `CONFIG_MAX_NUM_NODES > 1`. Newer trees use elements; they will parse into the same [`Condition`].
+//! `CONFIG_MAX_NUM_NODES > 1`. Newer trees use elements, which [`super::xml`] reads into the same
+//! [`Condition`].
 
 use crate::kernel_config::OptionValue;
 use std::collections::BTreeMap;
@@ -76,6 +77,12 @@ impl Options<'_> {
 }
 
 impl Condition {
+    /// That the option `symbol` is set; none when it does not begin with `CONFIG_`.
+    pub fn option(symbol: &str) -> Option<Self> {
+        let name = symbol.strip_prefix("CONFIG_").filter(|name| !name.is_empty());
+        name.map(|name| Self::Defined(name.to_owned()))
+    }
+
     /// Reads the text of a C preprocessor expression over `CONFIG_` symbols.
     pub fn parse(text: &str) -> Result<Self, BadCondition> {
         let bad = |problem: String| BadCondition { text: text.to_owned(), problem };

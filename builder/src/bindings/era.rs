@@ -4,10 +4,14 @@
 //! headers and changes now and then. Each file of `kernel-configs/eras/` states it for one range of
 //! releases and one architecture, and [`super::probe`] holds it against the tree's own headers.
 
-use crate::{files, kernel_config::Arch};
+mod load;
+
+pub use load::Error;
+
+use crate::kernel_config::Arch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::collections::BTreeMap;
 
 /// One file of `kernel-configs/eras/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,18 +19,21 @@ use std::{collections::BTreeMap, fs, io, path::PathBuf};
 pub struct Era {
     /// One sentence.
     pub description: String,
-    /// The seL4 releases that it holds for.
-    pub versions: Vec<String>,
+    /// The seL4 releases that it holds for, for instance `>=13, <17`.
+    pub versions: String,
     /// The architecture that it holds for.
     pub arch: Arch,
     /// Bits of a word.
     pub word_bits: u32,
     /// What no header states as a number.
     pub rules: Rules,
-    /// Which XML files there are and how they are written.
+    /// How the XML files are written.
     pub xml: XmlFiles,
     /// What each system call takes and gives.
     pub system_calls: BTreeMap<String, Shape>,
+    /// What differs in that with scheduling contexts.
+    #[serde(default)]
+    pub mcs_system_calls: BTreeMap<String, Shape>,
     /// How names of libsel4 become names of functions.
     pub names: Names,
     /// Which options of the kernel a guest can ask for.
@@ -35,6 +42,9 @@ pub struct Era {
     pub probe: ProbeOptions,
     /// Types of parameters, by their C name.
     pub types: BTreeMap<String, Type>,
+    /// Structures of words of which a kernel has less than the XML says.
+    #[serde(default)]
+    pub contexts: Vec<ContextFacts>,
     /// Structures in memory, each after those that it contains.
     pub structs: Vec<StructFacts>,
     /// Words made of bit fields.
@@ -55,6 +65,9 @@ pub struct Rules {
     pub io_port: IoPortRule,
     /// The right that a Call needs for its receiver to get a reply capability.
     pub call_right: CallRight,
+    /// How the kernel chooses who runs; `mcs` with the option KERNEL_MCS, whatever is said here.
+    #[serde(default)]
+    pub scheduling: Scheduling,
     /// Message registers that travel in CPU registers.
     pub register_words: usize,
     /// Where further boot information begins, in bytes after the start of the BootInfo.
@@ -67,6 +80,8 @@ pub struct Rules {
 pub enum IpcBufferRule {
     /// The GS base is the buffer's address whenever the thread runs.
     GsBase,
+    /// The first thread's is told by BootInfo, each other's by who made it: the thread keeps the address.
+    BootInfo,
 }
 
 /// How a thread's TLS base is set.
@@ -75,6 +90,8 @@ pub enum IpcBufferRule {
 pub enum TlsBaseRule {
     /// It is a member of the user context that TCB_WriteRegisters takes.
     UserContext,
+    /// By TCB_SetTLSBase, or as FS base in the user context.
+    SetTlsBase,
 }
 
 /// What the initial IO-port capability is.
@@ -83,6 +100,8 @@ pub enum TlsBaseRule {
 pub enum IoPortRule {
     /// A capability to all ports, invoked directly.
     Direct,
+    /// A capability that issues one to a range of ports.
+    Issue,
 }
 
 /// The right that a Call needs for its receiver to get a reply capability.
@@ -91,20 +110,29 @@ pub enum IoPortRule {
 pub enum CallRight {
     /// The right to grant capabilities.
     Grant,
+    /// The right to grant capabilities, or the one to grant a reply.
+    GrantOrGrantReply,
 }
 
-/// Which XML files there are and how they are written.
+/// How the kernel chooses who runs, and for how long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheduling {
+    #[default]
+    /// Each thread has a time slice; the kernel keeps who is to get a reply.
+    TimeSlice,
+    /// Time is an object (scheduling contexts), and so is the reply.
+    Mcs,
+}
+
+/// How the XML files are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct XmlFiles {
     /// How conditions are written.
     pub conditions: ConditionDialect,
-    /// The file with the system calls, relative to the tree.
-    pub system_calls: PathBuf,
-    /// The sections of that file, in the order of the numbers.
+    /// The sections of the file with the system calls, in the order of the numbers.
     pub sections: Vec<Section>,
-    /// The files with the invocations, relative to the tree, in the order of their labels.
-    pub interfaces: Vec<PathBuf>,
 }
 
 /// A section of the file with the system calls.
@@ -115,6 +143,9 @@ pub struct Section {
     pub element: String,
     /// Whether its calls are outside the official interface.
     pub debug: bool,
+    /// Calls in it for which the contrary of `debug` holds.
+    #[serde(default)]
+    pub except: Vec<String>,
     /// The condition under which it counts at all.
     pub when: Option<String>,
 }
@@ -125,6 +156,8 @@ pub struct Section {
 pub enum ConditionDialect {
     /// As the text of a C preprocessor expression in the attribute `condition`.
     CText,
+    /// As an element `condition` with elements `and`, `or`, `not` and `config`.
+    Elements,
 }
 
 /// What a system call takes and gives.
@@ -141,6 +174,14 @@ pub enum Shape {
     Call,
     /// A message to the last caller, then one from a capability.
     SendRecv,
+    /// A message from a capability; a reply object keeps who called.
+    RecvReply,
+    /// A message to who called through a reply object, then one from a capability, likewise.
+    SendRecvReply,
+    /// A message to a capability if somebody waits there, then one as in `recv-reply`.
+    NbSendRecv,
+    /// A message to a capability if somebody waits there, then one as in `recv`.
+    NbSendWait,
     /// Nothing in, nothing out.
     Null,
     /// One word in, one word out.
@@ -164,7 +205,22 @@ pub struct ConfigNames {
     /// Flags; off when the kernel config does not name them.
     pub flags: Vec<String>,
     /// Numbers; the kernel config must name them.
-    pub numbers: Vec<String>,
+    pub numbers: Vec<NumberName>,
+}
+
+/// An option that is a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NumberName {
+    /// Every kernel has it.
+    Always(String),
+    /// Some kernels have it.
+    Sometimes {
+        /// Its name.
+        name: String,
+        /// The condition under which it exists.
+        when: String,
+    },
 }
 
 /// What the probe includes and how it names things.
@@ -205,6 +261,18 @@ pub enum TypeKind {
     Capability,
     /// A word made of bit fields.
     Bitfield,
+}
+
+/// A structure of words of which a kernel has less than the XML says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ContextFacts {
+    /// Its C name.
+    pub c: String,
+    /// How many of the members it has.
+    pub words: usize,
+    /// The condition under which that is so.
+    pub when: Option<String>,
 }
 
 /// A structure in memory.
@@ -269,8 +337,8 @@ pub enum Count {
 pub struct Bitfield {
     /// Its name in the bindings.
     pub name: String,
-    /// The C function that makes one of its fields, in the order of `fields`.
-    pub c: String,
+    /// The C function that makes one of its fields, in the order of `fields`; none when it is a plain word.
+    pub c: Option<String>,
     /// One sentence.
     pub doc: String,
     /// Bits that are always set.
@@ -321,81 +389,4 @@ pub struct EntryFacts {
     /// One sentence.
     #[serde(default)]
     pub doc: String,
-}
-
-/// An era's file could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is none of this name.
-    #[error(
-        "{path}: there is no such era\n  help: `era` in a kernel config names a file of kernel-configs/eras/"
-    )]
-    Missing {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// It could not be read.
-    #[error(transparent)]
-    Files(#[from] files::Error),
-    /// It is not what an era looks like.
-    #[error("{path}: {source}")]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with line and column.
-        source: Box<toml::de::Error>,
-    },
-    /// Something in it contradicts itself.
-    #[error("{path}: {problem}")]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-impl Era {
-    /// Reads the era in the file `path`.
-    pub fn load(path: PathBuf) -> Result<Self, Error> {
-        let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => Error::Missing { path: path.clone() },
-            _ => files::Error::at("read", &path)(source).into(),
-        })?;
-        let era: Self = toml::from_str(&text)
-            .map_err(|source| Error::Format { path: path.clone(), source: Box::new(source) })?;
-        match era.contradiction() {
-            None => Ok(era),
-            Some(problem) => Err(Error::Content { path, problem }),
-        }
-    }
-
-    /// What in it contradicts itself, or what the system-call stubs can do.
-    fn contradiction(&self) -> Option<String> {
-        let Arch::X86_64 = self.arch;
-        if self.word_bits != 64 || self.rules.register_words != 4 {
-            return Some("on x86_64 `word-bits` is 64 and `register-words` is 4".to_owned());
-        }
-        let bitfield = |name: &String| self.bitfields.iter().any(|bitfield| bitfield.name == *name);
-        for (name, known) in &self.types {
-            if !(known.bits.is_power_of_two() && known.bits <= self.word_bits) {
-                return Some(format!(
-                    "`{name}` has {} bits; a power of two up to a word is expected",
-                    known.bits
-                ));
-            }
-            if (known.kind == TypeKind::Bitfield) != known.bitfield.as_ref().is_some_and(bitfield) {
-                return Some(format!("`{name}` must name one of the bitfields exactly if that is its kind"));
-            }
-        }
-        for bitfield in &self.bitfields {
-            for field in &bitfield.fields {
-                let end = field.shift.saturating_add(field.bits);
-                if field.bits == 0 || end > self.word_bits {
-                    return Some(format!("`{}.{}` does not fit into a word", bitfield.name, field.name));
-                }
-            }
-        }
-        None
-    }
 }

@@ -19,13 +19,16 @@ pub use era::Era;
 pub use interface::Interface;
 
 use crate::{
-    Context, Digest, Project, cache, files,
+    Context, Digest, cache, files,
     kernel::{KernelBuild, KernelTree},
-    kernel_config::{Arch, KernelConfig},
+    kernel_config::{KernelConfig, OptionValue},
 };
 use condition::Options;
 use resolve::RawApi;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// What was generated.
 #[derive(Debug, Clone)]
@@ -52,20 +55,6 @@ pub enum Error {
     /// The era's file.
     #[error(transparent)]
     Era(#[from] era::Error),
-    /// The era is for another release or architecture.
-    #[error(
-        "kernel config `{config}`: the era `{era}` is for seL4 {described}, the source is {actual}\n  help: set `era` to the one for this release, see kernel-configs/eras/"
-    )]
-    WrongEra {
-        /// The kernel config.
-        config: String,
-        /// The era.
-        era: String,
-        /// The releases and the architecture that it is for.
-        described: String,
-        /// The release and the architecture of the kernel config.
-        actual: String,
-    },
     /// The tree's XML.
     #[error(transparent)]
     Xml(#[from] xml::Error),
@@ -105,7 +94,7 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::WrongEra { .. } | Error::Era(_) => crate::ExitCode::Usage,
+    Error::Era(_) => crate::ExitCode::Usage,
     Error::Probe { source, .. } => source.exit_code(),
     Error::Resolve { source, .. } => match **source {
         resolve::Error::Option { .. } | resolve::Error::Length { .. } => crate::ExitCode::Usage,
@@ -116,6 +105,39 @@ crate::exit_code!(Error, |error| match error {
     _ => crate::ExitCode::Failed,
 });
 
+/// The XML files with a kernel's interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiFiles {
+    /// The folder that messages leave out.
+    pub root: PathBuf,
+    /// The system calls.
+    pub system_calls: PathBuf,
+    /// The invocations, in the order of their labels: for all architectures, for this one (`sel4_arch`),
+    /// for its family (`arch`).
+    pub interfaces: Vec<PathBuf>,
+}
+
+impl ApiFiles {
+    /// The files in `root`, a source tree or an installed prefix.
+    pub fn find(root: &Path) -> Self {
+        let libsel4 = root.join("libsel4");
+        let include = libsel4.join("include");
+        // Since 13, every file has a name of its own; a prefix has all in one folder.
+        let current = ["object-api.xml", "object-api-sel4-arch.xml", "object-api-arch.xml"];
+        let former = ["sel4.xml", "sel4arch.xml", "sel4arch.xml"];
+        let tree =
+            [include.clone(), libsel4.join("sel4_arch_include/x86_64"), libsel4.join("arch_include/x86")];
+        let folders = if tree[2].is_dir() { tree } else { [(); 3].map(|()| include.clone()) };
+        let place = |(folder, name): (&PathBuf, &str)| folder.join("interfaces").join(name);
+        let names = if place((&folders[0], current[0])).is_file() { current } else { former };
+        Self {
+            root: root.to_owned(),
+            system_calls: include.join("api/syscall.xml"),
+            interfaces: folders.iter().zip(names).map(place).collect(),
+        }
+    }
+}
+
 /// Generates bindings for the kernel that `config` describes, and checks them with the C probe.
 pub fn generate(
     ctx: &Context<'_>,
@@ -123,17 +145,18 @@ pub fn generate(
     tree: &KernelTree,
     kernel: &KernelBuild,
 ) -> Result<Bindings, Error> {
-    let era = era_of(ctx.project, config)?;
+    let (name, era) = Era::find(&ctx.project.eras(), config.arch, &tree.version)?;
     let inputs = (&era, &config.options, &tree.version, tree.digest, kernel.key);
     let entry = ctx.cache.step("bindings", &inputs, |dir| {
-        let interface = interface(config, &era, &tree.root)?;
+        let api = ApiFiles::find(&tree.root);
+        let interface = interface(&name, &era, &api, &config.options, &tree.version)?;
         let headers = probe::Headers {
             compiler: &kernel.compiler,
             include_dirs: &kernel.include_dirs,
             defines: &kernel.defines,
         };
         let probed = probe::check(&interface, &era, headers, dir, &ctx.cancel);
-        probed.map_err(|source| Error::Probe { era: config.era.clone(), source: Box::new(source) })?;
+        probed.map_err(|source| Error::Probe { era: name.clone(), source: Box::new(source) })?;
         files::write(&dir.join("bindings.rs"), rust::render(&interface, &era)?)?;
         files::write(&dir.join("interface.json"), json(&interface))?;
         files::write(&dir.join("interface.sha256"), interface.digest().to_string())?;
@@ -153,40 +176,34 @@ pub fn generate(
     })
 }
 
-/// The interface of the kernel in `tree`, built as `config` says. Not checked against its headers.
-pub fn interface(config: &KernelConfig, era: &Era, tree: &Path) -> Result<Interface, Error> {
-    let raw = raw_api(era, tree)?;
-    let resolved = resolve::resolve(&raw, era, Options(&config.options), &config.source.version);
-    resolved.map_err(|source| Error::Resolve { era: config.era.clone(), source: Box::new(source) })
+/// The interface of the kernel of release `version` with these options (without `CONFIG_`), of which `api`
+/// are the XML files. Not checked against its headers. `name` is the era's, for messages.
+pub fn interface(
+    name: &str,
+    era: &Era,
+    api: &ApiFiles,
+    options: &BTreeMap<String, OptionValue>,
+    version: &str,
+) -> Result<Interface, Error> {
+    let raw = raw_api(era, api)?;
+    let resolved = resolve::resolve(&raw, era, Options(options), version);
+    resolved.map_err(|source| Error::Resolve { era: name.to_owned(), source: Box::new(source) })
 }
 
-/// Reads the XML files that `era` names from `tree`.
-pub fn raw_api(era: &Era, tree: &Path) -> Result<RawApi, xml::Error> {
+/// Reads the XML files.
+pub fn raw_api(era: &Era, api: &ApiFiles) -> Result<RawApi, xml::Error> {
     let dialect = era.xml.conditions;
-    let text = xml::text(tree, &era.xml.system_calls)?;
+    let shown = |path: &Path| path.strip_prefix(&api.root).unwrap_or(path).to_owned();
+    let text = xml::text(&api.system_calls)?;
     let sections: Vec<_> = era.xml.sections.iter().map(|section| section.element.as_str()).collect();
-    let reader = xml::Reader::new(&era.xml.system_calls, &text, dialect)?;
-    let system_calls = reader.system_calls(&sections)?;
+    let file = shown(&api.system_calls);
+    let system_calls = xml::Reader::new(&file, &text, dialect)?.system_calls(&sections)?;
     let mut interfaces = Vec::new();
-    for file in &era.xml.interfaces {
-        let text = xml::text(tree, file)?;
-        interfaces.push(xml::Reader::new(file, &text, dialect)?.interfaces()?);
+    for path in &api.interfaces {
+        let (file, text) = (shown(path), xml::text(path)?);
+        interfaces.push(xml::Reader::new(&file, &text, dialect)?.interfaces()?);
     }
     Ok(RawApi { system_calls, interfaces })
-}
-
-fn era_of(project: &Project, config: &KernelConfig) -> Result<Era, Error> {
-    let era = Era::load(project.era(&config.era))?;
-    if era.arch == config.arch && era.versions.contains(&config.source.version) {
-        return Ok(era);
-    }
-    let on = |versions: &str, arch: Arch| format!("{versions} on {arch}");
-    Err(Error::WrongEra {
-        config: config.name.clone(),
-        era: config.era.clone(),
-        described: on(&era.versions.join(", "), era.arch),
-        actual: on(&config.source.version, config.arch),
-    })
 }
 
 fn json(interface: &Interface) -> String {

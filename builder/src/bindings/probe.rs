@@ -220,13 +220,14 @@ fn structs(interface: &Interface, add: &mut impl FnMut(String, String, i64)) {
 
 /// Sets all bits of one field at a time, and none of the others.
 fn bitfields(interface: &Interface, add: &mut impl FnMut(String, String, i64)) {
-    for bitfield in &interface.bitfields {
+    let made = interface.bitfields.iter().filter_map(|bitfield| Some((bitfield, bitfield.c.as_ref()?)));
+    for (bitfield, c) in made {
         for (index, field) in bitfield.fields.iter().enumerate() {
             let ones = u64::MAX >> (64 - field.bits);
             let argument =
                 |other: usize| if other == index { format!("{ones:#x}ul") } else { "0".to_owned() };
             let arguments: Vec<_> = (0..bitfield.fields.len()).map(argument).collect();
-            let expression = format!("{}({}).words[0]", bitfield.c, arguments.join(", "));
+            let expression = format!("{c}({}).words[0]", arguments.join(", "));
             let expected = bitfield.fixed | ones << field.shift;
             add(format!("bits of {}.{}", bitfield.name, field.name), expression, expected.cast_signed());
         }

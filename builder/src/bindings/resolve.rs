@@ -2,13 +2,17 @@
 
 use super::{
     condition::{BadCondition, Condition, Options},
-    era::{Count, Era, FieldFacts, Layout, StructFacts, Type, TypeKind},
+    era::{
+        Count, Era, FieldFacts, Layout, NumberName, Rules, Scheduling, Shape, StructFacts, Type, TypeKind,
+    },
     interface::{
         Config, Constant, Constants, Context, Field, FieldType, Interface, Invocation, Param, ParamPlace,
         ParamType, Struct, SystemCall,
     },
     xml::{Place, RawInterfaces, RawMethod, RawParam, RawSystemCall},
 };
+
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a tree's XML says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,6 +100,24 @@ pub enum Error {
         /// Its value.
         length: i64,
     },
+    /// Two things of one name exist at the same time.
+    #[error(
+        "era: `{group}` has `{name}` twice for these options\n  help: their `when` must exclude each other"
+    )]
+    Twice {
+        /// What they are in.
+        group: String,
+        /// Their name.
+        name: String,
+    },
+    /// Two methods have one label.
+    #[error("{place}: the id `{id}` is also that of a method above it, and both exist with these options")]
+    SameId {
+        /// Where the second one is.
+        place: Place,
+        /// The id.
+        id: String,
+    },
     /// Something the era must contain.
     #[error("era: {what} is missing")]
     Lacks {
@@ -106,30 +128,70 @@ pub enum Error {
 
 /// Resolves the interface that a kernel of release `version` with these options has.
 pub fn resolve(raw: &RawApi, era: &Era, options: Options<'_>, version: &str) -> Result<Interface, Error> {
-    let contexts: Vec<_> = raw.interfaces.iter().flat_map(|file| &file.structs).collect();
-    let contexts = contexts.iter().map(|raw| Context { c: raw.name.clone(), members: raw.members.clone() });
-    let contexts: Vec<_> = contexts.collect();
+    let contexts = contexts(raw, era, options)?;
     let constants = constants(era, options)?;
     let structs = structs(era, options)?;
     let limits = Limits::of(&structs)?;
     let marshaller = Marshaller { era, contexts: &contexts, limits };
-    let methods = raw.interfaces.iter().flat_map(|file| &file.methods);
-    let methods = methods.filter(|method| holds(method.condition.as_ref(), options));
-    let invocations = methods.zip(1..).map(|(method, label)| marshaller.invocation(method, label));
+    let methods = existing(raw, options)?;
+    let used = methods.iter().flat_map(|method| {
+        let params = method.params.iter().map(|param| &param.c_type);
+        std::iter::once(&method.interface).chain(params)
+    });
+    let used: BTreeSet<_> = used.collect();
+    let types = era.types.iter().filter(|(name, _)| used.contains(name));
+    let types = types.map(|(name, facts)| (name.clone(), param_type(facts))).collect();
+    let invocations = methods.into_iter().zip(1..);
+    let invocations = invocations.map(|(method, label)| marshaller.invocation(method, label));
     Ok(Interface {
         version: version.to_owned(),
         arch: era.arch,
         word_bits: era.word_bits,
-        rules: era.rules.clone(),
+        rules: rules(era, options),
         system_calls: system_calls(raw, era, options)?,
         invocations: invocations.collect::<Result<_, _>>()?,
-        types: era.types.iter().map(|(name, facts)| (name.clone(), param_type(facts))).collect(),
+        types,
         contexts,
         structs,
         bitfields: era.bitfields.clone(),
         constants,
         config: config(era, options)?,
     })
+}
+
+/// The option with which time and replies are objects.
+const MCS: &str = "KERNEL_MCS";
+
+fn rules(era: &Era, options: Options<'_>) -> Rules {
+    let mcs = options.defined(MCS);
+    let scheduling = if mcs { Scheduling::Mcs } else { era.rules.scheduling };
+    Rules { scheduling, ..era.rules.clone() }
+}
+
+/// The methods that exist, in the order of their labels. A label is a method's id: none may come twice.
+fn existing<'r>(raw: &'r RawApi, options: Options<'_>) -> Result<Vec<&'r RawMethod>, Error> {
+    let methods = raw.interfaces.iter().flat_map(|file| &file.methods);
+    let methods: Vec<_> = methods.filter(|method| holds(method.condition.as_ref(), options)).collect();
+    let mut ids = BTreeSet::new();
+    match methods.iter().find(|method| !ids.insert(&method.id)) {
+        None => Ok(methods),
+        Some(method) => Err(Error::SameId { place: method.place.clone(), id: method.id.clone() }),
+    }
+}
+
+/// The structures of words; of some, a kernel has only the first members.
+fn contexts(raw: &RawApi, era: &Era, options: Options<'_>) -> Result<Vec<Context>, Error> {
+    let mut contexts = Vec::new();
+    for structure in raw.interfaces.iter().flat_map(|file| &file.structs) {
+        let mut members = structure.members.clone();
+        for facts in era.contexts.iter().filter(|facts| facts.c == structure.name) {
+            if exists(&facts.c, facts.when.as_deref(), options)? {
+                members.truncate(facts.words);
+            }
+        }
+        contexts.push(Context { c: structure.name.clone(), members });
+    }
+    Ok(contexts)
 }
 
 fn holds(condition: Option<&Condition>, options: Options<'_>) -> bool {
@@ -148,12 +210,19 @@ fn system_calls(raw: &RawApi, era: &Era, options: Options<'_>) -> Result<Vec<Sys
         for call in raw.system_calls.iter().filter(|call| call.section == section.element) {
             number -= 1;
             if holds(call.condition.as_ref(), options) {
-                let (name, shape) = (call.name.clone(), era.system_calls.get(&call.name).copied());
-                calls.push(SystemCall { name, number, debug: section.debug, shape });
+                let (name, shape) = (call.name.clone(), shape(era, &call.name, options));
+                let debug = section.debug != section.except.contains(&call.name);
+                calls.push(SystemCall { name, number, debug, shape });
             }
         }
     }
     Ok(calls)
+}
+
+/// What a system call takes and gives, as far as the era knows.
+pub(super) fn shape(era: &Era, name: &str, options: Options<'_>) -> Option<Shape> {
+    let mcs = era.mcs_system_calls.get(name).filter(|_| options.defined(MCS));
+    mcs.or_else(|| era.system_calls.get(name)).copied()
 }
 
 fn param_type(facts: &Type) -> ParamType {
@@ -163,8 +232,17 @@ fn param_type(facts: &Type) -> ParamType {
 
 fn config(era: &Era, options: Options<'_>) -> Result<Config, Error> {
     let flags = era.config.flags.iter().map(|name| (name.clone(), options.defined(name)));
-    let numbers = era.config.numbers.iter().map(|name| Ok((name.clone(), number(name, options)?)));
-    Ok(Config { flags: flags.collect(), numbers: numbers.collect::<Result<_, Error>>()? })
+    let mut numbers = BTreeMap::new();
+    for facts in &era.config.numbers {
+        let (name, when) = match facts {
+            NumberName::Always(name) => (name, None),
+            NumberName::Sometimes { name, when } => (name, Some(when.as_str())),
+        };
+        if exists(name, when, options)? {
+            numbers.insert(name.clone(), number(name, options)?);
+        }
+    }
+    Ok(Config { flags: flags.collect(), numbers })
 }
 
 fn number(option: &str, options: Options<'_>) -> Result<i64, Error> {
@@ -189,8 +267,14 @@ fn constants(era: &Era, options: Options<'_>) -> Result<Vec<Constants>, Error> {
                 let value = entry.value.unwrap_or(next);
                 next = value.wrapping_add(1);
                 let (name, c, doc) = (entry.name.clone(), entry.c.clone(), entry.doc.clone());
+                if entries.iter().any(|known: &Constant| known.name == name) {
+                    return Err(Error::Twice { group: facts.name.clone(), name });
+                }
                 entries.push(Constant { name, c, doc, value });
             }
+        }
+        if entries.is_empty() {
+            continue;
         }
         groups.push(Constants { name: facts.name.clone(), doc: facts.doc.clone(), entries });
     }

@@ -97,7 +97,7 @@ pub struct RawParam {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be read.
-    #[error("{path}: {source}\n  help: the tree is not one that the kernel config's `era` describes")]
+    #[error("{path}: {source}\n  help: the tree is not one that the era of its release describes")]
     Io {
         /// The file.
         path: PathBuf,
@@ -114,7 +114,7 @@ pub enum Error {
     },
     /// An element that the reader does not know.
     #[error(
-        "{place}: `<{element}>` in `<{parent}>` is not known\n  help: the tree is newer than this generator, or not one that the kernel config's `era` describes"
+        "{place}: `<{element}>` in `<{parent}>` is not known\n  help: the tree is newer than this generator, or not one that the era of its release describes"
     )]
     Element {
         /// Where.
@@ -160,6 +160,26 @@ pub enum Error {
         /// Why.
         source: BadCondition,
     },
+    /// An element of a condition with too few or too many parts.
+    #[error("{place}: `<{element}>` in a condition has {found} parts; {expected} expected")]
+    Parts {
+        /// Where.
+        place: Place,
+        /// Its name.
+        element: String,
+        /// How many there are.
+        found: usize,
+        /// How many are expected.
+        expected: &'static str,
+    },
+    /// An option in a condition that is none.
+    #[error("{place}: `{symbol}` in a condition is not a CONFIG_ symbol")]
+    Symbol {
+        /// Where.
+        place: Place,
+        /// What there is.
+        symbol: String,
+    },
 }
 
 /// Reads one file, remembering its name for messages.
@@ -169,10 +189,9 @@ pub struct Reader<'a> {
     document: Document<'a>,
 }
 
-/// Reads the text of `file` (relative to `root`).
-pub fn text(root: &Path, file: &Path) -> Result<String, Error> {
-    let path = root.join(file);
-    fs::read_to_string(&path).map_err(|source| Error::Io { path, source })
+/// Reads the text of the file `path`.
+pub fn text(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 impl<'a> Reader<'a> {
@@ -194,9 +213,9 @@ impl<'a> Reader<'a> {
             }
             self.only(section, &[])?;
             for config in elements(section) {
-                self.expect(config, "config", &["condition"])?;
+                self.expect(config, "config", self.condition_attribute())?;
                 let condition = self.condition(config)?;
-                for call in elements(config) {
+                for call in elements(config).filter(|element| !self.is_condition(*element)) {
                     self.expect(call, "syscall", &["name"])?;
                     let (name, section) = (self.need(call, "name")?.to_owned(), name.to_owned());
                     calls.push(RawSystemCall { name, condition: condition.clone(), section });
@@ -209,7 +228,7 @@ impl<'a> Reader<'a> {
     /// Structures and invocations, in order.
     pub fn interfaces(&self) -> Result<RawInterfaces, Error> {
         let mut raw = RawInterfaces::default();
-        for element in elements(self.root("api", &["name"])?) {
+        for element in elements(self.root("api", &["name", "label_prefix"])?) {
             match element.tag_name().name() {
                 "struct" => raw.structs.push(self.structure(element)?),
                 "interface" => self.interface(element, &mut raw.methods)?,
@@ -234,7 +253,8 @@ impl<'a> Reader<'a> {
         let name = self.need(element, "name")?;
         let service = element.attribute("cap_description").unwrap_or_default();
         for method in elements(element) {
-            self.expect(method, "method", &["id", "name", "condition", "manual_name", "manual_label"])?;
+            let known = ["id", "name", "manual_name", "manual_label"];
+            self.expect(method, "method", &[&known, self.condition_attribute()].concat())?;
             methods.push(self.method(method, name, service)?);
         }
         Ok(())
@@ -251,11 +271,12 @@ impl<'a> Reader<'a> {
             service: service.to_owned(),
             params: Vec::new(),
         };
-        for child in elements(element) {
+        for child in elements(element).filter(|child| !self.is_condition(*child)) {
             match child.tag_name().name() {
                 "brief" => method.brief = prose(child),
                 // What follows is about the manual, or repeats the types.
                 "description" | "return" => {}
+                "error" if self.dialect == ConditionDialect::Elements => {}
                 "cap_param" => {
                     self.only(child, &["append_description"])?;
                     let more = child.attribute("append_description").unwrap_or_default();
@@ -289,11 +310,73 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The attribute that states conditions, in the dialect that has one.
+    fn condition_attribute(&self) -> &'static [&'static str] {
+        match self.dialect {
+            ConditionDialect::CText => &["condition"],
+            ConditionDialect::Elements => &[],
+        }
+    }
+
+    /// Whether an element states the condition of the one around it.
+    fn is_condition(&self, element: Node<'_, '_>) -> bool {
+        self.dialect == ConditionDialect::Elements && element.tag_name().name() == "condition"
+    }
+
     fn condition(&self, element: Node<'_, '_>) -> Result<Option<Condition>, Error> {
-        let ConditionDialect::CText = self.dialect;
-        let text = element.attribute("condition").filter(|text| !text.trim().is_empty());
-        let condition = text.map(Condition::parse).transpose();
-        condition.map_err(|source| Error::Condition { place: self.place(element), source })
+        if self.dialect == ConditionDialect::CText {
+            let text = element.attribute("condition").filter(|text| !text.trim().is_empty());
+            let condition = text.map(Condition::parse).transpose();
+            return condition.map_err(|source| Error::Condition { place: self.place(element), source });
+        }
+        let stated: Vec<_> = elements(element).filter(|child| self.is_condition(*child)).collect();
+        match stated[..] {
+            [] => Ok(None),
+            [stated] => {
+                self.only(stated, &[])?;
+                let parts: Vec<_> = elements(stated).collect();
+                match parts[..] {
+                    [] => Ok(None),
+                    [part] => self.expression(part).map(Some),
+                    _ => Err(self.parts(stated, parts.len(), "one is")),
+                }
+            }
+            _ => Err(self.parts(element, stated.len(), "one condition is")),
+        }
+    }
+
+    /// A condition that is written as elements.
+    fn expression(&self, element: Node<'_, '_>) -> Result<Condition, Error> {
+        let name = element.tag_name().name();
+        let parts: Vec<_> = elements(element).collect();
+        if name == "config" {
+            self.only(element, &["var"])?;
+            let symbol = self.need(element, "var")?;
+            return match (Condition::option(symbol), parts.len()) {
+                (_, found @ 1..) => Err(self.parts(element, found, "none is")),
+                (Some(condition), 0) => Ok(condition),
+                (None, 0) => Err(Error::Symbol { place: self.place(element), symbol: symbol.to_owned() }),
+            };
+        }
+        self.only(element, &[])?;
+        let join: fn(Box<Condition>, Box<Condition>) -> Condition = match (name, parts.len()) {
+            ("not", 1) => return Ok(Condition::Not(Box::new(self.expression(parts[0])?))),
+            ("not", found) => return Err(self.parts(element, found, "one is")),
+            ("and", 2..) => Condition::And,
+            ("or", 2..) => Condition::Or,
+            ("and" | "or", found) => return Err(self.parts(element, found, "two or more are")),
+            _ => return Err(self.unknown(element)),
+        };
+        let mut joined = self.expression(parts[0])?;
+        for part in &parts[1..] {
+            joined = join(Box::new(joined), Box::new(self.expression(*part)?));
+        }
+        Ok(joined)
+    }
+
+    fn parts(&self, element: Node<'_, '_>, found: usize, expected: &'static str) -> Error {
+        let element_name = element.tag_name().name().to_owned();
+        Error::Parts { place: self.place(element), element: element_name, found, expected }
     }
 
     fn root(&self, name: &str, attributes: &[&str]) -> Result<Node<'_, '_>, Error> {
@@ -346,10 +429,12 @@ fn elements<'n, 'd>(node: Node<'n, 'd>) -> impl Iterator<Item = Node<'n, 'd>> {
     node.children().filter(Node::is_element)
 }
 
-/// An element's text; of the marks inside it, the words that they show.
+/// An element's text; of the marks inside it, the words that they show. References into the manual are
+/// left out.
 fn prose(element: Node<'_, '_>) -> String {
     let mut text = String::new();
-    for node in element.descendants() {
+    let in_reference = |node: Node<'_, '_>| node.ancestors().any(|around| around.has_tag_name("docref"));
+    for node in element.descendants().filter(|node| !in_reference(*node)) {
         if let Some(part) = node.text().filter(|_| node.is_text()) {
             text.push_str(part);
         } else if let Some(shown) = node.attribute("text").or(node.attribute("name")) {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Context, Digest, Result,
-    bindings::{self, Era},
+    bindings::{self, ApiFiles, Era},
     build, files, kernel,
     kernel_config::KernelConfig,
     root_task::Toolchain,
@@ -74,8 +74,10 @@ fn tables(ctx: &Context<'_>) -> Result<Vec<Table>> {
     for name in KernelConfig::names(ctx.project)? {
         let config = KernelConfig::load(ctx.project, &name)?;
         let tree = kernel::locate(ctx, &config)?;
-        let era = Era::load(ctx.project.era(&config.era)).map_err(bindings::Error::from)?;
-        let interface = bindings::interface(&config, &era, &tree.root)?;
+        let era = Era::find(&ctx.project.eras(), config.arch, &tree.version);
+        let (era_name, era) = era.map_err(bindings::Error::from)?;
+        let api = ApiFiles::find(&tree.root);
+        let interface = bindings::interface(&era_name, &era, &api, &config.options, &tree.version)?;
         tables.push(table::table(&interface, &name)?);
     }
     Ok(tables)

@@ -28,10 +28,32 @@ pub mod rule {
     pub const IO_PORT_DIRECT: bool = true;
     /// Whether the receiver of a call gets a reply capability only if the caller may grant.
     pub const CALL_NEEDS_GRANT: bool = true;
+    /// Whether time and replies are objects (mixed-criticality scheduling).
+    pub const MCS: bool = false;
     /// Words of a message that travel in CPU registers.
     pub const REGISTER_WORDS: usize = 4;
     /// Where further boot information begins, in bytes after the start of the BootInfo.
     pub const BOOT_INFO_EXTRA_OFFSET: usize = 4096;
+}
+
+/// Chooses code by what this kernel has: `when!(mcs { … } else { … })` is the first where it has it, else the
+/// second: items, or one expression.
+#[macro_export]
+macro_rules! when {
+    // scheduling contexts and reply objects
+    (mcs { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
+    // ranges of IO ports have to be issued
+    (issued_ports { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
+    // priorities are set with a thread as the authority, and not by TCB_Configure
+    (priority_authority { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
+    // a mapped page is changed by an invocation of its own
+    (page_remap { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
+    // a page directory tells which pages were used
+    (status_bits { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
+    // TCB_SetTLSBase, and FS and GS in the user context
+    (set_tls_base { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
+    // BootInfo itself tells the frequency of the time-stamp counter
+    (clock_in_boot_info { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
 }
 
 /// Numbers of system calls.

@@ -4,7 +4,7 @@ mod invocation;
 mod text;
 
 use super::{
-    era::{Bitfield, CallRight, Era, IoPortRule, IpcBufferRule, Names, Shape, TlsBaseRule},
+    era::{Bitfield, CallRight, Era, IoPortRule, IpcBufferRule, Names, Scheduling, Shape, TlsBaseRule},
     interface::{Context, Field, FieldType, Interface, Struct},
     names::{capitals, identifier, stripped},
 };
@@ -153,9 +153,9 @@ impl<'a> Page<'a> {
         let labels = interface.invocations.iter();
         let (buffer, structs): (Vec<_>, Vec<_>) =
             interface.structs.iter().partition(|structure| structure.name == "IpcBuffer");
-        let (views, records): (Vec<_>, Vec<_>) = structs
-            .into_iter()
-            .partition(|structure| structure.fields.iter().any(|field| field.count.is_some()));
+        let (views, records): (Vec<_>, Vec<_>) = structs.into_iter().partition(|structure| {
+            structure.fields.iter().any(|field| field.count.is_some() && !is_padding(field))
+        });
         Self {
             interface,
             rules: rules(interface),
@@ -249,6 +249,11 @@ fn rules(interface: &Interface) -> Vec<Line> {
             "Whether the receiver of a call gets a reply capability only if the caller may grant.",
         ),
         line(
+            "MCS: bool",
+            (rules.scheduling == Scheduling::Mcs).to_string(),
+            "Whether time and replies are objects (mixed-criticality scheduling).",
+        ),
+        line(
             "REGISTER_WORDS: usize",
             rules.register_words.to_string(),
             "Words of a message that travel in CPU registers.",
@@ -301,8 +306,13 @@ fn contexts(interface: &Interface, names: &Names) -> Vec<ContextText> {
     text.collect()
 }
 
+/// Whether a field means nothing.
+fn is_padding(field: &Field) -> bool {
+    field.name.starts_with("padding")
+}
+
 fn structure(structure: &Struct) -> StructText {
-    let meaningful = structure.fields.iter().filter(|field| !field.name.starts_with("padding"));
+    let meaningful = structure.fields.iter().filter(|field| !is_padding(field));
     let fields: Vec<_> = meaningful.collect();
     let read: Vec<_> =
         fields.iter().map(|field| format!("{}: {}", field.name, reading(field, "base"))).collect();

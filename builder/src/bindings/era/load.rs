@@ -1,0 +1,224 @@
+//! Finding, reading and checking the files of `kernel-configs/eras/`.
+
+use super::{Era, TypeKind};
+use crate::{files, kernel_config::Arch};
+use semver::{Prerelease, Version, VersionReq};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use toml::{Table, Value};
+
+/// An era's file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none of this name.
+    #[error(
+        "{path}: there is no such era\n  help: `era` in a kernel config names a file of kernel-configs/eras/"
+    )]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// It could not be read.
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    /// It is not what an era looks like.
+    #[error("{path}: {source}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        source: Box<toml::de::Error>,
+    },
+    /// Something in it contradicts itself.
+    #[error("{path}: {problem}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No era is for this release.
+    #[error(
+        "no era describes seL4 {version} on {arch}\n  help: {dir} describes {known}; a release in between or after them needs a file of its own there"
+    )]
+    None {
+        /// The release.
+        version: String,
+        /// The architecture.
+        arch: Arch,
+        /// The folder with the eras.
+        dir: PathBuf,
+        /// The releases that there are, for a reader.
+        known: String,
+    },
+    /// Two eras are for the same release.
+    #[error(
+        "{dir}: `{first}` and `{second}` both describe seL4 {version} on {arch}\n  help: correct `versions` in one of them"
+    )]
+    Both {
+        /// The release.
+        version: String,
+        /// The architecture.
+        arch: Arch,
+        /// The folder with the eras.
+        dir: PathBuf,
+        /// The name of one.
+        first: String,
+        /// The name of the other.
+        second: String,
+    },
+}
+
+impl Era {
+    /// Reads the era in the file `path`, with what it inherits from files beside it.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let format = |source| Error::Format { path: path.to_owned(), source: Box::new(source) };
+        let text = text(path)?;
+        let table: Table = toml::from_str(&text).map_err(format)?;
+        let era: Self = if table.contains_key("inherits") {
+            inherited(path, table, 0)?.try_into().map_err(format)?
+        } else {
+            // From the text, so that messages have line and column.
+            toml::from_str(&text).map_err(format)?
+        };
+        match era.contradiction() {
+            None => Ok(era),
+            Some(problem) => Err(Error::Content { path: path.to_owned(), problem }),
+        }
+    }
+
+    /// The era in the folder `dir` that describes `version` on `arch`, and its name.
+    pub fn find(dir: &Path, arch: Arch, version: &str) -> Result<(String, Self), Error> {
+        let (mut found, mut known) = (None::<(String, Self)>, Vec::new());
+        for entry in files::sorted_entries(dir)? {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(name) = name.strip_suffix(".toml").map(str::to_owned) else { continue };
+            let era = Self::load(&path)?;
+            known.push(format!("{} on {}", era.versions, era.arch));
+            if !era.describes(arch, version) {
+                continue;
+            }
+            let (version, dir) = (version.to_owned(), dir.to_owned());
+            match found {
+                None => found = Some((name, era)),
+                Some((first, _)) => return Err(Error::Both { version, arch, dir, first, second: name }),
+            }
+        }
+        let (version, dir) = (version.to_owned(), dir.to_owned());
+        found.ok_or_else(|| Error::None { version, arch, dir, known: known.join("; ") })
+    }
+
+    /// Whether it is for `version` on `arch`. A tree between two releases (`16.0.0-dev`) counts as the one
+    /// before it.
+    pub fn describes(&self, arch: Arch, version: &str) -> bool {
+        let released = |version: Version| Version { pre: Prerelease::EMPTY, ..version };
+        let (Ok(versions), Ok(version)) = (self.versions.parse::<VersionReq>(), Version::parse(version))
+        else {
+            return false;
+        };
+        self.arch == arch && versions.matches(&released(version))
+    }
+
+    /// What in it contradicts itself, or what the system-call stubs can do.
+    fn contradiction(&self) -> Option<String> {
+        if let Err(error) = self.versions.parse::<VersionReq>() {
+            return Some(format!("`versions = \"{}\"` is no range of releases: {error}", self.versions));
+        }
+        if self.arch != Arch::X86_64 {
+            return Some(format!("there are no system-call stubs for {}", self.arch));
+        }
+        if self.word_bits != 64 || self.rules.register_words != 4 {
+            return Some("on x86_64 `word-bits` is 64 and `register-words` is 4".to_owned());
+        }
+        let bitfield = |name: &String| self.bitfields.iter().any(|bitfield| bitfield.name == *name);
+        for (name, known) in &self.types {
+            if !(known.bits.is_power_of_two() && known.bits <= self.word_bits) {
+                return Some(format!(
+                    "`{name}` has {} bits; a power of two up to a word is expected",
+                    known.bits
+                ));
+            }
+            if (known.kind == TypeKind::Bitfield) != known.bitfield.as_ref().is_some_and(bitfield) {
+                return Some(format!("`{name}` must name one of the bitfields exactly if that is its kind"));
+            }
+        }
+        for bitfield in &self.bitfields {
+            for field in &bitfield.fields {
+                let end = field.shift.saturating_add(field.bits);
+                if field.bits == 0 || end > self.word_bits {
+                    return Some(format!("`{}.{}` does not fit into a word", bitfield.name, field.name));
+                }
+            }
+        }
+        None
+    }
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
+        _ => files::Error::at("read", path)(source).into(),
+    })
+}
+
+/// `table`, read from `path`, laid over the file that its `inherits` names.
+fn inherited(path: &Path, mut table: Table, depth: usize) -> Result<Table, Error> {
+    let content = |problem: &str| Error::Content { path: path.to_owned(), problem: problem.to_owned() };
+    let Some(base) = table.remove("inherits") else { return Ok(table) };
+    let Value::String(base) = base else { return Err(content("`inherits` is the name of an era")) };
+    if depth == 8 {
+        return Err(content("it inherits from too many eras, or from itself"));
+    }
+    let base = path.with_file_name(format!("{base}.toml"));
+    let below: Table = toml::from_str(&text(&base)?)
+        .map_err(|source| Error::Format { path: base.clone(), source: Box::new(source) })?;
+    let mut below = inherited(&base, below, depth + 1)?;
+    lay_over(&mut below, table);
+    Ok(below)
+}
+
+/// Puts `above` over `below`: tables key by key, lists of named tables name by name, all else as a whole.
+fn lay_over(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
+            (Some(Value::Array(below)), Value::Array(above))
+                if above.iter().all(|item| name(item).is_some()) =>
+            {
+                for item in above {
+                    match below.iter_mut().find(|known| name(known) == name(&item)) {
+                        Some(known) => *known = item,
+                        None => below.push(item),
+                    }
+                }
+            }
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+fn name(item: &Value) -> Option<&str> {
+    item.get("name")?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_inherited_is_replaced_name_by_name() {
+        let table = |text: &str| toml::from_str::<Table>(text).unwrap();
+        let mut below =
+            table("a = 1\n[t]\nx = 1\ny = 2\n[[g]]\nname = 'one'\nv = [1, 2]\n[[g]]\nname = 'two'\nv = [3]");
+        lay_over(&mut below, table("a = 2\n[t]\ny = 3\n[[g]]\nname = 'one'\nw = 0\n[[g]]\nname = 'three'"));
+        let expected = table(
+            "a = 2\n[t]\nx = 1\ny = 3\n[[g]]\nname = 'one'\nw = 0\n[[g]]\nname = 'two'\nv = [3]\n[[g]]\nname = 'three'",
+        );
+        assert_eq!(below, expected);
+    }
+}
