@@ -1,6 +1,7 @@
 //! `run`: an image with a person, or a pipe, at its console.
 
 mod overrides;
+mod pc;
 mod terminal;
 
 pub use overrides::{Overrides, OverridesError};
@@ -9,7 +10,9 @@ use crate::{
     Context, Result, Target,
     kernel_config::KernelConfig,
     process::Program,
-    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Ended, GuestEnd, Host, How, Launch},
+    qemu::{
+        self, AccelRequest, Accelerator, Binary, Boot, BootPath, Ended, GuestEnd, Host, How, Launch, Peer,
+    },
     recipe::Recipe,
     smoke,
 };
@@ -20,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use terminal::{Left, Terminal};
+use terminal::Terminal;
 
 /// How an image is run.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +34,8 @@ pub struct RunOptions {
     pub qemu: Option<PathBuf>,
     /// What the function is started with instead of what lies in the image.
     pub overrides: Overrides,
+    /// What boots a bare-metal image: one of [`smoke::boots`]; the first of them when there is none.
+    pub boot: Option<BootPath>,
     /// Options for the tender, `--trace` for instance; only for a process.
     pub tender_options: Vec<String>,
     /// The console's output goes to standard error, when something else is to stand on standard output.
@@ -85,17 +90,23 @@ pub enum Error {
     /// The terminal or the pipes failed.
     #[error("the terminal failed: {0}")]
     Terminal(io::Error),
-    /// A medium has to be chosen.
+    /// Nothing hands an override over on bare metal.
     #[error(
-        "a bare-metal image is booted from its media\n  help: start QEMU with one of them by hand, or run target `qemu`"
+        "`--arg`, `--env` and `--secret` do not reach a function on bare metal: there is nobody to hand them over\n  help: write them into [run.bare-metal] of the recipe, or run it on target `qemu`"
     )]
-    Medium,
+    Overridden,
+    /// A machine without exit port that was switched off too early.
+    #[error("the machine was switched off without an exit line, which names the exit status")]
+    NoExitLine,
     /// The override cannot be handed over.
     #[error("the run configuration cannot be handed over: {0}")]
     Override(io::Error),
 }
 
-crate::exit_code!(Error, Failed);
+crate::exit_code!(Error, |error| match error {
+    Error::Overridden => crate::ExitCode::Usage,
+    _ => crate::ExitCode::Failed,
+});
 
 /// Runs the image of `recipe` for `target` that lies in `dir`, with standard input and output as its
 /// console.
@@ -128,7 +139,13 @@ pub fn run(
             ctx.progress.note(&accelerator.to_string());
             boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, fds)
         }
-        Target::BareMetal => Err(Error::Medium.into()),
+        Target::BareMetal => {
+            let path = match options.boot {
+                Some(path) => path,
+                None => smoke::first_boot(dir)?,
+            };
+            pc::run(ctx, recipe, dir, path, options, fds)
+        }
         Target::Process => {
             let program = Program::find(dir, &recipe.function.name)?;
             // What the tender says, traces among it, is for the user's eyes as it comes.
@@ -166,19 +183,23 @@ fn at_console(
         None => None,
     };
     let mut terminal = Terminal::new(stdin, stdout).map_err(Error::Terminal)?;
-    if terminal.has_keys() {
+    let ended = console(ctx, launch(run_file), &mut terminal, |terminal| terminal)?;
+    let status = terminal.outcome(|| status(&ended))?;
+    Ok(RunOutcome { status, accelerator, duration: ended.duration })
+}
+
+/// Runs a program until it ends or the user leaves, with `peer` at its console, who has a terminal.
+fn console<'a, P: Peer>(
+    ctx: &Context<'_>,
+    launch: Launch,
+    peer: &mut P,
+    terminal: impl Fn(&P) -> &Terminal<'a>,
+) -> Result<Ended> {
+    if terminal(peer).has_keys() {
         ctx.progress.note("Ctrl-A x leaves, Ctrl-A h helps");
     }
-    let ended = {
-        let _raw = terminal.raw().map_err(Error::Terminal)?;
-        qemu::drive(launch(run_file), None, &ctx.cancel, &mut terminal)?
-    };
-    let status = match terminal.left() {
-        Some(Left::ByKeys | Left::NobodyReads) => None,
-        Some(Left::Failed(error)) => return Err(Error::Terminal(error).into()),
-        None => Some(status(&ended)?),
-    };
-    Ok(RunOutcome { status, accelerator, duration: ended.duration })
+    let _raw = terminal(peer).raw().map_err(Error::Terminal)?;
+    Ok(qemu::drive(launch, None, &ctx.cancel, peer)?)
 }
 
 /// The function's status, when the guest ended by the exit port.
@@ -197,7 +218,9 @@ fn status(ended: &Ended) -> Result<u8, Error> {
         How::Ended(GuestEnd::Killed(signal)) => Err(Error::ProcessKilled(qemu::signal_name(*signal))),
         How::KvmFailed(line) => Err(Error::Kvm(line.clone())),
         // A run has no time-out, and whoever stops it has said why before.
-        How::Ended(GuestEnd::Reset) | How::TimedOut | How::Stopped => Err(Error::Reset),
+        How::Ended(GuestEnd::Reset | GuestEnd::PoweredOff) | How::TimedOut | How::Stopped => {
+            Err(Error::Reset)
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl Program {
             program: self.path.clone(),
             args,
             cwd: self.dir.clone(),
-            run_file,
+            inherit: run_file.into_iter().collect(),
             show_stderr: false,
             end: GuestEnd::of_process,
         }

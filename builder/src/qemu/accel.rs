@@ -251,7 +251,7 @@ fn failure(end: GuestEnd, stderr: &str) -> String {
         GuestEnd::Signal(signal) | GuestEnd::Killed(signal) => {
             format!("QEMU died by {}{said}", super::exit::signal_name(signal))
         }
-        GuestEnd::Reset => format!("the guest reset{said}"),
+        GuestEnd::Reset | GuestEnd::PoweredOff => format!("the guest reset{said}"),
         GuestEnd::Failed(code) | GuestEnd::Tender(code) => format!("QEMU ended with exit code {code}{said}"),
         GuestEnd::One => format!("QEMU ended with exit code 1{said}"),
         GuestEnd::ForeignValue(value) => format!("the guest wrote {value} to the exit port{said}"),

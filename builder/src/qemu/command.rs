@@ -64,10 +64,25 @@ impl Vm {
     }
 
     /// All arguments but the accelerator, as options with their values.
+    fn options(&self, console: Console) -> Vec<Vec<String>> {
+        let image = [
+            ["-kernel", KERNEL],
+            ["-initrd", ROOT_TASK],
+            ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
+        ];
+        let mut options = self.machine_options(console);
+        options.extend(image.map(|words| words.map(str::to_owned).to_vec()));
+        if !self.extra_args.is_empty() {
+            options.push(self.extra_args.clone());
+        }
+        options
+    }
+
+    /// The arguments for the machine, without what it boots.
     ///
     /// Nothing comes from QEMU's defaults or the user's QEMU configuration, so that the machine is the
     /// same everywhere. A reset ends QEMU: a guest in a boot loop must not look alive.
-    fn options(&self, console: Console) -> Vec<Vec<String>> {
+    pub(super) fn machine_options(&self, console: Console) -> Vec<Vec<String>> {
         let machine = match self.machine {
             Machine::Q35 => "q35",
             Machine::Pc => "pc",
@@ -90,18 +105,8 @@ impl Vm {
         if self.serial == Serial::Com2 {
             options.push(vec!["-serial", "null"]);
         }
-        options.extend([
-            vec!["-serial", serial],
-            vec!["-kernel", KERNEL],
-            vec!["-initrd", ROOT_TASK],
-            vec!["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
-        ]);
-        let mut options: Vec<Vec<String>> =
-            options.into_iter().map(|words| words.into_iter().map(str::to_owned).collect()).collect();
-        if !self.extra_args.is_empty() {
-            options.push(self.extra_args.clone());
-        }
-        options
+        options.push(vec!["-serial", serial]);
+        options.into_iter().map(|words| words.into_iter().map(str::to_owned).collect()).collect()
     }
 }
 
@@ -144,7 +149,7 @@ impl Boot {
             program: qemu.path.clone(),
             args,
             cwd: self.dir.clone(),
-            run_file,
+            inherit: run_file.into_iter().collect(),
             show_stderr: false,
             end: GuestEnd::of_qemu,
         }

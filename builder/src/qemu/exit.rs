@@ -14,6 +14,8 @@ pub enum GuestEnd {
     Status(u8),
     /// Exit code 0: the guest reset (a triple fault does) or switched off the machine.
     Reset,
+    /// The guest switched off the machine, for sure: QEMU's monitor has said so.
+    PoweredOff,
     /// Exit code 1: QEMU failed by itself, or the guest wrote 0 to the exit port.
     One,
     /// The guest wrote a value to the exit port that the runtime never writes.
@@ -46,6 +48,15 @@ impl GuestEnd {
                 None => Self::ForeignValue(code >> 1),
             },
             _ => Self::Failed(code),
+        }
+    }
+
+    /// What QEMU's end says when the machine has no exit port.
+    pub(crate) fn of_pc(status: ExitStatus) -> Self {
+        match status.code() {
+            None => Self::Signal(status.signal().unwrap_or_default()),
+            Some(0) => Self::Reset,
+            Some(code) => Self::Failed(code),
         }
     }
 

@@ -4,6 +4,7 @@ mod accel;
 mod binary;
 mod command;
 mod exit;
+mod pc;
 mod process;
 mod run_file;
 
@@ -13,6 +14,8 @@ pub(crate) use command::is_cpu_model;
 pub use command::{Boot, Console, Vm, run_script};
 pub use exit::GuestEnd;
 pub(crate) use exit::{own_words, signal_name};
+pub use pc::{BootPath, Lacking, UnknownBoot};
+pub(crate) use pc::{Monitor, Pc, Traces};
 pub(crate) use process::{Ended, Flow, How, Launch, Peer, drive};
 pub(crate) use run_file::run_file;
 

@@ -26,8 +26,8 @@ pub(crate) struct Launch {
     pub(crate) args: Vec<String>,
     /// The folder it runs in.
     pub(crate) cwd: PathBuf,
-    /// A file that it inherits under the same number.
-    pub(crate) run_file: Option<OwnedFd>,
+    /// Files that it inherits under the same numbers.
+    pub(crate) inherit: Vec<OwnedFd>,
     /// Whether its standard error is ours; else its beginning is kept.
     pub(crate) show_stderr: bool,
     /// What its exit code says.
@@ -54,6 +54,15 @@ pub(crate) trait Peer {
         let _ = waiting;
         None
     }
+
+    /// Time passes: so long it is since QEMU's start.
+    fn tick(&mut self, at: Duration) -> Flow {
+        let _ = at;
+        Flow::Continue
+    }
+
+    /// The program is about to be ended: the last look at it while it lives.
+    fn before_end(&mut self) {}
 
     /// [`source`](Self::source) has something to read.
     fn readable(&mut self, _input: &mut Vec<u8>) -> io::Result<Flow> {
@@ -114,6 +123,9 @@ pub(crate) fn drive(
     let mut process = Process::start(launch, started)?;
     let talk = |source| Error::Talk { program: program.clone(), source };
     let how = process.serve(limit, cancel, peer).map_err(talk)?;
+    if matches!(how, Outcome::TimedOut | Outcome::Stopped) {
+        peer.before_end();
+    }
     let status = process.group.end().map_err(talk)?;
     let how = match how {
         Outcome::Exited => How::Ended(end(status)),
@@ -169,7 +181,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(if launch.show_stderr { Stdio::inherit() } else { Stdio::piped() })
             .process_group(0);
-        prepare(&mut command, launch.run_file);
+        prepare(&mut command, launch.inherit);
         let program = launch.program.display().to_string();
         let mut child = command.spawn().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound if launch.cwd.is_dir() => {
@@ -205,6 +217,7 @@ impl Process {
             match self.exited {
                 Some(at) if self.closed() || now >= at + DRAIN => return Ok(Outcome::Exited),
                 None if limit.is_some_and(|limit| now >= limit) => return Ok(Outcome::TimedOut),
+                None if peer.tick(now) == Flow::Stop => return Ok(Outcome::Stopped),
                 _ => {}
             }
             let pause = if self.closed() { CLOSED_TICK } else { TICK };
@@ -299,15 +312,15 @@ fn read<R: Read>(pipe: &mut Option<R>, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Lets the child inherit `run_file` and die with this thread.
-fn prepare(command: &mut Command, run_file: Option<OwnedFd>) {
+/// Lets the child inherit `files` and die with this thread.
+fn prepare(command: &mut Command, files: Vec<OwnedFd>) {
     let parent = rustix::process::getpid();
     let inherit = move || {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if rustix::process::getppid() != Some(parent) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if let Some(file) = &run_file {
+        for file in &files {
             rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())?;
         }
         Ok(())

@@ -82,6 +82,11 @@ pub enum OverridesError {
 crate::exit_code!(OverridesError, Usage);
 
 impl Overrides {
+    /// Whether nothing is overridden.
+    pub(super) fn are_none(&self) -> bool {
+        self.args.is_empty() && self.env.is_empty() && self.secrets.is_empty()
+    }
+
     /// The content of the file that is handed over, or none when nothing is overridden. `host` is the host's environment.
     pub(super) fn encode(&self, host: impl Fn(&str) -> Option<OsString>) -> crate::Result<Option<Vec<u8>>> {
         let args = (!self.args.is_empty()).then(|| self.args.clone());

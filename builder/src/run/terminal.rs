@@ -12,7 +12,7 @@ const HELP: &str = "\r\nCtrl-A x       ends the machine or process\r\nCtrl-A Ctr
 
 /// Why the user's end was closed before the guest's.
 #[derive(Debug)]
-pub(super) enum Left {
+enum Left {
     /// By Ctrl-A x.
     ByKeys,
     /// Whoever read our output is gone.
@@ -68,9 +68,16 @@ impl<'a> Terminal<'a> {
         Ok(Some(Raw { fd, modes: modes.clone() }))
     }
 
-    /// Why the run was stopped from this end, when it was.
-    pub(super) fn left(self) -> Option<Left> {
-        self.left
+    /// What `ended` says, unless the run was stopped from this end.
+    pub(super) fn outcome(
+        self,
+        ended: impl FnOnce() -> Result<u8, super::Error>,
+    ) -> Result<Option<u8>, super::Error> {
+        match self.left {
+            Some(Left::ByKeys | Left::NobodyReads) => Ok(None),
+            Some(Left::Failed(error)) => Err(super::Error::Terminal(error)),
+            None => ended().map(Some),
+        }
     }
 
     fn leave(&mut self, why: Left) -> Flow {

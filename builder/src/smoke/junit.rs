@@ -18,7 +18,11 @@ pub fn junit(summary: &Summary, strict: bool) -> String {
     );
     for report in &summary.reports {
         let time = report.timing.end.map_or(0.0, |end| end.as_secs_f64());
-        let (class, name) = (report.target, escape(&report.name));
+        let class = report.target;
+        let name = match report.boot {
+            None => escape(&report.name),
+            Some(boot) => escape(&format!("{} {boot}", report.name)),
+        };
         // Writing to a string cannot fail.
         let _ =
             writeln!(xml, "    <testcase classname=\"smoke.{class}\" name=\"{name}\" time=\"{time:.3}\">");
@@ -32,8 +36,11 @@ pub fn junit(summary: &Summary, strict: bool) -> String {
                 failure(&mut xml, &cause.to_string(), detail, &report.to_string())
             }
         };
-        if !report.tail.is_empty() {
-            let _ = writeln!(xml, "      <system-out>{}</system-out>", escape(&report.tail.join("\n")));
+        let firmware = report.firmware.iter().map(|line| format!("firmware: {line}"));
+        let screen = report.screen.iter().map(|line| format!("screen: {line}"));
+        let lines: Vec<String> = report.tail.iter().cloned().chain(firmware).chain(screen).collect();
+        if !lines.is_empty() {
+            let _ = writeln!(xml, "      <system-out>{}</system-out>", escape(&lines.join("\n")));
         }
         xml.push_str("    </testcase>\n");
     }

@@ -1,12 +1,13 @@
 //! Smoke tests: run an image, watch its console, and say honestly what happened.
 //!
 //! PASS needs the expected texts, no forbidden one, the exit line of this very run as the last one, the
-//! expected status in it, and the same status from the machine's exit port or of the process. Anything else has a cause
-//! of its own.
+//! expected status in it, and the same status from the machine's exit port or of the process. Bare metal has no
+//! exit port: there the machine must end as the recipe says, by switching itself off mostly. Anything else has a
+//! cause of its own.
 
 pub(crate) mod frame;
 mod junit;
-mod nonce;
+pub(crate) mod nonce;
 mod pattern;
 mod report;
 mod verdict;
@@ -19,10 +20,11 @@ pub use verdict::{Cause, Verdict};
 
 use crate::{
     Context, Result, Target,
+    image::Manifest,
     kernel_config::KernelConfig,
     process::Program,
-    qemu::{self, AccelRequest, Accelerator, Binary, Boot, Host, Launch, Probe},
-    recipe::{RawPattern, Recipe, Smoke},
+    qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces},
+    recipe::{AtExit, RawPattern, Recipe, Smoke},
     run_config::Override,
 };
 use pattern::Pattern;
@@ -35,7 +37,7 @@ use std::{
     time::Duration,
 };
 use verdict::{Expectation, Observed, judge};
-use watch::Watcher;
+use watch::{Watched, Watcher};
 
 /// How a smoke test is made.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +48,8 @@ pub struct SmokeOptions {
     pub qemu: Option<PathBuf>,
     /// Instead of the recipe's time-out.
     pub timeout: Option<Duration>,
+    /// What boots a bare-metal image: one of [`boots`].
+    pub boot: Option<BootPath>,
 }
 
 /// The console cannot be logged, or nothing random is to be had.
@@ -61,6 +65,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// An image without a medium.
+    #[error("{dir}: nothing here could boot\n  help: build the image again with `cargo xtask build-image`")]
+    NoBoot {
+        /// The image's folder.
+        dir: PathBuf,
+    },
     /// The host gives no random numbers or no anonymous file.
     #[error("the run's nonce cannot be made: {0}")]
     Nonce(io::Error),
@@ -68,8 +78,31 @@ pub enum Error {
 
 crate::exit_code!(Error, Failed);
 
-/// The name of the console's log in the image's folder.
+/// The name of the console's log in the image's folder; bare metal has one for each boot, such as
+/// `smoke-iso-cd-bios.log`.
 pub const LOG: &str = "smoke.log";
+
+/// The name of the console's log: each boot of an image has its own.
+fn log_name(boot: Option<BootPath>) -> String {
+    match boot {
+        None => LOG.to_owned(),
+        Some(boot) => format!("smoke-{}.log", boot.name().replace('/', "-")),
+    }
+}
+
+/// The ways in which the image in `dir` boots, each of which is one smoke test: none but for a bare-metal image.
+///
+/// # Errors
+/// When there is no image.
+pub fn boots(dir: &Path) -> Result<Vec<BootPath>> {
+    let media = Manifest::read(dir)?.media;
+    Ok(media.map(|media| BootPath::of(&media.formats, &media.firmware)).unwrap_or_default())
+}
+
+/// The first of [`boots`].
+pub(crate) fn first_boot(dir: &Path) -> Result<BootPath> {
+    Ok(boots(dir)?.first().copied().ok_or(Error::NoBoot { dir: dir.to_owned() })?)
+}
 
 /// Runs the image of `recipe` for `target` that lies in `dir` and judges the run.
 ///
@@ -84,11 +117,12 @@ pub fn smoke(
     options: &SmokeOptions,
 ) -> Result<RunReport> {
     let name = &recipe.function.name;
+    let boot = options.boot.filter(|_| target == Target::BareMetal);
     let Some(spec) = &recipe.smoke else {
         let reason = "the recipe has no [smoke] table".into();
-        return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }));
+        return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(boot));
     };
-    let trial = Trial { name, target, spec, dir, timeout: options.timeout };
+    let trial = Trial { name, target, boot, spec, dir, timeout: options.timeout };
     match target {
         Target::Qemu => {
             let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
@@ -96,9 +130,32 @@ pub fn smoke(
         }
         Target::Process => trial.as_process(ctx),
         Target::BareMetal => {
-            let reason = "the media of this target are not booted yet: netboot/boot.ipxe starts them".into();
-            Ok(RunReport::not_run(name, target, Verdict::Skip { reason }))
+            let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+            let path = match boot {
+                Some(path) => path,
+                None => first_boot(dir)?,
+            };
+            let trial = Trial { boot: Some(path), ..trial };
+            match Pc::new(recipe, &kernel, dir, path) {
+                Ok(pc) => trial.on_pc(ctx, recipe.run.at_exit, &pc, path.allowance(), options),
+                Err(lacking) => {
+                    let reason = lacking.to_string();
+                    Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(Some(path)))
+                }
+            }
         }
+    }
+}
+
+/// What a run was started with and left behind besides its console.
+struct Run {
+    launch: Launch,
+    traces: Option<Traces>,
+}
+
+impl From<Launch> for Run {
+    fn from(launch: Launch) -> Self {
+        Self { launch, traces: None }
     }
 }
 
@@ -106,6 +163,8 @@ pub fn smoke(
 struct Trial<'a> {
     name: &'a str,
     target: Target,
+    /// On bare metal: what boots it.
+    boot: Option<BootPath>,
     spec: &'a Smoke,
     /// The image's folder.
     dir: &'a Path,
@@ -128,14 +187,37 @@ impl Trial<'_> {
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
         let accelerator = qemu::choose(ctx, options.accel, host, &Probe::new(&qemu, boot, sign))?;
         let accel = accelerator.accel;
-        let launch = |run_file| boot.launch(&qemu, accel, Some(run_file));
+        let launch = |run_file| Ok(boot.launch(&qemu, accel, Some(run_file)).into());
+        self.once(ctx, &expected, launch, Some(accelerator))
+    }
+
+    /// Lets the firmware of a PC boot the image.
+    fn on_pc(
+        &self,
+        ctx: &Context<'_>,
+        at_exit: AtExit,
+        pc: &Pc,
+        allowance: Duration,
+        options: &SmokeOptions,
+    ) -> Result<RunReport> {
+        let qemu = Binary::find(options.qemu.as_deref())?;
+        let expected = Expectation { allowance, at_exit: Some(at_exit), ..self.expectation()? };
+        let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
+        // KVM either runs this kernel or does not, whoever loads it.
+        let boot = pc.without_firmware();
+        let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &Probe::new(&qemu, &boot, sign))?;
+        let accel = accelerator.accel;
+        let launch = |run_file| {
+            let (launch, traces) = pc.launch(&qemu, accel, run_file)?;
+            Ok(Run { launch, traces: Some(traces) })
+        };
         self.once(ctx, &expected, launch, Some(accelerator))
     }
 
     /// Starts the image's executable.
     fn as_process(&self, ctx: &Context<'_>) -> Result<RunReport> {
         let program = Program::find(self.dir, self.name)?;
-        self.once(ctx, &self.expectation()?, |run_file| program.launch(Some(run_file), &[]), None)
+        self.once(ctx, &self.expectation()?, |run_file| Ok(program.launch(Some(run_file), &[]).into()), None)
     }
 
     fn expectation(&self) -> Result<Expectation> {
@@ -144,6 +226,8 @@ impl Trial<'_> {
             forbid: Pattern::all(&self.spec.forbid)?,
             status: self.spec.status,
             timeout: self.timeout.unwrap_or(self.spec.timeout),
+            allowance: Duration::ZERO,
+            at_exit: None,
             nonce: nonce::fresh().map_err(Error::Nonce)?,
         })
     }
@@ -153,25 +237,37 @@ impl Trial<'_> {
         &self,
         ctx: &Context<'_>,
         expected: &Expectation,
-        launch: impl FnOnce(OwnedFd) -> Launch,
+        launch: impl FnOnce(OwnedFd) -> Result<Run>,
         accelerator: Option<Accelerator>,
     ) -> Result<RunReport> {
-        let log = self.dir.join(LOG);
+        let log = self.dir.join(log_name(self.boot));
         let file = new_log(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
-        let mut watcher =
-            Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first());
         let nonce = Override { nonce: Some(expected.nonce.clone()), ..Override::default() };
         let run_file = qemu::run_file(&nonce.encode()?).map_err(Error::Nonce)?;
-        let ended = qemu::drive(launch(run_file), Some(expected.timeout), &ctx.cancel, &mut watcher)?;
-        if let Some(source) = watcher.log_error {
+        let Run { launch, mut traces } = launch(run_file)?;
+        let mut watcher =
+            Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first());
+        if expected.at_exit == Some(AtExit::Halt) {
+            watcher = watcher.until(&expected.nonce);
+        }
+        if let Some(traces) = &mut traces {
+            watcher = watcher.with(&mut traces.monitor);
+        }
+        let limit = expected.timeout + expected.allowance;
+        let mut ended = qemu::drive(launch, Some(limit), &ctx.cancel, &mut watcher)?;
+        let Watched { text, screen, overflow, first_output, first_line, log_error } = watcher.done();
+        if let Some(traces) = &mut traces {
+            traces.explain(&mut ended);
+        }
+        if let Some(source) = log_error {
             return Err(Error::Log { path: log, source }.into());
         }
         let (verdict, status) = judge(
             expected,
             &Observed {
                 target: self.target,
-                text: &watcher.text,
-                overflow: watcher.overflow.then_some(watch::LIMIT),
+                text: &text,
+                overflow: overflow.then_some(watch::LIMIT),
                 how: &ended.how,
                 stderr: &ended.stderr,
             },
@@ -179,16 +275,15 @@ impl Trial<'_> {
         Ok(RunReport {
             name: self.name.to_owned(),
             target: self.target,
+            boot: self.boot,
             verdict,
             status,
-            timing: Timing {
-                first_output: watcher.first_output,
-                first_line: watcher.first_line,
-                end: Some(ended.duration),
-            },
+            timing: Timing { first_output, first_line, end: Some(ended.duration) },
             accelerator,
             log: Some(log),
-            tail: report::tail(&watcher.text),
+            tail: report::tail(&text),
+            firmware: traces.map(|mut traces| report::tail(&traces.firmware())).unwrap_or_default(),
+            screen,
             said: ended.stderr.lines().map(str::to_owned).collect(),
         })
     }

@@ -1,9 +1,13 @@
 //! What a smoke test reports, and the table of many.
 
 use super::{Cause, Verdict};
-use crate::{Error, ExitCode, Target, qemu::Accelerator};
+use crate::{
+    Error, ExitCode, Target,
+    qemu::{Accelerator, BootPath},
+};
+use regex::Regex;
 use serde::{Serialize, Serializer};
-use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, sync::LazyLock, time::Duration};
 
 /// One smoke test: the verdict and what a user needs to understand it.
 #[derive(Debug, Clone, Serialize)]
@@ -13,6 +17,9 @@ pub struct RunReport {
     pub name: String,
     /// What it ran on.
     pub target: Target,
+    /// What booted it, on bare metal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootPath>,
     /// What was found.
     pub verdict: Verdict,
     /// The function's exit status, where exit line and exit port agree on it.
@@ -25,6 +32,12 @@ pub struct RunReport {
     pub log: Option<PathBuf>,
     /// The console's last lines, printable.
     pub tail: Vec<String>,
+    /// The last lines that firmware wrote to its debug port, on bare metal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub firmware: Vec<String>,
+    /// The text on the screen of a machine that had to be ended, on bare metal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub screen: Vec<String>,
     /// What QEMU or the tender itself said.
     pub said: Vec<String>,
 }
@@ -56,13 +69,29 @@ impl RunReport {
         Self {
             name: name.to_owned(),
             target,
+            boot: None,
             verdict,
             status: None,
             timing: Timing::default(),
             accelerator: None,
             log: None,
             tail: Vec::new(),
+            firmware: Vec::new(),
+            screen: Vec::new(),
             said: Vec::new(),
+        }
+    }
+
+    /// The same report for this boot.
+    pub fn by(self, boot: Option<BootPath>) -> Self {
+        Self { boot, ..self }
+    }
+
+    /// The target, and what booted the image when there are several ways.
+    pub fn place(&self) -> String {
+        match self.boot {
+            None => self.target.name().to_owned(),
+            Some(boot) => format!("{} {boot}", self.target),
         }
     }
 
@@ -79,7 +108,7 @@ impl RunReport {
 /// For a person: the verdict, and on a failure the last lines and the log's path.
 impl fmt::Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}: {}", self.name, self.target, self.verdict)?;
+        write!(f, "{} on {}: {}", self.name, self.place(), self.verdict)?;
         if let Some(accelerator) = &self.accelerator {
             write!(f, "\n  accelerator: {accelerator}")?;
         }
@@ -88,6 +117,10 @@ impl fmt::Display for RunReport {
         }
         for line in &self.tail {
             write!(f, "\n  | {line}")?;
+        }
+        let traces = [("firmware", &self.firmware), ("screen", &self.screen)];
+        for (who, line) in traces.iter().flat_map(|(who, lines)| lines.iter().map(move |line| (who, line))) {
+            write!(f, "\n  {who}: {line}")?;
         }
         let (who, lines) = match self.target {
             Target::Qemu | Target::BareMetal => ("qemu", 8),
@@ -107,7 +140,7 @@ impl fmt::Display for RunReport {
 /// The smoke tests of one command.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
-    /// One report per recipe and target, in the order asked for.
+    /// One report per recipe, target and boot, in the order asked for.
     pub reports: Vec<RunReport>,
 }
 
@@ -137,10 +170,10 @@ impl Summary {
 /// The table, and below it every failure in full.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let targets = self.reports.iter().map(|report| report.target.name().len()).max().unwrap_or_default();
+        let targets = self.reports.iter().map(|report| report.place().len()).max().unwrap_or_default();
         let width = self.reports.iter().map(|report| report.name.len()).max().unwrap_or_default();
         for report in &self.reports {
-            let (word, target) = (report.verdict.word(), report.target.name());
+            let (word, target) = (report.verdict.word(), report.place());
             write!(f, "{word}  {:width$}  {target:targets$}", report.name)?;
             if let Some(end) = report.timing.end {
                 write!(f, "  {:>7.2} s", end.as_secs_f64())?;
@@ -173,10 +206,16 @@ const TAIL_LINES: usize = 15;
 /// How much of a line it shows, in characters.
 const TAIL_WIDTH: usize = 200;
 
-/// The last lines of a console, with control characters made visible.
+/// What moves a terminal's cursor or sets its colours: boot loaders and firmware send it (ECMA-48, 5.4).
+static CONTROL_SEQUENCE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\x1b\[[0-9;<=>?]*[ -/]*[@-~]").expect("a fixed expression"));
+
+/// The last lines of a console, without a terminal's control sequences; other control characters are made
+/// visible.
 pub(super) fn tail(text: &[u8]) -> Vec<String> {
     let end = &text[text.len().saturating_sub(TAIL_LINES * TAIL_WIDTH * 4)..];
     let text = String::from_utf8_lossy(end);
+    let text = CONTROL_SEQUENCE.replace_all(&text, "");
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     last.iter().map(|line| line.chars().take(TAIL_WIDTH).map(visible).collect()).collect()
@@ -240,7 +279,8 @@ mod tests {
         text.extend(b"\x1b[2Jgone\xff\n\n");
         let tail = tail(&text);
         assert_eq!(tail.len(), TAIL_LINES);
-        assert_eq!(tail.last().unwrap(), "\u{fffd}[2Jgone\u{fffd}");
+        assert_eq!(tail.last().unwrap(), "gone\u{fffd}");
+        assert_eq!(super::tail(b"\x1b[01;01H\x1b[=3hone\x1b[0m \x1bx\x07"), ["one \u{fffd}x\u{fffd}"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The smoke runner cannot lie: stand-in QEMUs do everything that a guest and a QEMU can do wrong, each
 //! has its own verdict, and only the good one passes.
 
+mod pc;
 mod process;
 mod real;
 
@@ -59,8 +60,11 @@ impl Stage {
             timeout: Duration::from_secs(20),
             input: None,
         };
-        let options =
-            SmokeOptions { accel: AccelRequest::Only(Accel::Tcg), qemu: Some(stand_in()), timeout: None };
+        let options = SmokeOptions {
+            accel: AccelRequest::Only(Accel::Tcg),
+            qemu: Some(stand_in()),
+            ..SmokeOptions::default()
+        };
         let project = Project { root: dir.path().to_owned(), out: dir.path().join("out") };
         Self { project, boot: Boot { vm, dir: image }, spec, options, _dir: dir }
     }
@@ -82,8 +86,14 @@ impl Stage {
 
     fn run_on(&self, ctx: &Context<'_>, host: &Host) -> Result<RunReport> {
         let Self { spec, boot, options, .. } = self;
-        let trial =
-            Trial { name: "hello", target: Target::Qemu, spec, dir: &boot.dir, timeout: options.timeout };
+        let trial = Trial {
+            name: "hello",
+            target: Target::Qemu,
+            boot: None,
+            spec,
+            dir: &boot.dir,
+            timeout: options.timeout,
+        };
         trial.in_machine(ctx, boot, options, host)
     }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Target,
     qemu::{GuestEnd, How, own_words, signal_name},
-    recipe::show_period,
+    recipe::{AtExit, show_period},
 };
 use serde::Serialize;
 use std::{fmt, time::Duration};
@@ -48,6 +48,8 @@ pub enum Cause {
     EarlyExit,
     /// The guest reset, crashed (a triple fault resets) or switched off without the exit port.
     Reset,
+    /// The machine did not end as the recipe's `at-exit` says.
+    WrongEnd,
     /// The exit line and the exit port name different statuses.
     ExitDisagrees,
     /// Another status than the expected one.
@@ -76,13 +78,14 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 18] = [
+    pub const ALL: [Cause; 19] = [
         Cause::WrongOutput,
         Cause::Forbidden,
         Cause::Timeout,
         Cause::OutputTooLong,
         Cause::EarlyExit,
         Cause::Reset,
+        Cause::WrongEnd,
         Cause::ExitDisagrees,
         Cause::WrongStatus,
         Cause::ForgedExit,
@@ -107,6 +110,7 @@ impl fmt::Display for Cause {
             Cause::OutputTooLong => "too much output",
             Cause::EarlyExit => "early exit",
             Cause::Reset => "reset",
+            Cause::WrongEnd => "wrong end",
             Cause::ExitDisagrees => "exit line and exit port disagree",
             Cause::WrongStatus => "wrong status",
             Cause::ForgedExit => "forged exit line",
@@ -160,6 +164,10 @@ pub(crate) struct Expectation {
     pub(crate) forbid: Vec<Pattern>,
     pub(crate) status: u8,
     pub(crate) timeout: Duration,
+    /// What firmware and boot loader may take on top of it.
+    pub(crate) allowance: Duration,
+    /// What the machine does after the exit line, when it has no exit port.
+    pub(crate) at_exit: Option<AtExit>,
     pub(crate) nonce: String,
 }
 
@@ -185,7 +193,8 @@ fn fail<T>(cause: Cause, detail: impl Into<String>) -> Step<T> {
     Err(Verdict::Fail { cause, detail: detail.into() })
 }
 
-/// The verdict, and the status that the guest ended with when both exit line and exit port name it.
+/// The verdict, and the status that the guest ended with when exit line and exit port (where there is one) name
+/// the same.
 pub(crate) fn judge(expected: &Expectation, observed: &Observed<'_>) -> (Verdict, Option<u8>) {
     let scene = Scene::new(expected, observed);
     if let Err(verdict) = scene.forbidden() {
@@ -239,8 +248,9 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// The status from the exit port, when the guest ended by it.
-    fn ended(&self) -> Step<u8> {
+    /// The status from the exit port or of the process, when the guest ended by it; none for a machine that
+    /// has no exit port and ended as it should.
+    fn ended(&self) -> Step<Option<u8>> {
         if let Some(limit) = self.observed.overflow {
             return fail(
                 Cause::OutputTooLong,
@@ -248,10 +258,16 @@ impl<'a> Scene<'a> {
             );
         }
         match self.observed.how {
-            How::TimedOut | How::Stopped => fail(
-                Cause::Timeout,
-                format!("no end within {}; {}", shown(self.expected.timeout), self.progress()),
-            ),
+            // The watcher stops a machine that halts after its exit line.
+            How::Stopped if self.expected.at_exit == Some(AtExit::Halt) && self.frame.is_some() => Ok(None),
+            How::TimedOut | How::Stopped => {
+                let allowance = match self.expected.allowance {
+                    Duration::ZERO => String::new(),
+                    more => format!(" and {} for firmware and boot loader", shown(more)),
+                };
+                let limit = shown(self.expected.timeout);
+                fail(Cause::Timeout, format!("no end within {limit}{allowance}; {}", self.progress()))
+            }
             How::KvmFailed(line) => {
                 fail(Cause::KvmFailed, format!("{line}\n  help: `--accel tcg` does without KVM"))
             }
@@ -259,12 +275,15 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn exit_code(&self, end: GuestEnd) -> Step<u8> {
+    fn exit_code(&self, end: GuestEnd) -> Step<Option<u8>> {
         let line = if self.frame.is_some() { "after" } else { "without" };
         let said = own_words(self.observed.stderr);
         match end {
-            GuestEnd::Status(status) => Ok(status),
-            GuestEnd::Reset => fail(
+            GuestEnd::Status(status) => Ok(Some(status)),
+            GuestEnd::Reset | GuestEnd::PoweredOff if self.expected.at_exit.is_some() => {
+                self.machine_end(end)
+            }
+            GuestEnd::Reset | GuestEnd::PoweredOff => fail(
                 Cause::Reset,
                 format!(
                     "the machine was reset (a triple fault does that, or a reboot) or switched off, {line} an exit \
@@ -305,8 +324,35 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Whether the exit line of this run is there, alone, last and of one mind with the exit port.
-    fn exit_line(&self, port: u8) -> Step<u8> {
+    /// Whether a machine without exit port ended as the recipe says. One without exit line goes on to
+    /// [`Self::exit_line`], unless it crashed.
+    fn machine_end(&self, end: GuestEnd) -> Step<Option<u8>> {
+        let line = self.frame.is_some();
+        let (wanted, found) = match (self.expected.at_exit, end) {
+            (Some(AtExit::PowerOff), GuestEnd::PoweredOff) | (Some(AtExit::Reboot), GuestEnd::Reset)
+                if line =>
+            {
+                return Ok(None);
+            }
+            (_, GuestEnd::PoweredOff) if !line => return Ok(None),
+            (_, _) if !line => {
+                let what =
+                    "the machine was reset (a triple fault does that, or a reboot), without an exit line";
+                return fail(Cause::Reset, format!("{what}; {}", self.progress()));
+            }
+            (Some(AtExit::Reboot), _) => ("reboot", "was switched off"),
+            (Some(AtExit::Halt), GuestEnd::PoweredOff) => ("halt", "was switched off"),
+            (Some(AtExit::Halt), _) => ("halt", "was reset"),
+            _ => ("power-off", "was reset, and not switched off"),
+        };
+        fail(
+            Cause::WrongEnd,
+            format!("the machine {found} after the exit line; `at-exit` in [run] is `{wanted}`"),
+        )
+    }
+
+    /// Whether the exit line of this run is there, alone, last and of one mind with the exit port, if any.
+    fn exit_line(&self, port: Option<u8>) -> Step<u8> {
         if let Some(forged) = self.frames.iter().find(|frame| frame.nonce != self.expected.nonce) {
             return fail(
                 Cause::ForgedExit,
@@ -324,9 +370,12 @@ impl<'a> Scene<'a> {
             } else {
                 "without its exit line"
             };
-            let status = match self.observed.target {
-                Target::Qemu | Target::BareMetal => format!("status {port} came to the exit port"),
-                Target::Process => format!("the process ended with status {port}{}", meaning(port)),
+            let status = match port {
+                None => "the machine was switched off".to_owned(),
+                Some(port) if self.observed.target == Target::Process => {
+                    format!("the process ended with status {port}{}", meaning(port))
+                }
+                Some(port) => format!("status {port} came to the exit port"),
             };
             return fail(Cause::EarlyExit, format!("{status}, but {line}; {}", self.progress()));
         };
@@ -334,15 +383,21 @@ impl<'a> Scene<'a> {
             let line = self.after().trim_ascii();
             return fail(Cause::OutputAfterExit, format!("`{}`", line_at(line, 0)));
         }
-        if frame.status != Some(port) {
-            let line = frame.status.map_or("no valid status".into(), |status| format!("status {status}"));
-            let port = match self.observed.target {
-                Target::Qemu | Target::BareMetal => format!("status {port} at the exit port"),
-                Target::Process => format!("the process ended with status {port}"),
-            };
-            return fail(Cause::ExitDisagrees, format!("{line} in the exit line, {port}"));
+        match (frame.status, port) {
+            (Some(line), None) => Ok(line),
+            (Some(line), Some(port)) if line == port => Ok(port),
+            (line, port) => {
+                let line = line.map_or("no valid status".into(), |status| format!("status {status}"));
+                let port = match port {
+                    None => String::new(),
+                    Some(port) if self.observed.target == Target::Process => {
+                        format!(", the process ended with status {port}")
+                    }
+                    Some(port) => format!(", status {port} at the exit port"),
+                };
+                fail(Cause::ExitDisagrees, format!("{line} in the exit line{port}"))
+            }
         }
-        Ok(port)
     }
 
     fn status(&self, status: u8) -> Step<()> {

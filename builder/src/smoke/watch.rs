@@ -3,7 +3,7 @@
 use super::{frame, pattern::Pattern};
 use crate::{
     context::Progress,
-    qemu::{Flow, Peer},
+    qemu::{Flow, Monitor, Peer},
 };
 use std::{fs::File, io, io::Write, time::Duration};
 
@@ -12,6 +12,9 @@ pub(crate) const LIMIT: usize = 16 << 20;
 
 /// How far back the text that input waits for may begin.
 const CUE_WINDOW: usize = 64 << 10;
+
+/// Longer than an exit line, in bytes.
+const LINE: usize = 256;
 
 pub(crate) struct Watcher<'a> {
     log: File,
@@ -22,19 +25,46 @@ pub(crate) struct Watcher<'a> {
     /// The text to wait for before it is typed.
     cue: Option<&'a Pattern>,
     taken: usize,
+    /// The nonce of the exit line after which the machine is left to itself for a while and then ended.
+    halts: Option<&'a str>,
+    /// When that line was seen.
+    last: Option<Duration>,
+    /// Shows the screen of a machine that does not end.
+    monitor: Option<&'a mut Monitor>,
     /// Something that is not blank was printed.
     began: bool,
     /// The console, with plain line ends.
+    text: Vec<u8>,
+    /// The guest printed more than [`LIMIT`].
+    overflow: bool,
+    /// From QEMU's start to the first byte.
+    first_output: Option<Duration>,
+    /// From QEMU's start to the end of the first line that is not blank.
+    first_line: Option<Duration>,
+    /// The log could not be written.
+    log_error: Option<io::Error>,
+    /// What was on the screen at the end.
+    screen: Vec<String>,
+}
+
+/// What was seen.
+pub(crate) struct Watched {
+    /// The console, with plain line ends.
     pub(crate) text: Vec<u8>,
+    /// What was on the screen of a machine that had to be ended.
+    pub(crate) screen: Vec<String>,
     /// The guest printed more than [`LIMIT`].
     pub(crate) overflow: bool,
-    /// From QEMU's start to the first byte.
+    /// From the start to the first byte.
     pub(crate) first_output: Option<Duration>,
-    /// From QEMU's start to the end of the first line that is not blank.
+    /// From the start to the end of the first line that is not blank.
     pub(crate) first_line: Option<Duration>,
     /// The log could not be written.
     pub(crate) log_error: Option<io::Error>,
 }
+
+/// How long a machine that halts is watched after its exit line: nothing may follow.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 impl<'a> Watcher<'a> {
     pub(crate) fn new(
@@ -49,13 +79,40 @@ impl<'a> Watcher<'a> {
             input,
             cue,
             taken: 0,
+            halts: None,
+            last: None,
+            monitor: None,
             began: false,
             text: Vec::new(),
             overflow: false,
             first_output: None,
             first_line: None,
             log_error: None,
+            screen: Vec::new(),
         }
+    }
+
+    /// The machine halts after the exit line with this nonce.
+    pub(crate) fn until(mut self, nonce: &'a str) -> Self {
+        self.halts = Some(nonce);
+        self
+    }
+
+    /// Looks at the screen when the machine is ended.
+    pub(crate) fn with(mut self, monitor: &'a mut Monitor) -> Self {
+        self.monitor = Some(monitor);
+        self
+    }
+
+    /// What was seen.
+    pub(crate) fn done(self) -> Watched {
+        let Self { text, screen, overflow, first_output, first_line, log_error, .. } = self;
+        Watched { text, screen, overflow, first_output, first_line, log_error }
+    }
+
+    /// Whether the exit line has come by now.
+    fn ended(&self, nonce: &str, from: usize) -> bool {
+        frame::find(&self.text[from..]).iter().any(|frame| frame.nonce == nonce)
     }
 }
 
@@ -79,7 +136,21 @@ impl Peer for Watcher<'_> {
         if self.input.is_some() && self.cue.is_none_or(|cue| cue.find_end(&self.text, recent).is_some()) {
             input.extend_from_slice(self.input.take().unwrap_or_default().as_bytes());
         }
+        let line = self.text.len().saturating_sub(bytes.len() + LINE);
+        if self.last.is_none() && self.halts.is_some_and(|nonce| self.ended(nonce, line)) {
+            self.last = Some(at);
+        }
         self.overflow = self.taken > LIMIT;
         Ok(if self.overflow { Flow::Stop } else { Flow::Continue })
+    }
+
+    fn tick(&mut self, at: Duration) -> Flow {
+        if self.last.is_some_and(|last| at >= last + AFTERWARDS) { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn before_end(&mut self) {
+        if let Some(monitor) = &mut self.monitor {
+            self.screen = monitor.screen();
+        }
     }
 }

@@ -4,6 +4,8 @@
 for word; do
     case $word in
         name=opt/selkie/run,file=*) run=${word##*file=} ;;
+        socket,id=monitor,fd=*) monitor=${word##*fd=} ;;
+        file,id=firmware,path=*) firmware=${word##*path=} ;;
     esac
 done
 nonce=none
@@ -16,6 +18,15 @@ line() { printf '%s\r\n' "$@"; }
 frame() { printf '\r\n[selkie:exit status=%s nonce=%s]\r\n' "$1" "${2:-$nonce}"; }
 # leave STATUS: what the guest's write to the exit port does to QEMU.
 leave() { exit $((($1 + 16) * 2 + 1)); }
+# stop REASON: what QEMU's monitor tells when the machine stops, and its end. A shell writes to low descriptors only.
+stop() {
+    python3 -c 'import os, sys; os.write(int(sys.argv[1]), sys.argv[2].encode())' "$monitor" \
+        "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": \"$1\"}}
+"
+    exit 0
+}
+# log TEXT...: what the firmware writes to its debug port.
+log() { printf '%s\n' "$@" >>"$firmware"; }
 accel=
 case "$*" in *'-accel kvm'*) accel=kvm ;; *'-accel tcg'*) accel=tcg ;; esac
 . ./guest

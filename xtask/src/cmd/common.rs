@@ -2,7 +2,12 @@
 
 use crate::app::App;
 use builder::{
-    Context, Error, ExitCode, Target, build, image::Image, plan, qemu::AccelRequest, recipe::Recipe,
+    Context, Error, ExitCode, Target, build,
+    image::Image,
+    plan,
+    qemu::{AccelRequest, BootPath},
+    recipe::Recipe,
+    smoke,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -109,6 +114,61 @@ fn target_parser() -> impl TypedValueParser<Value = Target> {
     PossibleValuesParser::new(names).try_map(|name| {
         Target::ALL.iter().copied().find(|target| target.name() == name).ok_or("not a target")
     })
+}
+
+/// What boots a bare-metal image.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BootArg {
+    /// Target bare-metal: this boot only, for instance iso/cd/bios
+    #[arg(long, value_name = "MEDIUM/FIRMWARE", value_parser = boot_parser())]
+    pub(crate) boot: Option<BootPath>,
+}
+
+impl BootArg {
+    /// The targets that are meant: bare metal alone when a boot is named.
+    pub(crate) fn narrow(&self, target: &TargetArg, recipe: &Recipe) -> builder::Result<Vec<Target>> {
+        match (self.boot, target.target) {
+            (None, _) => Ok(target.of(recipe)),
+            (Some(_), None | Some(Target::BareMetal)) => Ok(vec![Target::BareMetal]),
+            (Some(_), Some(_)) => Err(self.misplaced()),
+        }
+    }
+
+    /// An error when a boot is named for another target.
+    pub(crate) fn check(&self, target: Target) -> builder::Result<()> {
+        if self.boot.is_none() || target == Target::BareMetal { Ok(()) } else { Err(self.misplaced()) }
+    }
+
+    fn misplaced(&self) -> Error {
+        let text = "`--boot` is for bare metal\n  help: add `--target bare-metal`, or leave it out";
+        Error::new(ExitCode::Usage, text)
+    }
+}
+
+fn boot_parser() -> impl TypedValueParser<Value = BootPath> {
+    PossibleValuesParser::new(BootPath::ALL.map(BootPath::name)).try_map(|name| name.parse::<BootPath>())
+}
+
+/// The ways to boot `image`, or the one that was asked for; none of them but `None` when it is not for bare
+/// metal.
+pub(crate) fn boots(image: &Image, wanted: Option<BootPath>) -> builder::Result<Vec<Option<BootPath>>> {
+    if image.target != Target::BareMetal {
+        return Ok(vec![None]);
+    }
+    let there = smoke::boots(&image.dir)?;
+    match wanted {
+        None => Ok(there.into_iter().map(Some).collect()),
+        Some(boot) if there.contains(&boot) => Ok(vec![Some(boot)]),
+        Some(boot) => {
+            let names: Vec<_> = there.iter().map(|boot| boot.name()).collect();
+            let text = format!(
+                "the image of `{}` does not boot by `{boot}`\n  help: it boots by {}; [targets.bare-metal] in the recipe says what is made",
+                image.name,
+                names.join(", ")
+            );
+            Err(Error::new(ExitCode::Usage, text))
+        }
+    }
 }
 
 /// KVM or TCG.

@@ -1,6 +1,6 @@
 //! `run`
 
-use super::common::{self, AccelArg, OneRecipe, OneTarget};
+use super::common::{self, AccelArg, BootArg, OneRecipe, OneTarget};
 use crate::{
     app::App,
     output::{Answer, Format},
@@ -15,6 +15,7 @@ Examples:
   cargo xtask run hello                        its console here; Ctrl-A x leaves
   cargo xtask run hello --target process       the same root task as a Linux process
   cargo xtask run hello --target process --trace   every seL4 call of it on stderr
+  cargo xtask run hello --target bare-metal --boot disk/bios   from a medium, by firmware
   cargo xtask run hello --arg you --arg me     other arguments than the recipe's, for this run
   cargo xtask run hello --env GREETING=ahoy    more environment; --env NAME takes the host's value
   cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     #[command(flatten)]
     target: OneTarget,
     #[command(flatten)]
+    boot: BootArg,
+    #[command(flatten)]
     accel: AccelArg,
     /// Target process: every seL4 call on stderr, decoded
     #[arg(long)]
@@ -53,13 +56,16 @@ impl Run {
         let ctx = app.context();
         let recipe = self.recipe.load(app)?;
         let target = self.target.target;
+        self.boot.check(target)?;
         let image = common::image(&ctx, &recipe, target)?;
+        let boot = common::boots(&image, self.boot.boot)?.first().copied().flatten();
         let overrides =
             Overrides { args: self.args.clone(), env: self.env.clone(), secrets: self.secrets.clone() };
         let json = app.terminal.format == Format::Json;
         let options = RunOptions {
             accel: self.accel.accel,
             overrides,
+            boot,
             tender_options: self.tender_options(target)?,
             console_on_stderr: json,
             ..RunOptions::default()

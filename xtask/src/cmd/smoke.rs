@@ -1,6 +1,6 @@
 //! `smoke`
 
-use super::common::{self, AccelArg, Recipes, TargetArg};
+use super::common::{self, AccelArg, BootArg, Recipes, TargetArg};
 use crate::{app::App, output::Answer};
 use builder::{
     Context, Target, files,
@@ -14,6 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask smoke hello                              build it, boot it, judge it
   cargo xtask smoke hello --target process             only as a Linux process
+  cargo xtask smoke hello --target bare-metal          every medium, by real firmware in QEMU
   cargo xtask smoke --all --strict --junit smoke.xml   for CI: a skip is a failure
   cargo xtask smoke hello --accel tcg --show           emulated; its console on stderr as it comes
 
@@ -27,6 +28,8 @@ pub(crate) struct Smoke {
     recipes: Recipes,
     #[command(flatten)]
     target: TargetArg,
+    #[command(flatten)]
+    boot: BootArg,
     #[command(flatten)]
     accel: AccelArg,
     /// A skipped test counts as a failed one
@@ -51,11 +54,12 @@ impl Smoke {
             // Before the first boot: nobody waits for verdicts that cannot be written, or finds old ones.
             files::write(path, "").map_err(builder::Error::from)?;
         }
-        let options = SmokeOptions { accel: self.accel.accel, ..SmokeOptions::default() };
+        let options =
+            SmokeOptions { accel: self.accel.accel, boot: self.boot.boot, ..SmokeOptions::default() };
         let mut summary = Summary::default();
         for recipe in recipes {
-            for target in self.target.of(&recipe) {
-                summary.reports.push(report(&ctx, &recipe, target, &options, self.show)?);
+            for target in self.boot.narrow(&self.target, &recipe)? {
+                summary.reports.extend(reports(&ctx, &recipe, target, &options, self.show)?);
             }
         }
         if let Some(path) = &self.junit {
@@ -66,22 +70,30 @@ impl Smoke {
     }
 }
 
-/// Builds and boots one image. What cannot be built or booted is a verdict on it, so that it hides no
-/// other; only the user stops everything.
-fn report(
+/// Builds one image and boots it in every way that it has. What cannot be built or booted is a verdict on it,
+/// so that it hides no other; only the user stops everything.
+fn reports(
     ctx: &Context<'_>,
     recipe: &Recipe,
     target: Target,
     options: &SmokeOptions,
     show: bool,
-) -> builder::Result<RunReport> {
-    let made = common::image(ctx, recipe, target).and_then(|image| boot(ctx, recipe, &image, options, show));
-    match made {
-        Err(error) if !ctx.cancel.requested() => {
-            Ok(RunReport::not_made(&recipe.function.name, target, &error))
+) -> builder::Result<Vec<RunReport>> {
+    let name = &recipe.function.name;
+    let image = common::image(ctx, recipe, target);
+    let (image, boots) = match image.and_then(|image| Ok((common::boots(&image, options.boot)?, image))) {
+        Ok((boots, image)) => (image, boots),
+        Err(error) if ctx.cancel.requested() => return Err(error),
+        Err(error) => return Ok(vec![RunReport::not_made(name, target, &error).by(options.boot)]),
+    };
+    let each = |by| {
+        let options = SmokeOptions { boot: by, ..options.clone() };
+        match boot(ctx, recipe, &image, &options, show) {
+            Err(error) if !ctx.cancel.requested() => Ok(RunReport::not_made(name, target, &error).by(by)),
+            other => other,
         }
-        other => other,
-    }
+    };
+    boots.into_iter().map(each).collect()
 }
 
 /// Boots one image; its verdict is told at once, before those of the others.
@@ -92,7 +104,8 @@ fn boot(
     options: &SmokeOptions,
     show: bool,
 ) -> builder::Result<RunReport> {
-    let step = format!("smoke test {} on {}", image.name, image.target);
+    let by = options.boot.map(|boot| format!(" {boot}")).unwrap_or_default();
+    let step = format!("smoke test {} on {}{by}", image.name, image.target);
     // Nothing is drawn into a console that is shown.
     if !show {
         ctx.progress.begin(&step);

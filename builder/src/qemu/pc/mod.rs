@@ -1,0 +1,359 @@
+//! A PC in QEMU that its own firmware boots, as on real hardware, from a bare-metal image's media: an ISO in a
+//! CD drive or on a USB stick, a disk, the network.
+//!
+//! Nothing here loads the kernel for the guest, and no exit port is there: what the machine shows is its
+//! console, its firmware's own log, its screen, and whether it switched itself off.
+
+mod firmware;
+mod monitor;
+mod screen;
+
+pub use firmware::Lacking;
+pub(crate) use monitor::Monitor;
+use monitor::Shutdown;
+
+use super::{Accel, Binary, Boot, Console, Ended, Error, GuestEnd, How, Launch, Vm};
+use crate::{
+    kernel_config::KernelConfig,
+    recipe::{Firmware, Format, Machine, Recipe},
+    run_config::FW_CFG_FILE,
+};
+use serde::{Serialize, Serializer};
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+/// One way from the power button to the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BootPath {
+    /// The ISO as a CD, BIOS.
+    IsoCdBios,
+    /// The ISO on a USB stick, BIOS.
+    IsoUsbBios,
+    /// The disk image on a disk, BIOS.
+    DiskBios,
+    /// iPXE in the network card's ROM, BIOS.
+    NetbootBios,
+    /// The ISO as a CD, UEFI.
+    IsoCdUefi,
+    /// The ISO on a USB stick, UEFI.
+    IsoUsbUefi,
+    /// The disk image on a disk, UEFI.
+    DiskUefi,
+}
+
+impl BootPath {
+    /// All of them, in the order in which they are tried.
+    pub const ALL: [Self; 7] = [
+        Self::IsoCdBios,
+        Self::IsoUsbBios,
+        Self::DiskBios,
+        Self::NetbootBios,
+        Self::IsoCdUefi,
+        Self::IsoUsbUefi,
+        Self::DiskUefi,
+    ];
+
+    /// The word for it: what is booted, from what kind of device when there are several, by what firmware.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IsoCdBios => "iso/cd/bios",
+            Self::IsoUsbBios => "iso/usb/bios",
+            Self::DiskBios => "disk/bios",
+            Self::NetbootBios => "netboot/bios",
+            Self::IsoCdUefi => "iso/cd/uefi",
+            Self::IsoUsbUefi => "iso/usb/uefi",
+            Self::DiskUefi => "disk/uefi",
+        }
+    }
+
+    /// What is booted.
+    pub fn format(self) -> Format {
+        match self {
+            Self::IsoCdBios | Self::IsoUsbBios | Self::IsoCdUefi | Self::IsoUsbUefi => Format::Iso,
+            Self::DiskBios | Self::DiskUefi => Format::Disk,
+            Self::NetbootBios => Format::Netboot,
+        }
+    }
+
+    /// What boots it.
+    pub fn firmware(self) -> Firmware {
+        match self {
+            Self::IsoCdBios | Self::IsoUsbBios | Self::DiskBios | Self::NetbootBios => Firmware::Bios,
+            Self::IsoCdUefi | Self::IsoUsbUefi | Self::DiskUefi => Firmware::Uefi,
+        }
+    }
+
+    /// Those that exist for an image with these formats, made for this firmware.
+    pub fn of(formats: &[Format], firmware: &[Firmware]) -> Vec<Self> {
+        let there = |path: &Self| formats.contains(&path.format()) && firmware.contains(&path.firmware());
+        Self::ALL.into_iter().filter(there).collect()
+    }
+
+    /// How long firmware and boot loader may take before the kernel starts. Emulated and on an idle host they
+    /// need 0.4 s (BIOS), 3 s (UEFI) and 5 s (network).
+    pub fn allowance(self) -> Duration {
+        match (self.format(), self.firmware()) {
+            (Format::Netboot, _) => Duration::from_secs(60),
+            (_, Firmware::Bios) => Duration::from_secs(15),
+            (_, Firmware::Uefi) => Duration::from_secs(45),
+        }
+    }
+}
+
+impl fmt::Display for BootPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for BootPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// There is no such way.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no boot `{0}`\n  help: it is one of {all}", all = BootPath::ALL.map(BootPath::name).join(", "))]
+pub struct UnknownBoot(String);
+
+crate::exit_code!(UnknownBoot, Usage);
+
+impl FromStr for BootPath {
+    type Err = UnknownBoot;
+
+    fn from_str(text: &str) -> Result<Self, UnknownBoot> {
+        Self::ALL.into_iter().find(|path| path.name() == text).ok_or_else(|| UnknownBoot(text.to_owned()))
+    }
+}
+
+/// A PC with an image's medium in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pc {
+    /// Processor, memory and serial port.
+    vm: Vm,
+    /// How it boots.
+    pub(crate) path: BootPath,
+    /// The image's folder, in which QEMU runs.
+    dir: PathBuf,
+    /// The recipe's name, which ISO and disk image have, too.
+    name: String,
+    /// What the host has for it: UEFI, or a network card's ROM.
+    firmware: Option<PathBuf>,
+}
+
+/// How much of the firmware's log is looked at, in bytes.
+const FIRMWARE_SHOWN: u64 = 64 << 10;
+
+/// What is left of a PC's run besides its console.
+#[derive(Debug)]
+pub(crate) struct Traces {
+    /// What QEMU tells.
+    pub(crate) monitor: Monitor,
+    /// What the firmware wrote to its debug port.
+    firmware: File,
+}
+
+impl Traces {
+    /// Tells a machine that was switched off from one that was reset: QEMU's exit code is 0 for both.
+    pub(crate) fn explain(&mut self, ended: &mut Ended) {
+        if ended.how == How::Ended(GuestEnd::Reset) {
+            ended.how = How::Ended(match self.monitor.shutdown() {
+                Some(Shutdown::PowerOff) => GuestEnd::PoweredOff,
+                Some(Shutdown::Reset) => GuestEnd::Reset,
+                // It has not said why: then nothing is known.
+                None => GuestEnd::Failed(0),
+            });
+        }
+    }
+
+    /// The end of what the firmware wrote to its debug port.
+    pub(crate) fn firmware(&mut self) -> Vec<u8> {
+        let mut text = Vec::new();
+        let size = self.firmware.seek(SeekFrom::End(0)).unwrap_or_default();
+        // What cannot be read is not shown.
+        let _ = self.firmware.seek(SeekFrom::Start(size.saturating_sub(FIRMWARE_SHOWN)));
+        let _ = (&self.firmware).take(FIRMWARE_SHOWN).read_to_end(&mut text);
+        text
+    }
+}
+
+impl Pc {
+    /// The machine that boots the image of `recipe` and `kernel` in folder `dir` by `path`.
+    ///
+    /// # Errors
+    /// When the host has no such firmware.
+    pub(crate) fn new(
+        recipe: &Recipe,
+        kernel: &KernelConfig,
+        dir: &Path,
+        path: BootPath,
+    ) -> Result<Self, Lacking> {
+        Ok(Self {
+            vm: Self::vm(recipe, kernel),
+            path,
+            dir: dir.to_owned(),
+            name: recipe.function.name.clone(),
+            firmware: firmware::find(path)?,
+        })
+    }
+
+    /// A machine that needs nothing of the host.
+    #[cfg(test)]
+    pub(crate) fn stage(boot: &Boot, path: BootPath, name: &str) -> Self {
+        Self { vm: boot.vm.clone(), path, dir: boot.dir.clone(), name: name.into(), firmware: None }
+    }
+
+    /// The same machine and kernel, loaded by QEMU itself.
+    pub(crate) fn without_firmware(&self) -> Boot {
+        Boot { vm: self.vm.clone(), dir: self.dir.clone() }
+    }
+
+    fn vm(recipe: &Recipe, kernel: &KernelConfig) -> Vm {
+        Vm {
+            machine: Machine::Q35,
+            cpu: kernel.qemu_cpu.clone(),
+            memory_mib: recipe.bare_metal.memory >> 20,
+            serial: recipe.devices.serial,
+            extra_args: Vec::new(),
+        }
+    }
+
+    /// A start with the console on standard input and output. `run_file` is what a guest finds as
+    /// `opt/selkie/run`, with the nonce of this run.
+    pub(crate) fn launch(
+        &self,
+        qemu: &Binary,
+        accel: Accel,
+        run_file: OwnedFd,
+    ) -> Result<(Launch, Traces), Error> {
+        let talk = |source| Error::Talk { program: qemu.path.display().to_string(), source };
+        let (monitor, monitor_end, screen) = Monitor::new().map_err(talk)?;
+        let firmware = anonymous(&[]).map_err(talk)?;
+        let log = firmware.try_clone().map_err(talk)?;
+        let mut inherit = vec![run_file, monitor_end, log.into(), screen];
+        let [run, talk_fd, log] = [0, 1, 2].map(|index: usize| inherit[index].as_raw_fd());
+        let mut args = vec!["-accel".to_owned(), accel.name().to_owned()];
+        args.extend(self.vm.machine_options(Console::Plain).into_iter().flatten());
+        let medium = self.medium(&mut inherit)?;
+        let fixed = [
+            // What a PC has: firmware may look for it, and a boot loader tells the kernel of it.
+            "-vga std".to_owned(),
+            format!("-fw_cfg name={FW_CFG_FILE},file=/proc/self/fd/{run}"),
+            format!("-chardev socket,id=monitor,fd={talk_fd} -mon chardev=monitor,mode=control"),
+            // Where SeaBIOS and debug builds of OVMF write what they do.
+            format!("-chardev file,id=firmware,path=/proc/self/fd/{log}"),
+            "-device isa-debugcon,iobase=0x402,chardev=firmware".to_owned(),
+        ];
+        args.extend(fixed.iter().flat_map(|words| words.split(' ')).map(str::to_owned));
+        args.extend(medium);
+        let launch = Launch {
+            program: qemu.path.clone(),
+            args,
+            cwd: self.dir.clone(),
+            inherit,
+            show_stderr: false,
+            end: GuestEnd::of_pc,
+        };
+        Ok((launch, Traces { monitor, firmware }))
+    }
+
+    /// The arguments for what is booted and by what; a disk joins `inherit`.
+    fn medium(&self, inherit: &mut Vec<OwnedFd>) -> Result<Vec<String>, Error> {
+        let firmware = self.firmware.as_deref().map(in_option).unwrap_or_default();
+        let iso = format!("-drive if=none,id=medium,format=raw,readonly=on,file={}.iso", self.name);
+        let mut options = Vec::new();
+        if self.path.firmware() == Firmware::Uefi {
+            // Without a second flash the firmware keeps its variables in memory: no run finds another's.
+            options.extend([
+                "-drive".to_owned(),
+                format!("if=pflash,unit=0,format=raw,readonly=on,file={firmware}"),
+            ]);
+        }
+        let words = match self.path {
+            BootPath::IsoCdBios | BootPath::IsoCdUefi => {
+                self.check(&format!("{}.iso", self.name))?;
+                format!("{iso} -device ide-cd,drive=medium,bootindex=0")
+            }
+            BootPath::IsoUsbBios | BootPath::IsoUsbUefi => {
+                self.check(&format!("{}.iso", self.name))?;
+                format!("{iso} -device qemu-xhci -device usb-storage,drive=medium,bootindex=0")
+            }
+            BootPath::DiskBios | BootPath::DiskUefi => {
+                // A copy in memory: a disk can be written to, the image's must not.
+                let path = self.dir.join(format!("{}.img", self.name));
+                let image = |source| Error::Image { path: path.clone(), source };
+                let disk = anonymous(&fs::read(&path).map_err(image)?).map_err(image)?;
+                let fd = disk.as_raw_fd();
+                inherit.push(disk.into());
+                format!(
+                    "-drive if=none,id=medium,format=raw,file=/proc/self/fd/{fd} -device ide-hd,drive=medium,bootindex=0"
+                )
+            }
+            BootPath::NetbootBios => {
+                self.check("netboot/boot.ipxe")?;
+                options.extend([
+                    "-device".to_owned(),
+                    format!("e1000,netdev=net,bootindex=0,romfile={firmware}"),
+                ]);
+                // `restrict`: QEMU's own DHCP and TFTP, and nothing of the host or beyond.
+                "-netdev user,id=net,restrict=on,tftp=netboot,bootfile=boot.ipxe".to_owned()
+            }
+        };
+        options.extend(words.split(' ').map(str::to_owned));
+        Ok(options)
+    }
+
+    fn check(&self, name: &str) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        fs::metadata(&path).map(drop).map_err(|source| Error::Image { path, source })
+    }
+}
+
+/// A path as part of an option of QEMU, where a comma ends a value.
+fn in_option(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// A file in memory that nobody else finds, with this content.
+fn anonymous(content: &[u8]) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("selkie-pc", rustix::fs::MemfdFlags::CLOEXEC)?);
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_ways_are_the_same() {
+        for path in BootPath::ALL {
+            assert_eq!(path.name().parse::<BootPath>().unwrap(), path);
+            assert_eq!(serde_json::to_value(path).unwrap(), path.name());
+        }
+        let error = "iso/uefi".parse::<BootPath>().unwrap_err().to_string();
+        assert!(error.contains("iso/cd/bios, iso/usb/bios"), "{error}");
+    }
+
+    #[test]
+    fn an_image_boots_by_what_it_has() {
+        use {Firmware::*, Format::*};
+        assert_eq!(BootPath::of(&[Iso, Disk, Netboot], &[Bios, Uefi]), BootPath::ALL);
+        assert_eq!(BootPath::of(&[Disk, Netboot], &[Uefi]), [BootPath::DiskUefi]);
+        assert!(BootPath::of(&[Netboot], &[Uefi]).is_empty());
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_no_end_of_a_value() {
+        assert_eq!(in_option(Path::new("/a,b/c")), "/a,,b/c");
+    }
+}
