@@ -2,10 +2,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use selkie::{
-    cap::{CNode, Capability, Page, Pml4, Registers, Slot, Space, Tcb},
+    cap::{CNode, Capability, Page, Pml4, Registers, Slot, Space, Tcb, with_ipc_buffer},
     memory::Objects,
     prelude::*,
-    thread::current,
+    thread::{Share, current},
     vspace::{Mapping, PAGE},
 };
 
@@ -33,6 +33,7 @@ pub fn calm(sys: &mut System, checks: impl FnOnce(&mut System) -> Result<()>) ->
 #[derive(Debug)]
 pub struct Actor {
     tcb: Objects<Tcb>,
+    share: Share,
     memory: Mapping,
 }
 
@@ -47,11 +48,12 @@ impl Actor {
     pub fn in_space(sys: &mut System, space: Space) -> Result<Self> {
         let tcb = sys.memory.create::<Tcb>()?;
         let memory = Mapping::with_guard(&mut sys.memory, STACK + PAGE)?;
-        let actor = Self { tcb, memory };
+        let actor = Self { tcb, share: Share::new(sys)?, memory };
         // SAFETY: the thread does not run yet, and its buffer is its own.
         unsafe {
             actor.tcb().configure(space, PRIORITY, PRIORITY, actor.buffer(), actor.buffer_page())?;
         }
+        actor.share.bind(actor.tcb())?;
         Ok(actor)
     }
 
@@ -84,6 +86,7 @@ impl Actor {
     pub fn start_with(&self, body: Body, registers: Registers) -> Result<()> {
         let start =
             Registers { rip: body as *const () as u64, rsp: self.stack_top(), rflags: 0x202, ..registers };
+        let start = with_ipc_buffer(start, self.buffer());
         // SAFETY: the body gets a stack of its own and never returns; what it does is the check's business.
         unsafe { self.tcb().write_registers(true, Registers::WORDS as usize, &start) }
     }
@@ -96,6 +99,7 @@ impl Actor {
     /// Deletes the thread and what it is made of.
     pub fn end(self, sys: &mut System) -> Result<()> {
         sys.memory.destroy(self.tcb)?;
+        self.share.destroy(&mut sys.memory)?;
         self.memory.unmap(&mut sys.memory)
     }
 }

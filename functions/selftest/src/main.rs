@@ -16,6 +16,7 @@ mod component;
 mod fault;
 mod interrupt;
 mod ipc;
+mod kernel;
 mod labels;
 mod notification;
 mod paging;

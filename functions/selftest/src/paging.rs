@@ -4,6 +4,11 @@ mod frames;
 mod levels;
 pub mod second;
 
+selkie_sys::when!(page_remap { mod remap; } else {
+    #[path = "paging/map_again.rs"]
+    mod remap;
+});
+
 use crate::tap::Tap;
 use selkie::{
     LookupFailure,

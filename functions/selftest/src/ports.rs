@@ -30,7 +30,7 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
 }
 
 fn messages(tap: &mut Tap) {
-    let all = IoPort::OWN.slot();
+    let Ok(all) = IoPort::OWN.covering(SCRATCH as u16).map(Capability::slot) else { return };
     let reads =
         [("8", label::X86_IO_PORT_IN8), ("16", label::X86_IO_PORT_IN16), ("32", label::X86_IO_PORT_IN32)];
     for (bits, label) in reads {

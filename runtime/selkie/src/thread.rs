@@ -55,6 +55,11 @@ impl Thread {
         self.tcb
     }
 
+    /// The reply object that the thread receives calls with, on a kernel with MCS; elsewhere the null slot.
+    pub fn reply(&self) -> Reply {
+        self.reply
+    }
+
     /// What the runtime wakes the thread with.
     pub(crate) fn wake(&self) -> Notification {
         self.wake
@@ -68,9 +73,10 @@ pub fn current() -> Thread {
     unsafe { *here() }
 }
 
-/// What the calling thread receives calls with, on a kernel with MCS.
+/// What the calling thread receives calls with, on a kernel with MCS; the null slot where the thread is none of the
+/// runtime's, or has not been made known to it yet.
 pub(crate) fn own_reply() -> Reply {
-    current().reply
+    if here().is_null() { Reply::at(Slot::NULL) } else { current().reply }
 }
 
 /// Where the calling thread's `Thread` lies: good as long as the thread.

@@ -211,6 +211,11 @@ fn features(interface: &Interface) -> Vec<Feature> {
         ),
         feature("page_remap", has("X86PageRemap"), "a mapped page is changed by an invocation of its own"),
         feature(
+            "io_labels",
+            has("X86PageMapIO"),
+            "labels for pages of devices, with an IOMMU or without",
+        ),
+        feature(
             "status_bits",
             has("X86PageDirectoryGetStatusBits"),
             "a page directory tells which pages were used",

@@ -3,6 +3,7 @@
 use super::{Handler, registers_after};
 use crate::{
     actor::{Actor, Body, NOTES, calm},
+    kernel,
     tap::Tap,
 };
 use core::arch::naked_asm;
@@ -65,11 +66,7 @@ fn memory(tap: &mut Tap, sys: &mut System) -> Result<()> {
         tap.is(&format!("{what}: a memory fault of four words"), (label, words.len()), (fault::VM_FAULT, 4));
         tap.is(&format!("{what}: the badge of the fault endpoint"), badge, Handler::BADGE);
         tap.is(&format!("{what}: the instruction"), words.first().copied(), Some(ip));
-        tap.is(
-            &format!("{what}: the lower half of the address"),
-            words.get(1).copied(),
-            Some(target & 0xffff_ffff),
-        );
+        tap.is(&format!("{what}: the address"), words.get(1).copied(), Some(target & kernel::FAULT_ADDRESS));
         tap.is(&format!("{what}: it was no fetch"), words.get(2).copied(), Some(0));
         tap.is(&format!("{what}: the status"), words.get(3).map(|word| word & STATUS), Some(status));
         tap.is(&format!("{what}: the registers"), registers_after(&actor, ip, target)?, true);
@@ -80,11 +77,7 @@ fn memory(tap: &mut Tap, sys: &mut System) -> Result<()> {
         let (_, label, words) = handler.take();
         tap.is(&format!("{what}: a memory fault"), label, fault::VM_FAULT);
         tap.is(&format!("{what}: the instruction"), words.first().copied(), Some(target));
-        tap.is(
-            &format!("{what}: the lower half of the address"),
-            words.get(1).copied(),
-            Some(target & 0xffff_ffff),
-        );
+        tap.is(&format!("{what}: the address"), words.get(1).copied(), Some(target & kernel::FAULT_ADDRESS));
         tap.is(&format!("{what}: whether it was a fetch"), words.get(2).copied(), Some(0));
         tap.is(&format!("{what}: the status"), words.get(3).map(|word| word & STATUS), Some(4));
     }

@@ -8,8 +8,9 @@ use crate::{
 use selkie::{
     cap::{CNode, Capability, Page, Rights, Slot},
     prelude::*,
+    thread::current,
 };
-use selkie_sys::{MessageInfo, Word, error, ipc_buffer, label};
+use selkie_sys::{MessageInfo, Word, error, ipc_buffer, label, portable};
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     calm(sys, |sys| {
@@ -39,6 +40,11 @@ fn every_length(tap: &mut Tap, sys: &mut System) -> Result<()> {
     sys.memory.destroy(object)
 }
 
+/// The reply object of the calling thread, which is one of the runtime's.
+fn own_reply() -> Word {
+    current().reply().slot().0
+}
+
 /// Sends with the tag `tag` from another thread, and returns tag and badge as they arrive.
 fn pass(sys: &mut System, endpoint: Endpoint, through: Endpoint, tag: Word) -> Result<(Word, Word)> {
     let thread = sys.spawn(move || {
@@ -46,7 +52,7 @@ fn pass(sys: &mut System, endpoint: Endpoint, through: Endpoint, tag: Word) -> R
         unsafe { selkie_sys::send(through.slot().0, MessageInfo(tag), &[1, 2, 3, 4]) }
     })?;
     // SAFETY: as above.
-    let (info, badge) = unsafe { selkie_sys::recv(endpoint.slot().0, &mut [0; 4]) };
+    let (info, badge) = unsafe { portable::recv(endpoint.slot().0, own_reply(), &mut [0; 4]) };
     thread.join(sys)?;
     Ok((info.0, badge))
 }
@@ -89,10 +95,10 @@ fn calls(tap: &mut Tap, sys: &mut System) -> Result<()> {
             [MessageInfo::new(9, 7, 0, 2), MessageInfo::new(9, 0, 0, 127), MessageInfo::new(9, 0, 0, 4)]
         {
             // SAFETY: a message changes nothing but the receiver's registers and IPC buffer.
-            let (info, _) = unsafe { selkie_sys::recv(cap, &mut mrs) };
+            let (info, _) = unsafe { portable::recv(cap, own_reply(), &mut mrs) };
             tags.push(info.0);
             // SAFETY: as above.
-            unsafe { selkie_sys::reply(reply, &mrs) };
+            unsafe { portable::reply(own_reply(), reply, &mrs) };
         }
         tags
     })?;
@@ -119,7 +125,7 @@ fn calls(tap: &mut Tap, sys: &mut System) -> Result<()> {
 extern "C" fn receive(tcb: Word) -> ! {
     let mut mrs = [0; 4];
     // SAFETY: a receive changes nothing but registers when there is no IPC buffer.
-    let (info, badge) = unsafe { selkie_sys::recv(NOTES.get(8), &mut mrs) };
+    let (info, badge) = unsafe { portable::wait(NOTES.get(8), &mut mrs) };
     NOTES.set(0, info.0);
     NOTES.set(1, badge);
     (2..).zip(mrs).for_each(|(note, word)| NOTES.set(note, word));

@@ -68,7 +68,7 @@ fn order(tap: &mut Tap, sys: &mut System) -> Result<()> {
 /// Receives from a notification as from an endpoint.
 fn receive(signal: Notification) -> (MessageInfo, u64) {
     // SAFETY: a receive changes nothing but registers and the IPC buffer.
-    unsafe { selkie_sys::recv(signal.slot().0, &mut [0; 4]) }
+    unsafe { selkie_sys::portable::wait(signal.slot().0, &mut [0; 4]) }
 }
 
 /// A signal through a capability without badge.

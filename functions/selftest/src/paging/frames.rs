@@ -5,7 +5,7 @@ use crate::{
     actor::{Actor, calm},
     fault::Handler,
     raw::{
-        End, alignment, answer, argument, ask, capability, delete_first, done, illegal, missing, too_short,
+        End, alignment, answer, argument, ask, capability, delete_first, done, missing, too_short,
     },
     tap::Tap,
 };
@@ -23,7 +23,7 @@ const KERNEL: Word = 0xffff_ff80_0000_0000;
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     small(tap, sys)?;
     large(tap, sys)?;
-    remaps(tap, sys)?;
+    super::remap::run(tap, sys)?;
     addresses(tap, sys)?;
     copies(tap, sys)?;
     calm(sys, |sys| rights(tap, sys))
@@ -123,41 +123,6 @@ fn large(tap: &mut Tap, sys: &mut System) -> Result<()> {
     sys.memory.destroy(other)?;
     sys.memory.destroy(small)?;
     sys.memory.destroy(page)?;
-    tree.end(sys)
-}
-
-fn remaps(tap: &mut Tap, sys: &mut System) -> Result<()> {
-    let tree = Tree::new(sys)?;
-    let pages = sys.memory.create_many::<Page>(2)?;
-    let (page, other) = (pages.cap(), Page::at(pages.cap().slot().offset(1)));
-    let slot = page.slot();
-    let remap = |words: &[Word], root: Slot| ask(slot, label::X86_PAGE_REMAP, words, &[root]);
-    tap.is("remap of what is not mapped", remap(&[3, 0], ROOT), illegal());
-    tap.is("it comes before the length", ask(slot, label::X86_PAGE_REMAP, &[], &[]), illegal());
-    tree.map()?;
-    super::map(page, FAR)?;
-    too_short(tap, "a remap", slot, label::X86_PAGE_REMAP, &[3, 0], &[ROOT]);
-    tap.is("remap into a page", remap(&[3, 0], other.slot()), capability(1));
-    tap.is("remap into nothing", remap(&[3, 0], Slot::NULL), capability(1));
-    tap.is("remap", remap(&[3, 0], ROOT), done());
-    tap.is("remap again", remap(&[3, 0], ROOT), done());
-    tree.table.cap().unmap()?;
-    tap.is("remap once the page table is gone", remap(&[3, 0], ROOT), missing(End::Target, 21));
-    tree.table.cap().map(Pml4::OWN, FAR)?;
-    tap.is("remap puts the page into an emptied table", remap(&[3, 0], ROOT), done());
-    tap.is("where it was", super::write_and_read(FAR, 0xaa), 0xaa);
-    page.unmap()?;
-    tap.is(
-        "unmap of what is not mapped says nothing",
-        ask(slot, label::X86_PAGE_UNMAP, &[7, 8], &[]),
-        answer(label::X86_PAGE_UNMAP, &[7, 8]),
-    );
-    too_short(tap, "a page for a device", slot, label::X86_PAGE_MAP_IO, &[3, 0], &[other.slot()]);
-    let io = |cap: Slot| ask(slot, label::X86_PAGE_MAP_IO, &[3, 0], &[cap]);
-    tap.is("a page for a device, in nothing", io(Slot::NULL), capability(0));
-    tap.is("a page for a device, in a VSpace", io(ROOT), capability(0));
-    tree.unmap()?;
-    sys.memory.destroy(pages)?;
     tree.end(sys)
 }
 

@@ -7,6 +7,7 @@ use super::{FAR, Tree};
 use crate::{
     actor::{Actor, calm},
     fault::Handler,
+    kernel,
     raw::{
         Answer, End, answer, ask, capability, delete_first, depth, done, illegal, no_root, revoke_first,
         too_short, truncated,
@@ -18,7 +19,7 @@ use selkie::{
     memory::Objects,
     prelude::*,
 };
-use selkie_sys::{Word, error, fault, label, lookup_failure};
+use selkie_sys::{Word, error, fault, label, lookup_failure, when};
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     without_number(tap, sys)?;
@@ -66,7 +67,8 @@ fn map(page: Page, root: Slot) -> Answer {
 }
 
 fn set_space(tcb: Tcb, root: Slot) -> Answer {
-    ask(tcb.slot(), label::TCB_SET_SPACE, &[0, 0, 0], &[CNode::OWN.slot(), root])
+    let caps = kernel::space_caps([CNode::OWN.slot(), root]);
+    ask(tcb.slot(), label::TCB_SET_SPACE, &kernel::spaces([0, 0]), &caps)
 }
 
 /// Makes a pool of the first capability's memory, in the CNode of the second.
@@ -134,12 +136,19 @@ fn pages(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let tree = Tree::new(sys)?;
     let page = sys.memory.create::<Page>()?;
     tree.map_in(root.cap())?;
-    let remap = |root: Slot| ask(page.cap().slot(), label::X86_PAGE_REMAP, &[2, 0], &[root]);
+    let remap = |root: Slot| {
+        when!(page_remap { ask(page.cap().slot(), label::X86_PAGE_REMAP, &[2, 0], &[root]) } else {
+            ask(page.cap().slot(), label::X86_PAGE_MAP, &[FAR as Word, 2, 0], &[root])
+        })
+    };
     let (it, own) = (root.cap().slot(), Pml4::OWN.slot());
     let mut got = vec![map(page.cap(), it), remap(it), remap(own), map(page.cap(), own)];
     page.cap().unmap()?;
     got.push(remap(it));
-    tap.is(WHAT, got, vec![done(), done(), capability(0), capability(0), illegal()]);
+    let want = when!(page_remap { vec![done(), done(), capability(0), capability(0), illegal()] } else {
+        vec![done(), done(), capability(1), capability(1), done()]
+    });
+    tap.is(WHAT, got, want);
     sys.memory.destroy(page)?;
     tree.end(sys)?;
     sys.memory.destroy(root)

@@ -1,6 +1,7 @@
 //! What a thread can be given: spaces, IPC buffers, priorities, and every way to be refused.
 
 use crate::{
+    kernel,
     raw::{Answer, alignment, ask, done, illegal, range, revoke_first, too_short, truncated},
     tap::Tap,
 };
@@ -10,7 +11,7 @@ use selkie::{
     prelude::*,
     thread::{Builder, current},
 };
-use selkie_sys::{Word, label};
+use selkie_sys::{Word, label, when};
 
 /// A thread that never runs, and things to give it.
 struct Bench {
@@ -35,12 +36,12 @@ impl Bench {
 
     /// Configures with buffer at `address`, and spaces and page in `caps`.
     fn configure(&self, data: [Word; 2], address: Word, caps: [Slot; 3]) -> Answer {
-        let words = [0, 0, data[0], data[1], address];
-        ask(self.tcb.cap().slot(), label::TCB_CONFIGURE, &words, &caps)
+        ask(self.tcb.cap().slot(), label::TCB_CONFIGURE, &kernel::configure(data, address), &caps)
     }
 
     fn set_space(&self, data: [Word; 2], caps: [Slot; 2]) -> Answer {
-        ask(self.tcb.cap().slot(), label::TCB_SET_SPACE, &[0, data[0], data[1]], &caps)
+        let (words, caps) = (kernel::spaces(data), kernel::space_caps(caps));
+        ask(self.tcb.cap().slot(), label::TCB_SET_SPACE, &words, &caps)
     }
 
     fn set_buffer(&self, address: Word, frame: Slot) -> Answer {
@@ -150,20 +151,35 @@ fn buffers(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
 fn lengths(tap: &mut Tap, bench: &Bench) {
     let tcb = bench.tcb.cap().slot();
     let caps = [CSPACE, VSPACE, bench.page.cap().slot()];
-    too_short(tap, "a configuration", tcb, label::TCB_CONFIGURE, &[0, 0, 0, 0, 0x1000], &caps);
-    tap.is("with one capability", ask(tcb, label::TCB_CONFIGURE, &[0, 0, 0, 0, 0], &caps[..1]), truncated());
-    tap.is("with none", ask(tcb, label::TCB_CONFIGURE, &[0, 0, 0, 0, 0], &[]), truncated());
-    too_short(tap, "a setting of spaces", tcb, label::TCB_SET_SPACE, &[0, 0, 0], &caps[..2]);
+    too_short(tap, "a configuration", tcb, label::TCB_CONFIGURE, &kernel::configure([0, 0], 0x1000), &caps);
+    let words = kernel::configure([0, 0], 0);
+    tap.is("with one capability", ask(tcb, label::TCB_CONFIGURE, &words, &caps[..1]), truncated());
+    tap.is("with none", ask(tcb, label::TCB_CONFIGURE, &words, &[]), truncated());
+    let spaces = kernel::space_caps([CSPACE, VSPACE]);
+    too_short(tap, "a setting of spaces", tcb, label::TCB_SET_SPACE, &kernel::spaces([0, 0]), &spaces);
     too_short(tap, "a setting of the IPC buffer", tcb, label::TCB_SET_IPC_BUFFER, &[0x1000], &caps[2..]);
-    too_short(tap, "a setting of the priority", tcb, label::TCB_SET_PRIORITY, &[1], &[]);
-    too_short(tap, "a setting of the greatest priority", tcb, label::TCB_SET_MC_PRIORITY, &[1], &[]);
+    let me = kernel::authority();
+    too_short(tap, "a setting of the priority", tcb, label::TCB_SET_PRIORITY, &[1], &me);
+    too_short(tap, "a setting of the greatest priority", tcb, label::TCB_SET_MC_PRIORITY, &[1], &me);
+}
+
+/// Sets a thread's greatest priority and its own together.
+fn both(tcb: Slot, greatest: Word, priority: Word) -> Answer {
+    when!(priority_authority {{
+        let authority = current().tcb().slot();
+        let caps = [authority, Slot::NULL, Slot::NULL];
+        let count = kernel::on_mcs(3, 1);
+        ask(tcb, label::TCB_SET_SCHED_PARAMS, &[greatest, priority], &caps[..count])
+    }} else {
+        ask(tcb, label::TCB_CONFIGURE, &[0, greatest << 8 | priority, 0, 0, 0], &[CSPACE, VSPACE, CSPACE])
+    })
 }
 
 /// A thread may give priorities up to its own greatest one, to itself and to others.
 fn priorities(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let object = sys.memory.create::<Tcb>()?;
     let slot = object.cap().slot();
-    let set = move |label: Word, to: Slot, word: Word| ask(to, label, &[word], &[]);
+    let set = move |label: Word, to: Slot, word: Word| ask(to, label, &[word], &kernel::authority());
     let priority = move |to: Slot, word: Word| set(label::TCB_SET_PRIORITY, to, word);
     let greatest = move |to: Slot, word: Word| set(label::TCB_SET_MC_PRIORITY, to, word);
     tap.is("priority 0", priority(slot, 0), done());
@@ -174,16 +190,14 @@ fn priorities(tap: &mut Tap, sys: &mut System) -> Result<()> {
     tap.is("greatest priority 256", greatest(slot, 256), range(0, 255));
     let limited = Builder::new().priority(150).max_priority(150).spawn(sys, move || {
         let me = current().tcb().slot();
-        let words = |props: Word| [0, props, 0, 0, 0];
-        let configure = |props| ask(slot, label::TCB_CONFIGURE, &words(props), &[CSPACE, VSPACE, CSPACE]);
         let before = [
             priority(slot, 150),
             priority(slot, 151),
             greatest(slot, 151),
             priority(me, 151),
-            configure(150 << 8 | 150),
-            configure(150 << 8 | 151),
-            configure(151 << 8 | 150),
+            both(slot, 150, 150),
+            both(slot, 150, 151),
+            both(slot, 151, 150),
             greatest(me, 140),
         ];
         (before, [priority(slot, 141), priority(me, 149), priority(me, 140), greatest(me, 141)])

@@ -11,11 +11,14 @@ use selkie::{
     prelude::*,
     thread::current,
 };
-use selkie_sys::{Word, label};
+use selkie_sys::{Word, label, when};
 
 /// Where the kernel's addresses begin.
 const KERNEL: Word = 0xffff_ff80_0000_0000;
-const ALL: usize = Registers::WORDS as usize;
+const COUNT: Word = Registers::WORDS;
+const ALL: usize = COUNT as usize;
+/// The first register that is none of the frame: the TLS base.
+const TLS: usize = 18;
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let tcbs = sys.memory.create_many::<Tcb>(2)?;
@@ -51,18 +54,18 @@ fn reading(tap: &mut Tap, tcbs: &Objects<Tcb>) {
     let tcb = tcbs.cap();
     let mut fresh = [0; ALL];
     fresh[2] = 0x202;
-    tap.is("a fresh thread's registers", read(tcb, &[0, 19]), answer(0, &fresh));
+    tap.is("a fresh thread's registers", read(tcb, &[0, COUNT]), answer(0, &fresh));
     let given = numbers(0x1000);
-    tap.is("write all registers", write(tcb, &filled(0, 19, &given)), done());
+    tap.is("write all registers", write(tcb, &filled(0, COUNT, &given)), done());
     let good = (1..=ALL).all(|count| read(tcb, &[0, count as Word]) == answer(0, &given[..count]));
-    tap.yes("read 1 to 19 registers", good);
+    tap.yes("read 1 to all registers", good);
     tap.is("read with words beyond those needed", read(tcb, &[0, 2, 3, 4]), answer(0, &given[..2]));
     tap.is("read with flags that say nothing", read(tcb, &[0xff_fffe, 2]), answer(0, &given[..2]));
-    tap.is("read 20 registers", read(tcb, &[0, 20]), range(1, 19));
-    tap.is("read very many registers", read(tcb, &[0, Word::MAX]), range(1, 19));
+    tap.is("read a register too many", read(tcb, &[0, COUNT + 1]), range(1, COUNT));
+    tap.is("read very many registers", read(tcb, &[0, Word::MAX]), range(1, COUNT));
     too_short(tap, "a read of registers", tcb.slot(), label::TCB_READ_REGISTERS, &[0, 1], &[]);
     let me = current().tcb();
-    tap.is("read one's own: the count is looked at before", read(me, &[0, 0]), range(1, 19));
+    tap.is("read one's own: the count is looked at before", read(me, &[0, 0]), range(1, COUNT));
     tap.is("read one of one's own registers", read(me, &[0, 1]), illegal());
 }
 
@@ -72,14 +75,14 @@ fn writing(tap: &mut Tap, tcbs: &Objects<Tcb>) {
     let good = (0..=ALL).all(|count| {
         let new = numbers(0x2000);
         let mixed: Vec<_> = new[..count].iter().chain(&base[count..]).copied().collect();
-        write(tcb, &filled(0, 19, &base)) == done()
+        write(tcb, &filled(0, COUNT, &base)) == done()
             && write(tcb, &filled(0, count as Word, &new[..count])) == done()
-            && read(tcb, &[0, 19]) == answer(0, &mixed)
+            && read(tcb, &[0, COUNT]) == answer(0, &mixed)
     });
-    tap.yes("write 0 to 19 registers", good);
+    tap.yes("write 0 to all registers", good);
     let more: Vec<_> = (0..30).map(|index| if index == 2 { 0x202 } else { 0x3000 + index }).collect();
     tap.is("write 30 registers", write(tcb, &filled(0, 30, &more)), done());
-    tap.is("the first 19 are written", read(tcb, &[0, 19]), answer(0, &more[..19]));
+    tap.is("those that there are are written", read(tcb, &[0, COUNT]), answer(0, &more[..ALL]));
     tap.is("write fewer than the message has", write(tcb, &filled(0, 1, &base)), done());
     tap.is("only those are written", read(tcb, &[0, 2]), answer(0, &[base[0], more[1]]));
     tap.is("write more than the message has", write(tcb, &filled(0, 3, &base[..2])), truncated());
@@ -97,7 +100,7 @@ fn sanitised(tap: &mut Tap, tcb: Tcb) {
         let mut registers = numbers(0x1000);
         registers[index] = word;
         // A failure shows in what is read.
-        let _ = write(tcb, &filled(0, 19, &registers));
+        let _ = write(tcb, &filled(0, COUNT, &registers));
         tcb.read_registers(false, ALL).map(|read| read.words()[index])
     };
     tap.is("all flags: those that a user may have", after(2, Word::MAX), Ok(0xed7));
@@ -112,29 +115,29 @@ fn sanitised(tap: &mut Tap, tcb: Tcb) {
     tap.is("the last address of the gap becomes 0", after(0, 0xffff_7fff_ffff_ffff), Ok(0));
     tap.is("an address of the kernel stays", after(0, 0xffff_8000_0000_0000), Ok(0xffff_8000_0000_0000));
     tap.is("the stack pointer stays as it is", after(1, 0x8000_0000_0000), Ok(0x8000_0000_0000));
-    tap.is("the TLS base stays below the kernel", after(18, 0x7fff_0000_0000), Ok(0x7fff_0000_0000));
-    tap.is("and comes down to where it begins", after(18, Word::MAX), Ok(KERNEL));
+    tap.is("the TLS base stays below the kernel", after(TLS, 0x7fff_0000_0000), Ok(0x7fff_0000_0000));
+    tap.is("and comes down to where it begins", after(TLS, Word::MAX), Ok(KERNEL));
 }
 
 fn copying(tap: &mut Tap, tcbs: &Objects<Tcb>) -> Result<()> {
     let (one, other) = (tcbs.cap(), Tcb::at(tcbs.cap().slot().offset(1)));
     let copy = |flags: Word| ask(other.slot(), label::TCB_COPY_REGISTERS, &[flags], &[one.slot()]);
-    let reset = || write(other, &filled(0, 19, &numbers(0x2000)));
+    let reset = || write(other, &filled(0, COUNT, &numbers(0x2000)));
     let (source, target) = (numbers(0x1000), numbers(0x2000));
-    let _ = (write(one, &filled(0, 19, &source)), reset());
+    let _ = (write(one, &filled(0, COUNT, &source)), reset());
     tap.is("copy nothing", copy(0), done());
-    tap.is("changes nothing", read(other, &[0, 19]), answer(0, &target));
+    tap.is("changes nothing", read(other, &[0, COUNT]), answer(0, &target));
     tap.is("copy the frame registers alone", copy(1 << 2), done());
     let mut mixed = source;
-    mixed[18] = target[18];
-    tap.is("copies all but the TLS base", read(other, &[0, 19]), answer(0, &mixed));
+    mixed[TLS..].copy_from_slice(&target[TLS..]);
+    tap.is("copies all but the TLS base", read(other, &[0, COUNT]), answer(0, &mixed));
     let _ = reset();
     tap.is("copy the integer registers", copy(1 << 3), done());
     let mut mixed = target;
-    mixed[18] = source[18];
-    tap.is("copies the TLS base", read(other, &[0, 19]), answer(0, &mixed));
+    mixed[TLS..].copy_from_slice(&source[TLS..]);
+    tap.is("copies the TLS base", read(other, &[0, COUNT]), answer(0, &mixed));
     tap.is("copy both, with flags that say nothing", copy(0xff_ff00 | 3 << 2), done());
-    tap.is("copies all", read(other, &[0, 19]), answer(0, &source));
+    tap.is("copies all", read(other, &[0, COUNT]), answer(0, &source));
     too_short(tap, "a copy of registers", other.slot(), label::TCB_COPY_REGISTERS, &[0], &[one.slot()]);
     for (what, wrong) in [("a CNode", CNode::OWN.slot()), ("the null slot", Slot::NULL)] {
         let refused = ask(other.slot(), label::TCB_COPY_REGISTERS, &[0], &[wrong]);
@@ -142,7 +145,7 @@ fn copying(tap: &mut Tap, tcbs: &Objects<Tcb>) -> Result<()> {
     }
     let itself = ask(one.slot(), label::TCB_COPY_REGISTERS, &[3 << 2], &[one.slot()]);
     tap.is("copy from itself", itself, done());
-    tap.is("leaves it as it is", read(one, &[0, 19]), answer(0, &source));
+    tap.is("leaves it as it is", read(one, &[0, COUNT]), answer(0, &source));
     Ok(())
 }
 
@@ -228,6 +231,17 @@ fn tls_word() -> Word {
     word
 }
 
+/// Registers with a TLS base at the word; where the runtime uses the TLS base itself, it is the IPC buffer, which
+/// begins with the same word.
+fn with_tls(word: &'static Word, registers: Registers) -> Registers {
+    when!(set_tls_base {{
+        let _ = word;
+        registers
+    }} else {
+        Registers { tls_base: core::ptr::from_ref(word).expose_provenance() as Word, ..registers }
+    })
+}
+
 /// Each thread has its own TLS base and its own IPC buffer.
 fn segments(tap: &mut Tap, sys: &mut System) -> Result<()> {
     static WORDS: [Word; 2] = [0x71, 0x72];
@@ -237,13 +251,12 @@ fn segments(tap: &mut Tap, sys: &mut System) -> Result<()> {
     current().tcb().set_priority(sys.max_priority())?;
     for ((actor, word), note) in actors.iter().zip(&WORDS).zip([0, 4]) {
         // SAFETY: the buffer is mapped, and the thread does not run yet.
-        unsafe { (actor.buffer() as *mut Word).add(1).write_volatile(word << 8) };
-        let registers = Registers {
-            tls_base: core::ptr::from_ref(word).expose_provenance() as Word,
-            rdi: actor.tcb().slot().0 << 4 | note,
-            ..Registers::default()
-        };
-        actor.start_with(look, registers)?;
+        unsafe {
+            (actor.buffer() as *mut Word).write_volatile(*word);
+            (actor.buffer() as *mut Word).add(1).write_volatile(word << 8);
+        }
+        let argument = actor.tcb().slot().0 << 4 | note;
+        actor.start_with(look, with_tls(word, Registers { rdi: argument, ..Registers::default() }))?;
     }
     current().tcb().set_priority(crate::actor::CALM)?;
     let notes: Vec<_> = (0..8).map(|note| NOTES.get(note)).collect();

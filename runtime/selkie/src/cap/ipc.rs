@@ -40,18 +40,14 @@ impl Endpoint {
 
     /// Waits for a message.
     pub fn recv(self) -> Received {
-        let mut registers = [0; 4];
-        // SAFETY: as for `send`.
-        let (info, badge) = unsafe { portable::recv(self.0.0, own_reply(), &mut registers) };
+        let (registers, info, badge) = receive(self.0.0, portable::recv, portable::wait);
         Received { badge, message: Message::store(info, registers) }
     }
 
     /// Takes a message if somebody waits to send one. An empty message with label 0 from a capability
     /// without badge cannot be told from none.
     pub fn try_recv(self) -> Option<Received> {
-        let mut registers = [0; 4];
-        // SAFETY: as for `send`.
-        let (info, badge) = unsafe { portable::nb_recv(self.0.0, own_reply(), &mut registers) };
+        let (registers, info, badge) = receive(self.0.0, portable::nb_recv, portable::nb_wait);
         (badge != 0 || info.0 != 0).then(|| Received { badge, message: Message::store(info, registers) })
     }
 
@@ -72,9 +68,28 @@ impl Endpoint {
     }
 }
 
-/// The calling thread's reply object, on a kernel with MCS.
+/// The calling thread's reply object, on a kernel with MCS; 0 without one.
 fn own_reply() -> Word {
     if portable::MCS { thread::own_reply().slot().0 } else { 0 }
+}
+
+/// Receives as `with` does, with the calling thread's reply object; as `without` does where it needs one and has
+/// none: who calls then gets no reply.
+fn receive(
+    source: Word,
+    with: unsafe fn(Word, Word, &mut [Word; 4]) -> (sys::MessageInfo, Word),
+    without: unsafe fn(Word, &mut [Word; 4]) -> (sys::MessageInfo, Word),
+) -> ([Word; 4], sys::MessageInfo, Word) {
+    let (mut registers, reply) = ([0; 4], own_reply());
+    // SAFETY: a message changes nothing but the receiver's registers and IPC buffer.
+    let (info, badge) = unsafe {
+        if portable::MCS && reply == 0 {
+            without(source, &mut registers)
+        } else {
+            with(source, reply, &mut registers)
+        }
+    };
+    (registers, info, badge)
 }
 
 capability! {

@@ -38,9 +38,14 @@ impl IoPort {
     /// access must not reach from one multiple of 8 over the next.
     pub const OWN: Self = Self(Slot(sys::slot::IO_PORT));
 
-    /// The capability that `port` is accessed through.
+    /// The capability that `port` is accessed through: this one, or, for [`OWN`](Self::OWN) where the kernel issues
+    /// ranges, one for eight ports.
+    pub fn covering(self, port: u16) -> Result<Self> {
+        if rule::IO_PORT_DIRECT || self != Self::OWN { Ok(self) } else { issued(port) }
+    }
+
     fn through(self, port: u16) -> Result<CPtr> {
-        if rule::IO_PORT_DIRECT || self != Self::OWN { Ok(self.0.0) } else { issued(port) }
+        self.covering(port).map(|cap| cap.0.0)
     }
 
     /// Reads a byte.
@@ -106,12 +111,12 @@ pub(crate) fn init(boot_info: &BootInfo) {
 
 /// The capability for `port`, made when there is none yet.
 #[inline(never)]
-fn issued(port: u16) -> Result<CPtr> {
+fn issued(port: u16) -> Result<IoPort> {
     let wanted = port / 8 + 1;
     let first = Word::from(FIRST.load(Ordering::Relaxed));
     let slots = || (first..).zip(&RANGES);
     if let Some((slot, _)) = slots().find(|(_, range)| range.load(Ordering::Acquire) == wanted) {
-        return Ok(slot);
+        return Ok(IoPort(Slot(slot)));
     }
     // Who writes the number into an empty place issues the range, and takes it out again when that fails. Until it is
     // done, another thread's access to the same ports fails.
@@ -120,5 +125,5 @@ fn issued(port: u16) -> Result<CPtr> {
     let (slot, range) = slots().find(|(_, range)| take(range)).ok_or(Error::NoSlots)?;
     let start = (wanted - 1) * 8;
     let made = IoPortControl::OWN.issue(start, start + 7, Slot(slot).place());
-    made.map(|()| slot).inspect_err(|_| range.store(0, Ordering::Release))
+    made.map(|()| IoPort(Slot(slot))).inspect_err(|_| range.store(0, Ordering::Release))
 }

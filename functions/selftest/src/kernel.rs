@@ -1,0 +1,63 @@
+//! What kernels do differently, as far as checks have to know: by the rules of the configuration that the function
+//! is built for.
+
+use selkie::{cap::Slot, prelude::*};
+use selkie_sys::{Word, config, limit, when};
+
+pub use selkie_sys::portable::MCS;
+
+/// The release, without what comes after the first dot.
+const RELEASE: u32 = {
+    let (digits, mut number, mut index) = (config::KERNEL_VERSION.as_bytes(), 0, 0);
+    while digits[index] != b'.' {
+        number = number * 10 + (digits[index] - b'0') as u32;
+        index += 1;
+    }
+    number
+};
+
+/// Whether the kernel is of this release or a later one.
+pub const fn since(release: u32) -> bool {
+    RELEASE >= release
+}
+
+/// `later` where the kernel is of this release or a later one, else `before`.
+pub fn from<T>(release: u32, later: T, before: T) -> T {
+    if since(release) { later } else { before }
+}
+
+/// `with` on a kernel with MCS, else `without`.
+pub fn on_mcs<T>(with: T, without: T) -> T {
+    if MCS { with } else { without }
+}
+
+/// The greatest badge.
+pub const BADGE: Word = Word::MAX >> (64 - limit::BADGE_BITS);
+
+/// What of a fault's address is told: seL4 5.0.0 has 32 bits for it.
+pub const FAULT_ADDRESS: Word = if since(10) { Word::MAX } else { 0xffff_ffff };
+
+/// The words of a configuration that sets no fault endpoint: guards of CSpace and VSpace, and the buffer's address.
+pub fn configure(guards: [Word; 2], address: Word) -> Vec<Word> {
+    let [cspace, vspace] = guards;
+    when!(mcs { vec![cspace, vspace, address] } else {
+        when!(priority_authority { vec![0, cspace, vspace, address] } else {
+            vec![0, 0, cspace, vspace, address]
+        })
+    })
+}
+
+/// The words of a setting of spaces without a fault endpoint.
+pub fn spaces(guards: [Word; 2]) -> Vec<Word> {
+    if MCS { guards.to_vec() } else { [&[0], &guards[..]].concat() }
+}
+
+/// Its capabilities.
+pub fn space_caps(caps: [Slot; 2]) -> Vec<Slot> {
+    if MCS { [&[Slot::NULL], &caps[..]].concat() } else { caps.to_vec() }
+}
+
+/// The capabilities of a setting of a priority by the calling thread.
+pub fn authority() -> Vec<Slot> {
+    when!(priority_authority { vec![selkie::thread::current().tcb().slot()] } else { vec![] })
+}
