@@ -40,24 +40,34 @@ impl IrqControl {
         polarity: Polarity,
         vector: u8,
     ) -> Result<()> {
-        let (root, index, depth) = (at.root.slot().0, at.index, Word::from(at.depth));
+        let (root, index, depth) = (at.root.slot().0, at.index, at.depth);
         let level = Word::from(trigger == Trigger::Level);
         let low = Word::from(polarity == Polarity::Low);
         let (ioapic, pin, vector) = (Word::from(ioapic), Word::from(pin), Word::from(vector));
         // SAFETY: an interrupt reaches the function only as a signal.
         check(unsafe {
-            sys::irq_control_get_ioapic(self.0.0, root, index, depth, ioapic, pin, level, low, vector)
+            sys::irq_control_get_ioapic(self.0.0, root, index, depth.into(), ioapic, pin, level, low, vector)
         })
     }
 
     /// Makes a handler for a message-signalled interrupt of the PCI function `bus:device.function`.
     pub fn msi(self, at: Place, pci: (u8, u8, u8), handle: u32, vector: u8) -> Result<()> {
-        let (root, index, depth) = (at.root.slot().0, at.index, Word::from(at.depth));
+        let (root, index, depth) = (at.root.slot().0, at.index, at.depth);
         let (bus, device, function) = (Word::from(pci.0), Word::from(pci.1), Word::from(pci.2));
         let (handle, vector) = (Word::from(handle), Word::from(vector));
         // SAFETY: as for `ioapic`.
         check(unsafe {
-            sys::irq_control_get_msi(self.0.0, root, index, depth, bus, device, function, handle, vector)
+            sys::irq_control_get_msi(
+                self.0.0,
+                root,
+                index,
+                depth.into(),
+                bus,
+                device,
+                function,
+                handle,
+                vector,
+            )
         })
     }
 }
