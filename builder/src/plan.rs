@@ -164,11 +164,11 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
     if let Some((need, why)) = recipe.lacks(target).and_then(|need| Some((need, need.lacking(target)?))) {
         return Err(Error::Lacks { name: recipe.function.name.clone(), target, need, why }.into());
     }
-    let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+    let kernel = KernelConfig::of(ctx.project, recipe)?;
     // First of all, because finding the rest runs them.
     let toolchain = Toolchain::find(ctx)?;
-    let tools = tools(ctx, &toolchain)?;
     let tree = kernel::locate(ctx, &kernel)?;
+    let tools = tools(ctx, &toolchain, &tree)?;
     let mut inputs = vec![
         Input::new(InputKind::Builder, "builder", Digest::of(cache::BUILDER)),
         Input::new(InputKind::Recipe, "recipe", Digest::of_json(recipe)).at(&recipe.path),

@@ -49,6 +49,11 @@ impl Project {
         self.kernel_configs().join("python/requirements.txt")
     }
 
+    /// The Python modules of the generators of trees that CMake configures, each pinned by its hashes.
+    pub fn cmake_requirements(&self) -> PathBuf {
+        self.kernel_configs().join("python/requirements-cmake.txt")
+    }
+
     /// `runtime/`
     pub fn runtime(&self) -> PathBuf {
         self.root.join("runtime")

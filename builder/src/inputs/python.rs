@@ -31,6 +31,8 @@ const ROOM: u64 = 16 << 20;
 pub struct Python {
     host: HostTool,
     requirements: PathBuf,
+    /// The modules that will do when they are the host's own.
+    modules: &'static [&'static str],
     /// What the cache keeps the environment under.
     key: Digest,
     /// The digest of interpreter and modules, the same wherever they lie.
@@ -104,11 +106,35 @@ impl Python {
         // An environment refers to the interpreter that it was made with by its place. Of the builder
         // only this file matters: a change elsewhere must not ask the network for the modules again.
         let key = Digest::of_json(&(include_str!("python.rs"), identity, Digest::of_path(&host.path)));
-        Ok(Self { host, requirements: requirements.to_owned(), key, identity })
+        Ok(Self { host, requirements: requirements.to_owned(), modules: &[], key, identity })
+    }
+
+    /// Takes the host's own modules, of its distribution for instance, where the pinned ones cannot be had.
+    pub fn or_hosts(self, modules: &'static [&'static str]) -> Self {
+        Self { modules, ..self }
     }
 
     /// The environment, made when it is not there.
     pub fn environment(&self, ctx: &Context<'_>) -> Result<PythonEnv, Error> {
+        match self.pinned(ctx) {
+            Err(error @ (Error::NoVenv(_) | Error::Install(_))) => self.hosts_own(ctx).ok_or(error),
+            other => other,
+        }
+    }
+
+    /// The host's own Python, when it has all modules that would do.
+    fn hosts_own(&self, ctx: &Context<'_>) -> Option<PythonEnv> {
+        let import = format!("import {}", self.modules.join(", "));
+        let there = !self.modules.is_empty()
+            && Tool::new(&self.host.path, &ctx.project.root).args(["-I", "-c", &import]).run(&ctx.cancel).is_ok();
+        if there {
+            ctx.progress.note("the pinned Python modules cannot be had: the host's own are used");
+        }
+        there.then(|| PythonEnv { python: self.host.path.clone(), identity: self.identity })
+    }
+
+    /// The environment with the pinned modules.
+    fn pinned(&self, ctx: &Context<'_>) -> Result<PythonEnv, Error> {
         let entry = ctx.cache.keyed_step("python", self.key, |dir| {
             ctx.progress.begin("python");
             let made = self.make(ctx, dir);
@@ -147,13 +173,11 @@ impl Python {
             .inherit(ENVIRONMENT);
         install.run(&ctx.cancel).map_err(failed(Error::Install))?;
         // pip has done its work; hundreds of files would be checked at every build.
-        let remove = Tool::new(dir.join("bin/python"), dir).env("TMPDIR", dir).args(pip).args([
-            "uninstall",
-            "--yes",
-            "--quiet",
-            "setuptools",
-            "pip",
-        ]);
+        let pinned = files::read(&self.requirements)?;
+        let pinned = String::from_utf8_lossy(&pinned);
+        let idle = ["setuptools", "pip"].into_iter().filter(|name| !pinned.contains(&format!("\n{name}==")));
+        let remove = Tool::new(dir.join("bin/python"), dir).env("TMPDIR", dir).args(pip);
+        let remove = remove.args(["uninstall", "--yes", "--quiet"]).args(idle);
         remove.run(&ctx.cancel).map_err(failed(Error::Install))?;
         Ok(())
     }
@@ -174,7 +198,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let host = HostTool { name: "python3".into(), version: "3".into(), digest: Digest::of(script), path };
         let (requirements, key) = (dir.path().join("requirements.txt"), Digest::of("key"));
-        let python = Python { host, requirements, key, identity: key };
+        let python = Python { host, requirements, modules: &[], key, identity: key };
         python.environment(&Context::new(&project, &Silent)).unwrap_err().into()
     }
 
@@ -205,12 +229,13 @@ mod tests {
 
     #[test]
     fn every_module_is_pinned_by_hash() {
-        let path = Project::here().python_requirements();
-        let text = fs::read_to_string(path).unwrap();
-        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-        assert!(lines.clone().count() >= 3);
-        for line in lines {
-            assert!(line.contains("==") && line.contains(" --hash=sha256:"), "{line}");
+        for path in [Project::here().python_requirements(), Project::here().cmake_requirements()] {
+            let text = fs::read_to_string(path).unwrap().replace("\\\n", "");
+            let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+            assert!(lines.clone().count() >= 3);
+            for line in lines {
+                assert!(line.contains("==") && line.contains(" --hash=sha256:"), "{line}");
+            }
         }
     }
 }

@@ -140,7 +140,10 @@ fn ignored(name: &OsStr, path: &Path, metadata: &fs::Metadata) -> bool {
     let name = name.as_bytes();
     if metadata.is_dir() {
         // Cargo marks its folders; a source folder may well be called `target`.
-        return name == b".git" || (name == b"target" && path.join("CACHEDIR.TAG").exists());
+        return name == b".git"
+            || name == b"__pycache__"
+            || (name == b"target" && path.join("CACHEDIR.TAG").exists())
+            || path.join("CMakeCache.txt").exists();
     }
     let swap = [&b".swp"[..], b".swo", b".swx"].iter().any(|end| name.ends_with(end));
     name == b".git"

@@ -40,6 +40,16 @@ pub(super) fn config(
     let folders = layout.kernel(&tree.root);
     let strange = config.overlays.iter().filter(|o| !folders.iter().any(|dir| dir.join(&o.header).is_file()));
     let strange: Vec<_> = strange.collect();
+    report(project, config, complaints, strange)
+}
+
+/// Says all that is wrong, each at its place in the kernel config or in the one that it inherits from.
+pub(super) fn report(
+    project: &Project,
+    config: &KernelConfig,
+    complaints: Vec<Complaint>,
+    strange: Vec<&Overlay>,
+) -> Result<()> {
     if complaints.is_empty() && strange.is_empty() {
         return Ok(());
     }

@@ -5,7 +5,7 @@
 //! generators are not told which functions are unused (the compiler drops them, in less time).
 
 use super::{
-    KernelTree, OverlayFile, elf32,
+    Error, KernelTree, OverlayFile, elf32,
     headers::{Headers, PREPROCESS},
     makefile, option, options, parallel,
 };
@@ -13,7 +13,7 @@ use crate::{
     Context, Result,
     exec::Tool,
     files,
-    kernel_config::{Arch, KernelConfig, Platform},
+    kernel_config::{Arch, KernelConfig},
 };
 use std::{
     ffi::OsString,
@@ -84,12 +84,10 @@ pub(super) struct Layout {
 
 impl Layout {
     /// The names for `config`'s architecture and platform.
-    pub(super) fn of(config: &KernelConfig) -> Self {
-        let platform = match config.platform {
-            Platform::Pc99 => "pc99",
-        };
+    pub(super) fn of(config: &KernelConfig, tree: &KernelTree) -> Result<Self, Error> {
+        let platform = config.platform.name();
         match config.arch {
-            Arch::X86_64 => Self {
+            Arch::X86_64 => Ok(Self {
                 arch: "x86",
                 sel4_arch: "x86_64",
                 platform,
@@ -98,7 +96,11 @@ impl Layout {
                 defines: &["ARCH_X86", "X86_64", "__KERNEL_64__", "KERNEL_64=y", "__X86_64__=y"],
                 compile: COMPILE_X86_64,
                 link: LINK_X86_64,
-            },
+            }),
+            arch => {
+                let (root, version) = (tree.root.clone(), tree.version.clone());
+                Err(Error::Architecture { root, version, arch })
+            }
         }
     }
 

@@ -1,25 +1,32 @@
-//! From a kernel config to a kernel: find the source tree, check it and the config, build out of tree.
+//! From a kernel config to a kernel: find the source tree or prefix, check it and the config, build out of tree.
+//!
+//! Whatever the source, the result is one [`KernelBuild`]: a Makefile-era tree is built by [`make`], a CMake-era
+//! tree by [`cmake`], and what an installed prefix has is taken as it is ([`prefix`]).
 
 mod check;
+mod cmake;
+mod cmake_options;
 mod elf32;
 mod headers;
 mod kconfig;
+mod locate;
 mod make;
 mod makefile;
 mod options;
 mod parallel;
 pub(crate) mod prebuilt;
+mod prefix;
+mod resolved;
 
 pub use elf32::{multiboot_header, multiboot2_header};
+pub use locate::{ApiFiles, Error, KernelTree, TreeKind, locate};
 pub use options::autoconf;
 
 use crate::{
     Context, Digest, Result,
     inputs::{
         python::{Python, PythonEnv},
-        registry,
         tools::{self, HostTool},
-        tree,
     },
     kernel_config::{KernelConfig, OptionValue},
 };
@@ -27,22 +34,10 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
 };
 
-/// A kernel's source tree, checked against the digest that its kernel config pins. Only ever read.
-#[derive(Debug, Clone)]
-pub struct KernelTree {
-    /// The tree's top folder.
-    pub root: PathBuf,
-    /// The seL4 release.
-    pub version: String,
-    /// The digest of all its files.
-    pub digest: Digest,
-}
-
-/// A built kernel.
+/// A built kernel, or an installed one.
 #[derive(Debug, Clone)]
 pub struct KernelBuild {
     /// The folder with the files below.
@@ -55,7 +50,13 @@ pub struct KernelBuild {
     pub include_dirs: Vec<PathBuf>,
     /// The macros that libsel4's headers expect a build system to define, as `NAME` or `NAME=VALUE`.
     pub defines: Vec<String>,
-    /// The C compiler that built it.
+    /// The kernel's options as they came out, without `CONFIG_`: those that are on, or have a value.
+    pub options: BTreeMap<String, OptionValue>,
+    /// The XML files with the interface.
+    pub api: ApiFiles,
+    /// The seL4 release.
+    pub version: String,
+    /// The C compiler that built it, or would compile against its headers.
     pub compiler: PathBuf,
     /// The digest of all that the kernel depends on.
     pub key: Digest,
@@ -65,172 +66,116 @@ pub struct KernelBuild {
     pub log: PathBuf,
 }
 
-/// A kernel's source is not what its kernel config says.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The tree was changed, or the pinned digest is for another one.
-    #[error(
-        "{root}: the kernel's source is not the one that {config} pins\n  pinned: {pinned}\n  found:  {found}\n  help: if files in that folder were changed, delete the folder: Cargo unpacks it again; if another source is meant, put its digest into the kernel config"
-    )]
-    Digest {
-        /// The tree.
-        root: PathBuf,
-        /// The kernel config's name.
-        config: String,
-        /// What it pins.
-        pinned: Digest,
-        /// What the tree has.
-        found: Digest,
-    },
-    /// The crate has no such folder.
-    #[error(
-        "{root} has no folder `{subdir}` with a kernel's source\n  help: correct `subdir` in [source] of {config}"
-    )]
-    NoTree {
-        /// The crate's folder.
-        root: PathBuf,
-        /// What was looked for.
-        subdir: String,
-        /// The kernel config's name.
-        config: String,
-    },
-    /// The tree is of another release.
-    #[error(
-        "{root} is seL4 {found}, not {wanted} as {config} says\n  help: correct `version` in [source] of the kernel config"
-    )]
-    Version {
-        /// The tree.
-        root: PathBuf,
-        /// The kernel config's name.
-        config: String,
-        /// What the kernel config says.
-        wanted: String,
-        /// What the tree says.
-        found: String,
-    },
-    /// No way to build it is known.
-    #[error("{root} has no Makefile and Kconfig: this version of Selkie builds kernels up to seL4 10.0 only")]
-    Method {
-        /// The tree.
-        root: PathBuf,
-    },
-    /// The tree's Makefiles could not be read.
-    #[error(transparent)]
-    Makefile(#[from] makefile::Error),
-    /// What was linked cannot be loaded.
-    #[error(
-        "{0}\n  help: is `cc` a compiler for this architecture? `cargo xtask doctor` shows which one it is"
-    )]
-    Elf(#[from] elf32::Error),
-    /// A source could not be read.
-    #[error("{root}: {source}")]
-    Unreadable {
-        /// The tree.
-        root: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
+impl KernelBuild {
+    /// Whether a flag is on. `name` has no `CONFIG_`.
+    pub fn has(&self, name: &str) -> bool {
+        matches!(self.options.get(name), Some(OptionValue::Flag(true)))
+    }
 
-crate::exit_code!(Error, Failed);
-
-/// How a tree is built. Each kind of tree that seL4 had over time is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Method {
-    /// Makefiles and Kconfig, up to 10.0.
-    Make,
-}
-
-impl Method {
-    fn of(tree: &KernelTree) -> Result<Self, Error> {
-        let has = |name: &str| tree.root.join(name).is_file();
-        if has("Makefile") && has("Kconfig") && has("src/Makefile") {
-            return Ok(Self::Make);
-        }
-        Err(Error::Method { root: tree.root.clone() })
+    /// Whether threads are scheduled by scheduling contexts.
+    pub fn is_mcs(&self) -> bool {
+        self.has("KERNEL_MCS")
     }
 }
 
-/// Finds the source tree of `config`, fetching it when it is not there, and checks its digest.
-pub fn locate(ctx: &Context<'_>, config: &KernelConfig) -> Result<KernelTree> {
-    let source = &config.source;
-    let pin = ctx.project.pinned_crate(&source.crate_name);
-    let folder = registry::locate(ctx, &pin, &source.crate_name)?;
-    let root = folder.join(&source.subdir);
-    if !root.is_dir() {
-        let (subdir, config) = (source.subdir.clone(), config.name.clone());
-        return Err(Error::NoTree { root: folder, subdir, config }.into());
-    }
-    let tree = KernelTree { digest: tree::digest(ctx, &root)?, version: source.version.clone(), root };
-    verify(config, &tree)?;
-    Ok(tree)
-}
-
-/// Whether `tree` is what `config` says.
-fn verify(config: &KernelConfig, tree: &KernelTree) -> Result<(), Error> {
-    let (root, name) = (tree.root.clone(), config.name.clone());
-    if tree.digest != config.source.digest {
-        return Err(Error::Digest { root, config: name, pinned: config.source.digest, found: tree.digest });
-    }
-    let found = fs::read_to_string(root.join("VERSION")).unwrap_or_default().trim().to_owned();
-    if found != tree.version {
-        return Err(Error::Version { root, config: name, wanted: tree.version.clone(), found });
-    }
-    Ok(())
-}
-
-/// The private Python that runs a tree's generators.
+/// The private Python that runs a Makefile-era tree's generators.
 pub fn python(ctx: &Context<'_>) -> Result<PythonEnv> {
-    Ok(interpreter(ctx)?.environment(ctx)?)
+    Ok(Python::find(ctx, &ctx.project.python_requirements())?.environment(ctx)?)
 }
 
-fn interpreter(ctx: &Context<'_>) -> Result<Python> {
-    Ok(Python::find(ctx, &ctx.project.python_requirements())?)
+/// The Python that runs the generators of `tree`; none where nothing is generated.
+fn interpreter(ctx: &Context<'_>, tree: &KernelTree) -> Result<Option<Python>> {
+    Ok(match tree.kind {
+        TreeKind::Make => Some(Python::find(ctx, &ctx.project.python_requirements())?),
+        TreeKind::Cmake => {
+            let pinned = Python::find(ctx, &ctx.project.cmake_requirements())?;
+            Some(pinned.or_hosts(cmake::modules(tree)))
+        }
+        TreeKind::Prefix => None,
+    })
+}
+
+/// The host's tools that a kernel of this kind is made with, besides the C compiler and Python.
+pub fn host_tools(ctx: &Context<'_>, kind: TreeKind) -> Result<Vec<HostTool>> {
+    let names = match kind {
+        TreeKind::Cmake => cmake::TOOLS,
+        TreeKind::Make | TreeKind::Prefix => &[],
+    };
+    names.iter().map(|name| Ok(tools::find(ctx, name)?)).collect()
 }
 
 /// All that a kernel's bytes depend on.
 #[derive(Serialize)]
 struct Inputs<'a> {
-    method: Method,
+    kind: TreeKind,
     tree: Digest,
     version: &'a str,
+    arch: crate::kernel_config::Arch,
+    platform: crate::kernel_config::Platform,
+    verified: bool,
     options: &'a BTreeMap<String, OptionValue>,
     overlays: Vec<(&'a str, Digest)>,
     compiler: HostTool,
-    python: Digest,
+    tools: Vec<HostTool>,
+    python: Option<Digest>,
 }
 
 /// Builds the kernel that `config` describes, or finds it built.
 pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Result<KernelBuild> {
     let overlays = check::overlays(ctx, config)?;
-    let compiler = tools::find(ctx, "cc")?;
+    let compiler = tools::find(ctx, cmake::compiler(config.arch))?;
     let cc = compiler.path.clone();
-    let python = interpreter(ctx)?;
+    let host_tools = host_tools(ctx, tree.kind)?;
+    let python = interpreter(ctx, tree)?;
     let inputs = Inputs {
-        method: Method::of(tree)?,
+        kind: tree.kind,
         tree: tree.digest,
         version: &tree.version,
+        arch: config.arch,
+        platform: config.platform,
+        verified: config.verified,
         options: &config.options,
         overlays: overlays.iter().map(|o| (o.header.as_str(), Digest::of(&o.content))).collect(),
         compiler,
-        python: python.identity,
+        tools: host_tools.clone(),
+        python: python.as_ref().map(|python| python.identity),
     };
-    let layout = make::Layout::of(config);
     let entry = ctx.cache.step::<crate::Error>("kernel", &inputs, |dir| {
-        check::config(ctx.project, config, tree, &layout)?;
-        let python = python.environment(ctx)?.python;
-        let sources = &make::sources(config, tree, &layout).map_err(Error::from)?;
-        let (layout, overlays) = (&layout, overlays.as_slice());
-        make::Build { ctx, config, tree, layout, overlays, cc: &cc, python: &python, dir, sources }.run()
+        let python = python.as_ref().map(|python| python.environment(ctx)).transpose()?;
+        match (tree.kind, python) {
+            (TreeKind::Make, Some(PythonEnv { python, .. })) => {
+                let layout = &make::Layout::of(config, tree)?;
+                check::config(ctx.project, config, tree, layout)?;
+                let sources = &make::sources(config, tree, layout).map_err(Error::from)?;
+                let overlays = overlays.as_slice();
+                make::Build { ctx, config, tree, layout, overlays, cc: &cc, python: &python, dir, sources }.run()
+            }
+            (TreeKind::Cmake, Some(PythonEnv { python, .. })) => {
+                let tools = host_tools.as_slice();
+                cmake::Build { ctx, config, tree, cc: &cc, tools, python: &python, dir }.run()
+            }
+            _ => prefix::take(config, tree, dir),
+        }
     })?;
     let file = |name: &str| entry.dir.join(name);
-    let include_dirs = std::iter::once(file(make::INCLUDE)).chain(layout.libsel4(&tree.root)).collect();
+    let (include_dirs, defines, options) = match tree.kind {
+        TreeKind::Make => {
+            let layout = make::Layout::of(config, tree)?;
+            let made = std::iter::once(file(make::INCLUDE));
+            let dirs = made.chain(layout.libsel4(&tree.root)).collect();
+            (dirs, layout.defines().map(str::to_owned).collect(), config.options.clone())
+        }
+        TreeKind::Cmake => (vec![file(cmake::INCLUDE)], Vec::new(), resolved::recall(&entry.dir)?),
+        TreeKind::Prefix => (vec![tree.root.join("libsel4/include")], Vec::new(), resolved::recall(&entry.dir)?),
+    };
     Ok(KernelBuild {
         multiboot: file(make::MULTIBOOT),
         elf: file(make::ELF),
         include_dirs,
-        defines: layout.defines().map(str::to_owned).collect(),
+        defines,
+        options,
+        api: tree.api(config)?,
+        version: tree.version.clone(),
         compiler: cc,
         dir: entry.dir,
         key: entry.key,

@@ -1,6 +1,6 @@
 //! What a kernel config that has the right shape can still get wrong by itself, without its kernel's tree.
 
-use super::{OptionValue, RawKernelConfig, RawSource};
+use super::{OptionValue, RawKernelConfig, RawSource, Versions};
 use crate::{
     Project,
     diagnostic::Diagnostics,
@@ -59,7 +59,27 @@ fn check_features(features: &[String], findings: &mut Findings<'_>) {
 }
 
 fn check_source(project: &Project, source: &RawSource, findings: &mut Findings<'_>) {
-    let name = &source.crate_name;
+    let kinds =
+        [("crate", &source.crate_name), ("path", &source.path), ("prefix", &source.prefix)].into_iter();
+    let named: Vec<&str> = kinds.filter_map(|(key, value)| value.as_ref().map(|_| key)).collect();
+    if let [first, second, ..] = named[..] {
+        let message = format!("`{first}` and `{second}` are two sources");
+        findings.value(at!["source", second], message, "keep one of them");
+        return;
+    }
+    match &source.crate_name {
+        Some(name) => check_crate(project, name, source, findings),
+        None => check_versions(source, findings),
+    }
+    for (key, path) in [("path", &source.path), ("prefix", &source.prefix)] {
+        if path.as_ref().is_some_and(|path| path.is_empty() || path.contains('\0')) {
+            findings.value(at!["source", key], "this is not a path", "write the folder's path");
+        }
+    }
+}
+
+/// A source in a crate: the crate is pinned, the release is one, the tree's digest is there.
+fn check_crate(project: &Project, name: &str, source: &RawSource, findings: &mut Findings<'_>) {
     let pin = project.pinned_crate(name).join("Cargo.toml");
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !plain {
@@ -70,22 +90,61 @@ fn check_source(project: &Project, source: &RawSource, findings: &mut Findings<'
         let message = format!("the crate `{name}` is not pinned: there is no `{}`", shown(project, &pin));
         findings.value(at!["source", "crate"], message, help);
     }
-    if !is_inner(&source.subdir) {
+    if source.versions.is_some() {
+        let help = "write `version`, the one release that the crate carries";
+        findings.key(at!["source", "versions"], "a crate's source has no `versions`", help);
+    }
+    let needed = [
+        ("subdir", source.subdir.is_none(), "the folder of the tree in the crate, for instance `\"seL4\"`"),
+        ("version", source.version.is_none(), "the seL4 release, for instance `\"5.0.0\"`"),
+        ("digest", source.digest.is_none(), "the tree's digest, 64 hexadecimal digits"),
+    ];
+    for (key, _, what) in needed.into_iter().filter(|(_, missing, _)| *missing) {
+        let message = format!("`{key}` is missing: a crate's source needs it");
+        findings.key(at!["source"], message, format!("add `{key}`, {what}"));
+    }
+    if let Some(subdir) = source.subdir.as_ref().filter(|subdir| !is_inner(subdir)) {
         let help =
             "write the tree's folder in the crate, for instance `\"seL4\"`; `\".\"` is the crate itself";
         findings.value(
             at!["source", "subdir"],
-            format!("`{}` is not a folder inside the crate", source.subdir),
+            format!("`{subdir}` is not a folder inside the crate"),
             help,
         );
     }
-    if let Err(error) = semver::Version::parse(&source.version) {
+    if let Some(version) = &source.version
+        && let Err(error) = semver::Version::parse(version)
+    {
         let help = "write the seL4 release as three numbers, for instance `\"5.0.0\"`";
-        findings.value(
-            at!["source", "version"],
-            format!("`{}` is not a version: {error}", source.version),
-            help,
-        );
+        findings.value(at!["source", "version"], format!("`{version}` is not a version: {error}"), help);
+    }
+}
+
+/// A user's source: the accepted releases are there, and nothing that only a crate has.
+fn check_versions(source: &RawSource, findings: &mut Findings<'_>) {
+    for (key, there) in [("subdir", source.subdir.is_some()), ("version", source.version.is_some())] {
+        if there {
+            let help = match key {
+                "version" => "write `versions`, for instance `\">=13, <17\"`",
+                _ => "take it out, or name the `crate`",
+            };
+            findings.key(at!["source", key], format!("only a crate's source has `{key}`"), help);
+        }
+    }
+    let example = "the releases that the options are for, for instance `\">=13, <17\"`";
+    match &source.versions {
+        None if source.version.is_none() => findings.key(
+            at!["source"],
+            "`versions` is missing: a source tree or prefix needs it",
+            format!("add `versions`, {example}"),
+        ),
+        Some(text) => {
+            if let Err(error) = text.parse::<Versions>() {
+                let message = format!("`{}` is not a range of versions: {error}", text.escape_debug());
+                findings.value(at!["source", "versions"], message, format!("write {example}"));
+            }
+        }
+        None => {}
     }
 }
 

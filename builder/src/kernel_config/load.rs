@@ -1,6 +1,6 @@
 //! From a kernel config's name to a checked [`KernelConfig`].
 
-use super::{KernelConfig, OptionValue, RawKernelConfig, check};
+use super::{KernelConfig, OptionValue, RawKernelConfig, RawSource, Source, UserSource, check};
 use crate::{
     Project, Result,
     diagnostic::{Diagnostic, Diagnostics},
@@ -42,6 +42,27 @@ impl KernelConfig {
             chain.push(link(project, &parent)?);
         }
         Ok(merge(chain)?)
+    }
+
+    /// As [`KernelConfig::load`], with the source that the user names in place of the kernel config's own.
+    ///
+    /// Where `name` is not meant for such a source, the kernel config that it names for this (`with-user-source`)
+    /// is read instead.
+    pub fn load_with(project: &Project, name: &str, user: Option<&UserSource>) -> Result<Self> {
+        let config = Self::load(project, name)?;
+        let Some(user) = user else { return Ok(config) };
+        let mut config = match &config.with_user_source {
+            Some(other) => Self::load(project, other)?,
+            None => config,
+        };
+        if let Source::Crate { name, .. } = &config.source {
+            let message = format!("this kernel's source is the crate `{name}`, not `{}`", user.path().display());
+            let help = "choose a kernel config for your own source with `--kernel-config`; `cargo xtask list` shows them";
+            let file = shown(project, &config.path);
+            return Err(Diagnostics(vec![Diagnostic::of_file(file, message).help(help)]).into());
+        }
+        config.source = config.source.at(user);
+        Ok(config)
     }
 
     /// The names of all kernel configs, sorted.
@@ -97,6 +118,27 @@ fn next(project: &Project, chain: &[Link]) -> Result<Option<String>, Diagnostics
     Ok(None)
 }
 
+/// The source that a checked file names. Paths are relative to it.
+fn source(link: &Link, raw: &RawSource) -> Option<Source> {
+    let folder = link.path.parent()?;
+    let versions = raw.versions.as_ref().and_then(|versions| versions.parse().ok());
+    Some(match raw {
+        RawSource { crate_name: Some(name), subdir, version, digest, .. } => Source::Crate {
+            name: name.clone(),
+            subdir: subdir.clone()?,
+            version: version.clone()?,
+            digest: (*digest)?,
+        },
+        RawSource { path: Some(path), digest, .. } => {
+            Source::Path { path: folder.join(path), versions: versions?, digest: *digest }
+        }
+        RawSource { prefix: Some(path), digest, .. } => {
+            Source::Prefix { path: folder.join(path), versions: versions?, digest: *digest }
+        }
+        RawSource { digest, .. } => Source::User { versions: versions?, digest: *digest },
+    })
+}
+
 /// One kernel config of a chain, the heir first.
 fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
     let first = |get: fn(&RawKernelConfig) -> Option<String>| chain.iter().find_map(|link| get(&link.raw));
@@ -105,7 +147,8 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
     let era = first(|raw| raw.era.clone());
     let qemu_cpu = first(|raw| raw.qemu_cpu.clone());
     let cpu_features = chain.iter().find_map(|link| link.raw.cpu_features.clone());
-    let source = chain.iter().find_map(|link| link.raw.source.clone());
+    let source = chain.iter().find_map(|link| source(link, link.raw.source.as_ref()?));
+    let kconfig = matches!(source, Some(Source::Crate { .. }));
     check_overlays(&chain)?;
     let mut options = BTreeMap::new();
     let mut overlays = Vec::new();
@@ -113,22 +156,27 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
         options.extend(link.raw.options.clone());
         overlays.extend(link.raw.overlay.iter().cloned());
     }
-    options.retain(|_, value| *value != OptionValue::Flag(false));
+    // Kconfig leaves a symbol that is off undefined; CMake has to be told, since its default may be on.
+    options.retain(|_, value| !kconfig || *value != OptionValue::Flag(false));
     let keys = [
         ("arch", arch.is_none()),
         ("platform", platform.is_none()),
-        ("era", era.is_none()),
         ("qemu-cpu", qemu_cpu.is_none()),
         ("cpu-features", cpu_features.is_none()),
         ("source", source.is_none()),
     ];
-    let (Some(arch), Some(platform), Some(era), Some(qemu_cpu), Some(cpu_features), Some(source)) =
-        (arch, platform, era, qemu_cpu, cpu_features, source)
+    let (Some(arch), Some(platform), Some(qemu_cpu), Some(cpu_features), Some(source)) =
+        (arch, platform, qemu_cpu, cpu_features, source)
     else {
         let missing = keys.into_iter().filter(|(_, missing)| *missing);
         return Err(Diagnostics(missing.map(|(key, _)| missing_key(&chain, key)).collect()));
     };
     let heir = &chain[0];
+    if platform.arch() != arch {
+        let message = format!("platform `{}` is not of architecture `{arch}`", platform.name());
+        let diagnostic = heir.source.diagnostic(0..0, message);
+        return Err(Diagnostics(vec![diagnostic.help(format!("write `arch = \"{}\"`", platform.arch()))]));
+    }
     Ok(KernelConfig {
         name: heir.name.clone(),
         path: heir.path.clone(),
@@ -138,6 +186,9 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
         era,
         qemu_cpu,
         cpu_features,
+        with_user_source: first(|raw| raw.with_user_source.clone()),
+        verified: chain.iter().find_map(|link| link.raw.verified).unwrap_or(false),
+        emulation_only: chain.iter().find_map(|link| link.raw.emulation_only).unwrap_or(false),
         source,
         options,
         overlays,

@@ -2,10 +2,12 @@
 
 mod check;
 mod load;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use load::schema;
+pub use source::{Source, UserSource, Versions};
 
 use crate::Digest;
 use schemars::JsonSchema;
@@ -27,16 +29,26 @@ pub struct RawKernelConfig {
     /// The platform, seL4's name for it. Default: what is inherited.
     pub platform: Option<Platform>,
     /// Name of the file in `kernel-configs/eras/` that says how this kernel's interface is laid out.
-    /// Default: what is inherited.
+    /// Default: what is inherited, else the one for the release, the architecture and the scheduling model.
     pub era: Option<String>,
     /// CPU model for QEMU; it has every feature that the options need. Default: what is
     /// inherited.
     pub qemu_cpu: Option<String>,
     /// CPU features that the options need, as `/proc/cpuinfo` names them. Default: what is inherited.
     pub cpu_features: Option<Vec<String>>,
+    /// Name of the kernel config that holds instead when the user names a source tree or a prefix
+    /// (`--kernel-source`, `--kernel-prefix`). Default: what is inherited, else this one.
+    pub with_user_source: Option<String>,
+    /// Whether the options are those of the verified configuration of the tree, `configs/X64_verified.cmake`.
+    /// Default: what is inherited, else `false`.
+    pub verified: Option<bool>,
+    /// Whether the kernel is meant for emulated machines only, for instance because it does without a
+    /// mitigation that real CPUs need. Default: what is inherited, else `false`.
+    pub emulation_only: Option<bool>,
     /// Where the kernel's source comes from.
     pub source: Option<RawSource>,
-    /// The kernel's options, without `CONFIG_`. `false` leaves a symbol undefined.
+    /// The kernel's options: for a tree that is configured by Kconfig (up to seL4 10.0) without `CONFIG_`, where
+    /// `false` leaves a symbol undefined; for one that is configured by CMake its own names (`KernelPrinting`).
     #[serde(default)]
     pub options: BTreeMap<String, OptionValue>,
     /// Headers that stand in for headers of the tree, each with its reason.
@@ -44,19 +56,28 @@ pub struct RawKernelConfig {
     pub overlay: Vec<Overlay>,
 }
 
-/// Where a kernel's source comes from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Where a kernel's source comes from: a crate of the registry, a source tree (`path`), an installed kernel
+/// (`prefix`), or, with none of these, what the user names with `--kernel-source` or `--kernel-prefix`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RawSource {
     /// A crate of the registry that carries the tree, pinned in `kernel-configs/sources/CRATE/`.
     #[serde(rename = "crate")]
-    pub crate_name: String,
+    pub crate_name: Option<String>,
     /// Folder of the tree inside the crate.
-    pub subdir: String,
-    /// The seL4 release, for instance `5.0.0`.
-    pub version: String,
-    /// The tree's digest (see `cargo xtask explain`).
-    pub digest: Digest,
+    pub subdir: Option<String>,
+    /// A source tree of seL4 with a CMake build, for instance `"/home/me/seL4"`; relative to this file.
+    pub path: Option<String>,
+    /// An installed kernel, the layout that rust-sel4 calls SEL4_PREFIX: `bin/kernel.elf`, `libsel4/include/`;
+    /// relative to this file.
+    pub prefix: Option<String>,
+    /// For a crate: the seL4 release, for instance `5.0.0`.
+    pub version: Option<String>,
+    /// For the others: the releases that this kernel config is made for, for instance `">=13, <17"`.
+    pub versions: Option<String>,
+    /// The digest of the tree or prefix (see `cargo xtask explain`). A crate's must be given; without one any
+    /// tree of an accepted release will do.
+    pub digest: Option<Digest>,
 }
 
 /// An architecture.
@@ -65,12 +86,20 @@ pub enum Arch {
     /// 64-bit x86.
     #[serde(rename = "x86_64")]
     X86_64,
+    /// 64-bit Arm.
+    #[serde(rename = "aarch64")]
+    Aarch64,
+    /// 64-bit RISC-V.
+    #[serde(rename = "riscv64")]
+    Riscv64,
 }
 
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Arch::X86_64 => "x86_64",
+            Arch::Aarch64 => "aarch64",
+            Arch::Riscv64 => "riscv64",
         })
     }
 }
@@ -81,6 +110,30 @@ impl fmt::Display for Arch {
 pub enum Platform {
     /// The PC.
     Pc99,
+    /// QEMU's machine `virt` for Arm.
+    QemuArmVirt,
+    /// QEMU's machine `virt` for RISC-V.
+    QemuRiscvVirt,
+}
+
+impl Platform {
+    /// seL4's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pc99 => "pc99",
+            Self::QemuArmVirt => "qemu-arm-virt",
+            Self::QemuRiscvVirt => "qemu-riscv-virt",
+        }
+    }
+
+    /// The architecture that it has.
+    pub fn arch(self) -> Arch {
+        match self {
+            Self::Pc99 => Arch::X86_64,
+            Self::QemuArmVirt => Arch::Aarch64,
+            Self::QemuRiscvVirt => Arch::Riscv64,
+        }
+    }
 }
 
 /// The value of a kernel option.
@@ -122,15 +175,21 @@ pub struct KernelConfig {
     pub arch: Arch,
     /// The platform.
     pub platform: Platform,
-    /// Name of the era file.
-    pub era: String,
+    /// Name of the era file, when the kernel config names one.
+    pub era: Option<String>,
     /// CPU model for QEMU.
     pub qemu_cpu: String,
     /// CPU features that the options need.
     pub cpu_features: Vec<String>,
+    /// The kernel config that holds instead when the user names a source.
+    pub with_user_source: Option<String>,
+    /// Whether the options are those of the tree's verified configuration.
+    pub verified: bool,
+    /// Whether it is meant for emulated machines only.
+    pub emulation_only: bool,
     /// Where the source comes from.
-    pub source: RawSource,
-    /// The options that are on, or have a value.
+    pub source: Source,
+    /// The options. For Kconfig those that are on, or have a value; for CMake all that are named.
     pub options: BTreeMap<String, OptionValue>,
     /// Headers that stand in for headers of the tree.
     pub overlays: Vec<Overlay>,
@@ -144,6 +203,11 @@ impl KernelConfig {
 
     /// Whether the kernel prints (and has DebugPutChar).
     pub fn is_debug(&self) -> bool {
-        self.has("DEBUG_BUILD")
+        self.has("DEBUG_BUILD") || self.has("KernelDebugBuild")
+    }
+
+    /// Whether threads are scheduled by scheduling contexts.
+    pub fn is_mcs(&self) -> bool {
+        self.has("KernelIsMCS")
     }
 }

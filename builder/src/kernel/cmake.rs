@@ -1,0 +1,243 @@
+//! Building a tree of the CMake era (seL4 10.1 and later) with its own CMake files, out of tree.
+//!
+//! The tree is only read: Python writes no caches beside the generators, CMake works in the step's folder, and
+//! what the compiler and the generators see of the environment is a fixed set. The result has the layout of an
+//! installed prefix, so that what comes next reads the same files wherever the kernel is from.
+
+use super::{
+    Error, KernelTree, cmake_options, elf32, make,
+    resolved::{self, declared_numbers},
+};
+use crate::{
+    Context, Result,
+    exec::Tool,
+    files,
+    inputs::tools::HostTool,
+    kernel_config::{Arch, KernelConfig},
+    template,
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// The host's tools that a CMake-era tree needs, besides the C compiler and Python.
+pub(super) const TOOLS: &[&str] = &["cmake", "ninja", "xmllint"];
+/// libsel4's headers, the generated ones among them, in the step's folder.
+pub(super) const INCLUDE: &str = "libsel4/include";
+
+const WRAPPER: &str = include_str!("../../../templates/kernel/CMakeLists.txt");
+const TOOLCHAIN: &str = include_str!("../../../templates/kernel/toolchain.cmake.hbs");
+
+/// Warnings of compilers newer than these trees, which make every warning an error.
+const FORMER_WARNINGS: &str = "-Wno-address-of-packed-member -Wno-array-bounds";
+
+/// What the Python programs of `tree` import.
+pub(super) fn modules(tree: &KernelTree) -> &'static [&'static str] {
+    match is_former(tree) {
+        true => &["jinja2", "past.builtins", "pkg_resources", "ply", "six"],
+        false => &["jinja2", "lxml.etree", "ply", "yaml"],
+    }
+}
+
+/// Whether the tree's own CMakeLists.txt makes the kernel only, and libsel4 is another project (up to 12.1).
+fn is_former(tree: &KernelTree) -> bool {
+    let text = fs::read_to_string(tree.root.join("CMakeLists.txt")).unwrap_or_default();
+    !text.contains("add_subdirectory(libsel4)")
+}
+
+/// The name of the C compiler for `arch` on a Debian host.
+pub(super) fn compiler(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "cc",
+        Arch::Aarch64 => "aarch64-linux-gnu-gcc",
+        Arch::Riscv64 => "riscv64-linux-gnu-gcc",
+    }
+}
+
+/// One build, into the empty folder `dir`.
+pub(super) struct Build<'a> {
+    pub(super) ctx: &'a Context<'a>,
+    pub(super) config: &'a KernelConfig,
+    pub(super) tree: &'a KernelTree,
+    pub(super) cc: &'a Path,
+    pub(super) tools: &'a [HostTool],
+    pub(super) python: &'a Path,
+    pub(super) dir: &'a Path,
+}
+
+#[derive(Serialize)]
+struct Toolchain {
+    cc: String,
+    cross: Option<&'static str>,
+}
+
+impl Build<'_> {
+    pub(super) fn run(&self) -> Result<()> {
+        let what = format!("kernel {} from seL4 {}", self.config.name, self.tree.version);
+        self.ctx.progress.begin(&what);
+        let made = self.make();
+        self.ctx.progress.end(&what, if made.is_ok() { "built" } else { "failed" });
+        made
+    }
+
+    fn make(&self) -> Result<()> {
+        self.prepare()?;
+        self.configure()?;
+        cmake_options::check(self.ctx.project, self.config, self.tree, &self.build())?;
+        let ninja = Tool::new(self.tool("ninja"), &self.work());
+        self.cleared(ninja).arg("-C").arg(self.build()).run(&self.ctx.cancel)?;
+        self.collect()?;
+        Ok(files::remove(&self.work())?)
+    }
+
+    fn work(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+
+    fn build(&self) -> PathBuf {
+        self.work().join("build")
+    }
+
+    fn tool(&self, name: &str) -> PathBuf {
+        let found = self.tools.iter().find(|tool| tool.name == name);
+        found.map_or_else(|| name.into(), |tool| tool.path.clone())
+    }
+
+    /// Writes what is not in the tree: the toolchain, Python under the names that the trees use, and for former
+    /// trees the project around them.
+    fn prepare(&self) -> Result<()> {
+        let work = self.work();
+        let bin = work.join("bin");
+        files::create_dir_all(&bin)?;
+        let python = crate::exec::quote(&self.python.to_string_lossy());
+        for name in ["python", "python2", "python3"] {
+            let path = bin.join(name);
+            files::write(&path, format!("#!/bin/sh\nexec {python} -B -s \"$@\"\n"))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+                .map_err(files::Error::at("write", &path))?;
+        }
+        let cross = match self.config.arch {
+            Arch::X86_64 => None,
+            Arch::Aarch64 => Some("aarch64-linux-gnu-"),
+            Arch::Riscv64 => Some("riscv64-linux-gnu-"),
+        };
+        let toolchain = Toolchain { cc: self.cc.display().to_string(), cross };
+        files::write(&work.join("toolchain.cmake"), template::render(TOOLCHAIN, &toolchain))?;
+        if is_former(self.tree) {
+            files::create_dir_all(&work.join("project"))?;
+            files::write(&work.join("project/CMakeLists.txt"), WRAPPER)?;
+        }
+        Ok(())
+    }
+
+    /// What every nested tool sees: the fixed environment of [`Tool`], with our Python first.
+    fn cleared(&self, tool: Tool) -> Tool {
+        let mut path = self.work().join("bin").into_os_string();
+        if let Some(rest) = std::env::var_os("PATH") {
+            path.push(":");
+            path.push(rest);
+        }
+        // The order of a set of strings must not depend on chance.
+        tool.env("PATH", path).env("PYTHONHASHSEED", "0").env("TMPDIR", self.work())
+    }
+
+    fn configure(&self) -> Result<()> {
+        let source = if is_former(self.tree) { self.work().join("project") } else { self.tree.root.clone() };
+        let maps = [(&self.tree.root, "sel4"), (&self.work(), "build")]
+            .map(|(from, to)| format!("\"-ffile-prefix-map={}={to}\"", from.display()))
+            .join(" ");
+        let former = if is_former(self.tree) { FORMER_WARNINGS } else { "" };
+        let define = |name: &str, value: &str| format!("-D{name}={value}");
+        let cmake = Tool::new(self.tool("cmake"), &self.work())
+            .args(["-G", "Ninja", "-S"])
+            .arg(source)
+            .arg("-B")
+            .arg(self.build())
+            .args([
+                define("CMAKE_MAKE_PROGRAM", &self.tool("ninja").display().to_string()),
+                define("CMAKE_TOOLCHAIN_FILE", &self.work().join("toolchain.cmake").display().to_string()),
+                // seL4 chooses its own optimisation.
+                define("CMAKE_BUILD_TYPE", "None"),
+                define("CMAKE_C_FLAGS", &format!("{maps} {former}")),
+                define("CMAKE_ASM_FLAGS", &maps),
+                define("SELKIE_TREE", &self.tree.root.display().to_string()),
+            ]);
+        let cmake = match is_former(self.tree) {
+            // The former trees' check for circles of includes stops at the line markers of gcc 11 and later. It
+            // makes nothing.
+            true => cmake.arg(define("CIRCULAR_INCLUDES", "/bin/true")),
+            false => cmake,
+        };
+        let options = cmake_options::all(self.config, self.tree);
+        let options = options.iter().map(|(name, value)| define(name, value));
+        Ok(self.cleared(cmake.args(options)).run(&self.ctx.cancel).map(drop)?)
+    }
+
+    /// Takes kernel, headers and options out of the build folder.
+    fn collect(&self) -> Result<()> {
+        let build = self.build();
+        let (kernel, libsel4) = match is_former(self.tree) {
+            true => (build.join("kernel"), build.join("libsel4")),
+            false => (build.clone(), build.join("libsel4")),
+        };
+        let elf = files::read(&kernel.join("kernel.elf"))?;
+        files::write(&self.dir.join(make::ELF), &elf)?;
+        if self.config.arch == Arch::X86_64 {
+            let multiboot = elf32::convert(&elf).map_err(Error::from)?;
+            files::write(&self.dir.join(make::MULTIBOOT), multiboot)?;
+        }
+        let include = self.dir.join(INCLUDE);
+        let sources = self.tree.include_dirs(self.config);
+        let (family, arch) = self.tree.arch_names(self.config);
+        let made = [
+            libsel4.join("include"),
+            libsel4.join("arch_include").join(family),
+            libsel4.join("sel4_arch_include").join(arch),
+            kernel.join("gen_config"),
+            libsel4.join("gen_config"),
+            libsel4.join("autoconf"),
+        ];
+        for folder in sources.iter().chain(&made).filter(|folder| folder.is_dir()) {
+            self.copy_headers(folder, &include)?;
+        }
+        let numbers = match is_former(self.tree) {
+            true => declared_numbers(&self.tree.root)?,
+            false => BTreeSet::new(),
+        };
+        let options = resolved::read(&include, &numbers).map_err(Error::from)?;
+        Ok(resolved::keep(self.dir, &options)?)
+    }
+
+    /// Copies what a compiler or the bindings' generator reads below `from`. Generated files say in a comment
+    /// where they were made: such places are left out.
+    fn copy_headers(&self, from: &Path, to: &Path) -> Result<()> {
+        let places = [(self.work(), "build"), (self.tree.root.clone(), "sel4")];
+        for entry in walkdir::WalkDir::new(from).sort_by_file_name() {
+            let entry = entry.map_err(|error| files::Error::at("read", from)(error.into()))?;
+            let path = entry.path();
+            let wanted = path.extension().is_some_and(|end| ["h", "pbf", "json"].iter().any(|e| end == *e));
+            let Ok(relative) = path.strip_prefix(from) else { continue };
+            if !wanted || !path.is_file() {
+                continue;
+            }
+            let target = to.join(relative);
+            files::create_dir_all(target.parent().unwrap_or(to))?;
+            let content = files::read(path)?;
+            let content = match String::from_utf8(content) {
+                Ok(text) => {
+                    let text = places
+                        .iter()
+                        .fold(text, |text, (place, name)| text.replace(&*place.to_string_lossy(), name));
+                    text.into_bytes()
+                }
+                Err(error) => error.into_bytes(),
+            };
+            files::write(&target, content)?;
+        }
+        Ok(())
+    }
+}
