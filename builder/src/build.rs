@@ -6,7 +6,7 @@ use crate::{
     bare_metal::{self, LeftOut, Media},
     bindings::{self, Bindings},
     files,
-    image::{self, Image, Manifest, Member, Role, ToolIdentity, Verified, name},
+    image::{self, Image, Manifest, Member, Role, ToolIdentity, name},
     index::Index,
     kernel::{self, KernelBuild, prebuilt},
     lock::{self, Lock},
@@ -150,6 +150,7 @@ fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> 
             let inputs = RootTaskInputs {
                 recipe: &plan.recipe,
                 kernel: &plan.kernel,
+                version: &plan.tree.version,
                 bindings: &bindings.rust,
                 interface: bindings.interface_digest,
                 sources: plan.sources,
@@ -399,7 +400,7 @@ fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Me
             overlays: overlays.collect(),
             prebuilt: prebuilt
                 .map(|input| image::Prebuilt { sha256: input.digest, origin: image::NOT_BUILT.into() }),
-            verified: Verified::None,
+            verified: kernel::verified(&plan.kernel, &plan.tree),
             interface: parts.bindings.interface_digest,
         },
         root_task: image::RootTask {

@@ -2,8 +2,8 @@
 
 use crate::{
     bare_metal::{LeftOut, Media},
-    image,
-    kernel_config::{KernelConfig, OptionValue},
+    image, kernel,
+    kernel_config::OptionValue,
     plan::{Input, InputKind, Plan},
 };
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
         writeln!(text, "\nthe kernel that boots is {}", image::NOT_BUILT)?;
         writeln!(text, "  file   {}  sha256 {}", described(kernel), kernel.digest)?;
     }
-    kernel(text, &plan.kernel)?;
+    kernel(text, plan)?;
     if let Some(media) = &plan.media {
         media_lines(text, media)?;
     }
@@ -50,12 +50,13 @@ fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
     plan.outputs.iter().try_for_each(|path| writeln!(text, "  {}", path.display()))
 }
 
-fn kernel(text: &mut String, kernel: &KernelConfig) -> std::fmt::Result {
-    writeln!(text, "\nkernel {}: seL4 {}", kernel.name, kernel.source.version)?;
-    writeln!(text, "  verified configuration: none (other options, another release, overlays)")?;
-    let options: Vec<String> = kernel.options.iter().map(|(name, value)| option(name, value)).collect();
+fn kernel(text: &mut String, plan: &Plan) -> std::fmt::Result {
+    let config = &plan.kernel;
+    writeln!(text, "\nkernel {}: seL4 {}", config.name, plan.tree.version)?;
+    writeln!(text, "  verified configuration: {}", kernel::verified(config, &plan.tree))?;
+    let options: Vec<String> = config.options.iter().map(|(name, value)| option(name, value)).collect();
     writeln!(text, "  options: {}", options.join(" "))?;
-    for overlay in &kernel.overlays {
+    for overlay in &config.overlays {
         writeln!(text, "  overlay {}: {}", overlay.header, overlay.reason)?;
     }
     Ok(())

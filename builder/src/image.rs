@@ -4,6 +4,7 @@ use crate::{Digest, Target, bare_metal::Media, exec, files, kernel_config::Optio
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -139,6 +140,22 @@ pub enum Role {
 pub enum Verified {
     /// Not a verified configuration.
     None,
+    /// The options are those of the tree's verified configuration; the source is not known to be the one that was
+    /// verified.
+    OptionsMatch,
+    /// The options are those of the tree's verified configuration, and the source is that of the published release
+    /// to the last byte.
+    OptionsAndSourceMatch,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none (other options, another release, or overlays)",
+            Self::OptionsMatch => "options match (the source is not that of the published release)",
+            Self::OptionsAndSourceMatch => "options and source digest match",
+        })
+    }
 }
 
 /// What an image is made of: `manifest.json`. The same inputs give the same bytes, wherever and whenever

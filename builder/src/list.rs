@@ -66,9 +66,10 @@ pub fn list(project: &Project) -> Result<Listing> {
         Recipe::all(project)?.into_iter().map(|(name, recipe)| Listed { name, content: line(recipe) });
     let kernels = KernelConfig::names(project)?.into_iter().map(|name| {
         let content = match KernelConfig::load(project, &name) {
-            Ok(config) => {
-                Content::Good(KernelLine { version: config.source.version, description: config.description })
-            }
+            Ok(config) => Content::Good(KernelLine {
+                version: config.source.to_string(),
+                description: config.description,
+            }),
             Err(error) => Content::Bad { error: error.to_string() },
         };
         Listed { name, content }

@@ -86,8 +86,8 @@ pub enum Error {
 crate::exit_code!(Error, Failed);
 
 impl Manifest {
-    /// The manifest of `recipe` built for a kernel with this interface.
-    pub fn new(recipe: &Recipe, kernel: &KernelConfig, interface: Digest) -> Self {
+    /// The manifest of `recipe` built for a kernel of this release with this interface.
+    pub fn new(recipe: &Recipe, kernel: &KernelConfig, version: &str, interface: Digest) -> Self {
         let RawDevices { serial } = &recipe.devices;
         Self {
             format: 1,
@@ -97,7 +97,7 @@ impl Manifest {
                 description: recipe.function.description.clone(),
                 license: recipe.function.license.clone(),
             },
-            kernel: Kernel { config: kernel.name.clone(), version: kernel.source.version.clone(), interface },
+            kernel: Kernel { config: kernel.name.clone(), version: version.to_owned(), interface },
             libos: recipe.libos,
             stack: recipe.stack,
             heap: recipe.heap,

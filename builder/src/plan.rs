@@ -4,9 +4,10 @@
 use crate::{
     Context, Digest, Result, Target,
     bare_metal::{Headers, Media},
+    bindings::{self, Era},
     cache, files, image,
     inputs::{tools, tree},
-    kernel::{self, KernelTree, prebuilt},
+    kernel::{self, KernelTree, TreeKind, prebuilt},
     kernel_config::KernelConfig,
     process::tender,
     recipe::{Need, Recipe},
@@ -177,7 +178,7 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
             .at(&tree.root)
             .version(&tree.version),
     ];
-    inputs.extend(kernel_files(ctx, &kernel)?);
+    inputs.extend(kernel_files(ctx, &kernel, &tree)?);
     inputs.extend(prebuilt_kernel(ctx, recipe, target)?);
     inputs.extend(tools);
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
@@ -224,14 +225,16 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
 }
 
 /// The files that a kernel config names.
-fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig) -> Result<Vec<Input>> {
+fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig, tree: &KernelTree) -> Result<Vec<Input>> {
     let folder = ctx.project.kernel_configs();
-    let era = ctx.project.era(&kernel.era);
+    let (era_name, _) =
+        Era::find(&ctx.project.eras(), kernel.arch, &tree.version).map_err(bindings::Error::from)?;
+    let era = ctx.project.era(&era_name);
     let overlays = kernel.overlays.iter().map(|overlay| {
         (InputKind::Overlay, format!("overlay {}", overlay.header), folder.join(&overlay.file))
     });
     let mut inputs = Vec::new();
-    for (kind, name, path) in overlays.chain([(InputKind::Era, format!("era {}", kernel.era), era)]) {
+    for (kind, name, path) in overlays.chain([(InputKind::Era, format!("era {era_name}"), era)]) {
         // What is missing is reported by whoever reads it.
         if let Some(digest) = tree::digest_of_file(ctx, &path)? {
             inputs.push(Input::new(kind, &name, digest).at(&path));
@@ -263,16 +266,20 @@ fn headers(recipe: &Recipe, tree: &KernelTree) -> Result<Headers> {
 }
 
 /// The tools of the host, and the Python modules of the kernel's generators.
-fn tools(ctx: &Context<'_>, toolchain: &Toolchain) -> Result<Vec<Input>> {
+fn tools(ctx: &Context<'_>, toolchain: &Toolchain, tree: &KernelTree) -> Result<Vec<Input>> {
     let mut tools = vec![toolchain.cc.clone(), toolchain.cargo.clone(), toolchain.rustc.clone()];
     tools.push(tools::find(ctx, "python3")?);
+    tools.extend(kernel::host_tools(ctx, tree.kind)?);
     let mut inputs: Vec<Input> = tools
         .iter()
         .map(|tool| {
             Input::new(InputKind::Tool, &tool.name, tool.digest).at(&tool.path).version(&tool.version)
         })
         .collect();
-    let modules = ctx.project.python_requirements();
+    let modules = match tree.kind {
+        TreeKind::Cmake => ctx.project.cmake_requirements(),
+        TreeKind::Make | TreeKind::Prefix => ctx.project.python_requirements(),
+    };
     if let Some(digest) = tree::digest_of_file(ctx, &modules)? {
         inputs.push(Input::new(InputKind::Pins, "python-modules", digest).at(&modules));
     }
@@ -318,7 +325,13 @@ fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option
         });
     };
     let kernel_inputs = [Builder, KernelConfig, KernelSource, Overlay, Pins];
-    add("kernel", format!("compile and link the kernel {kernel}"), &kernel_inputs, &["cc", "python3"], &[]);
+    add(
+        "kernel",
+        format!("compile and link the kernel {kernel}"),
+        &kernel_inputs,
+        &["cc", "python3", "cmake", "ninja", "xmllint"],
+        &[],
+    );
     let what = format!("generate and check the bindings for {kernel}");
     add("bindings", what, &[Builder, KernelConfig, KernelSource, Era], &["cc"], &["kernel"]);
     let what = format!("compile, link and check the root task of {name}");

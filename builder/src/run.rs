@@ -129,7 +129,7 @@ pub fn run(
     let fds = (stdin.as_fd(), output);
     match target {
         Target::Qemu => {
-            let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+            let kernel = KernelConfig::of(ctx.project, recipe)?;
             let boot = Boot::new(recipe, &kernel, dir);
             boot.check()?;
             let qemu = Binary::find(options.qemu.as_deref())?;

@@ -6,7 +6,7 @@ use builder::{
     Context, Digest, Error, ExitCode, Project,
     context::{Cancel, Silent},
     kernel::{self, KernelBuild, KernelTree},
-    kernel_config::{KernelConfig, OptionValue},
+    kernel_config::{KernelConfig, OptionValue, Source},
 };
 use object::{Object as _, ObjectSymbol as _};
 use std::{
@@ -222,21 +222,21 @@ fn another_source_than_the_pinned_one_is_refused() {
     let project = with_config(dir.path(), "inherits = \"x86_64-release\"\ndescription = \"Wrong.\"\n");
     let mut config = KernelConfig::load(&project, "mine").unwrap();
     let ctx = Context::new(&project, &Silent);
-    let pinned = config.source.digest;
-
-    config.source.digest = Digest::of("another tree");
-    let text = kernel::locate(&ctx, &config).unwrap_err().to_string();
-    let both = text.contains(&format!("pinned: {}", config.source.digest))
-        && text.contains(&format!("found:  {pinned}"));
+    let pinned = config.source.digest().unwrap();
+    let mut refused = |change: fn(&mut String, &mut String, &mut Digest)| {
+        let Source::Crate { subdir, version, digest, .. } = &mut config.source else { panic!("a crate") };
+        change(subdir, version, digest);
+        kernel::locate(&ctx, &config).unwrap_err().to_string()
+    };
+    let other = Digest::of("another tree");
+    let text = refused(|_, _, digest| *digest = Digest::of("another tree"));
+    let both = text.contains(&format!("pinned: {other}")) && text.contains(&format!("found:  {pinned}"));
     assert!(both && text.contains("help: "), "{text}");
 
-    config.source.digest = pinned;
-    config.source.version = "5.0.1".to_owned();
-    let text = kernel::locate(&ctx, &config).unwrap_err().to_string();
+    let text = refused(|_, version, _| *version = "5.0.1".to_owned());
     assert!(text.contains("is seL4 5.0.0, not 5.0.1"), "{text}");
 
-    config.source.subdir = "sel5".to_owned();
-    let text = kernel::locate(&ctx, &config).unwrap_err().to_string();
+    let text = refused(|subdir, _, _| *subdir = "sel5".to_owned());
     assert!(text.contains("has no folder `sel5`"), "{text}");
 }
 

@@ -9,7 +9,7 @@ mod entry;
 use builder::{
     Context, Digest, Project,
     context::Silent,
-    kernel_config::{Arch, KernelConfig, Platform, RawSource},
+    kernel_config::{Arch, KernelConfig, Platform, Source},
     note::Manifest,
     recipe::Recipe,
     root_task::{self, RootTask, RootTaskInputs, Toolchain},
@@ -114,6 +114,7 @@ impl Sandbox {
         let inputs = RootTaskInputs {
             recipe: &recipe,
             kernel: &kernel(),
+            version: "5.0.0",
             bindings: &self.path("bindings/bindings.rs"),
             interface: Digest::of("interface"),
             sources: root_task::digest(&root_task::contents(&ctx, &sources)?),
@@ -150,11 +151,14 @@ fn kernel() -> KernelConfig {
         description: String::new(),
         arch: Arch::X86_64,
         platform: Platform::Pc99,
-        era: "5.0".into(),
+        with_user_source: None,
+        verified: false,
+        emulation_only: false,
+        published: std::collections::BTreeMap::new(),
         qemu_cpu: "qemu64".into(),
         cpu_features: vec![],
-        source: RawSource {
-            crate_name: "sel4-sys".into(),
+        source: Source::Crate {
+            name: "sel4-sys".into(),
             subdir: "seL4".into(),
             version: "5.0.0".into(),
             digest: Digest::of(""),

@@ -146,10 +146,9 @@ pub fn generate(
     kernel: &KernelBuild,
 ) -> Result<Bindings, Error> {
     let (name, era) = Era::find(&ctx.project.eras(), config.arch, &tree.version)?;
-    let inputs = (&era, &config.options, &tree.version, tree.digest, kernel.key);
+    let inputs = (&era, &kernel.options, &tree.version, tree.digest, kernel.key);
     let entry = ctx.cache.step("bindings", &inputs, |dir| {
-        let api = ApiFiles::find(&tree.root);
-        let interface = interface(&name, &era, &api, &config.options, &tree.version)?;
+        let interface = interface(&name, &era, &kernel.api, &kernel.options, &tree.version)?;
         let headers = probe::Headers {
             compiler: &kernel.compiler,
             include_dirs: &kernel.include_dirs,

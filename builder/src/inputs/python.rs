@@ -126,7 +126,10 @@ impl Python {
     fn hosts_own(&self, ctx: &Context<'_>) -> Option<PythonEnv> {
         let import = format!("import {}", self.modules.join(", "));
         let there = !self.modules.is_empty()
-            && Tool::new(&self.host.path, &ctx.project.root).args(["-I", "-c", &import]).run(&ctx.cancel).is_ok();
+            && Tool::new(&self.host.path, &ctx.project.root)
+                .args(["-I", "-c", &import])
+                .run(&ctx.cancel)
+                .is_ok();
         if there {
             ctx.progress.note("the pinned Python modules cannot be had: the host's own are used");
         }

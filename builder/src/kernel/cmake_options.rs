@@ -60,16 +60,12 @@ struct Entry<'a> {
 
 /// CMake's cache: lines `NAME:TYPE=VALUE` among comments.
 fn parse(cache: &str) -> BTreeMap<&str, Entry<'_>> {
-    let entry = |line: &'_ str| -> Option<_> {
-        let line = if line.starts_with(['#', '/']) { None } else { Some(line) }?;
-        let (name, value) = line.split_once('=')?;
-        let (name, kind) = name.split_once(':')?;
-        Some((name, kind, value.len()))
-    };
     let mut entries = BTreeMap::new();
-    for line in cache.lines() {
-        if let Some((name, kind, length)) = entry(line) {
-            entries.insert(name, Entry { kind, value: &line[line.len() - length..] });
+    for line in cache.lines().filter(|line| !line.starts_with(['#', '/'])) {
+        if let Some((left, value)) = line.split_once('=')
+            && let Some((name, kind)) = left.split_once(':')
+        {
+            entries.insert(name, Entry { kind, value });
         }
     }
     entries
@@ -92,7 +88,8 @@ fn taken(config: &KernelConfig, cache: &BTreeMap<&str, Entry<'_>>) -> Vec<Compla
                 let strings = cache.get(format!("{name}-STRINGS").as_str());
                 let choices: Vec<&str> = strings.map_or(Vec::new(), |all| all.value.split(';').collect());
                 let help = match choices.is_empty() || choices.contains(&wanted.as_str()) {
-                    true => "the tree allows it only together with other options; see its config.cmake files".to_owned(),
+                    true => "the tree allows it only together with other options; see its config.cmake files"
+                        .to_owned(),
                     false => format!("write one of {}", list(&choices)),
                 };
                 (format!("the tree makes `{name}` {} of {wanted}", entry.value), Some(help))
@@ -122,14 +119,17 @@ fn verified(config: &KernelConfig, tree: &KernelTree) -> Result<Cache, Error> {
 /// In what the options of `config` differ from those of the tree's verified configuration.
 fn unverified(config: &KernelConfig, tree: &KernelTree) -> Result<Vec<Complaint>, Error> {
     let (ours, theirs) = (all(config, tree), verified(config, tree)?);
-    let missing = theirs.iter().filter(|(name, value)| ours.get(*name) != Some(value)).map(|(name, value)| {
-        let has = ours.get(name).map_or("not set".to_owned(), |value| format!("`{value}`"));
-        Complaint {
-            option: ours.contains_key(name).then(|| name.clone()),
-            message: format!("the tree's verified configuration has `{name}` = `{value}`; here it is {has}"),
-            help: Some("take over the tree's value, or write `verified = false`".to_owned()),
-        }
-    });
+    let missing =
+        theirs.iter().filter(|(name, value)| ours.get(*name) != Some(value)).map(|(name, value)| {
+            let has = ours.get(name).map_or("not set".to_owned(), |value| format!("`{value}`"));
+            Complaint {
+                option: ours.contains_key(name).then(|| name.clone()),
+                message: format!(
+                    "the tree's verified configuration has `{name}` = `{value}`; here it is {has}"
+                ),
+                help: Some("take over the tree's value, or write `verified = false`".to_owned()),
+            }
+        });
     let more = ours.keys().filter(|name| !theirs.contains_key(*name)).map(|name| Complaint {
         option: Some(name.clone()),
         message: format!("the tree's verified configuration does not set `{name}`"),

@@ -37,16 +37,6 @@ pub enum TreeKind {
     Prefix,
 }
 
-/// The XML files with a kernel's interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiFiles {
-    /// The system calls.
-    pub system_calls: PathBuf,
-    /// The invocations, in the order of their labels: for all architectures, for this one (`sel4_arch`), and for
-    /// its family (`arch`).
-    pub interfaces: [PathBuf; 3],
-}
-
 /// A kernel's source is not what its kernel config says.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -159,7 +149,9 @@ pub enum Error {
         found: String,
     },
     /// No way to build it is known.
-    #[error("{root} has no Makefile and Kconfig, and no CMakeLists.txt: this is no tree of seL4 that can be built")]
+    #[error(
+        "{root} has no Makefile and Kconfig, and no CMakeLists.txt: this is no tree of seL4 that can be built"
+    )]
     Method {
         /// The tree.
         root: PathBuf,
@@ -196,8 +188,10 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::NotNamed { .. } | Error::NotATree { .. } | Error::NotAPrefix { .. } | Error::NotAccepted { .. } =>
-        crate::ExitCode::Usage,
+    Error::NotNamed { .. }
+    | Error::NotATree { .. }
+    | Error::NotAPrefix { .. }
+    | Error::NotAccepted { .. } => crate::ExitCode::Usage,
     _ => crate::ExitCode::Failed,
 });
 
@@ -222,29 +216,6 @@ impl KernelTree {
             libsel4.join("sel4_plat_include").join(config.platform.name()),
             libsel4.join("mode_include/64"),
         ]
-    }
-
-    /// The XML files with the interface of the kernel that is built as `config` says.
-    pub fn api(&self, config: &KernelConfig) -> Result<ApiFiles, Error> {
-        let libsel4 = self.root.join("libsel4");
-        let include = libsel4.join("include");
-        let (family, arch) = self.arch_names(config);
-        let folders = match self.kind {
-            TreeKind::Prefix => [(); 3].map(|()| include.clone()),
-            TreeKind::Make | TreeKind::Cmake => [
-                include.clone(),
-                libsel4.join("sel4_arch_include").join(arch),
-                libsel4.join("arch_include").join(family),
-            ],
-        };
-        // Since 13, every file has a name of its own.
-        let current = ["object-api.xml", "object-api-sel4-arch.xml", "object-api-arch.xml"];
-        let former = ["sel4.xml", "sel4arch.xml", "sel4arch.xml"];
-        let place = |folder: &Path, name: &str| folder.join("interfaces").join(name);
-        let is_current = self.kind == TreeKind::Prefix || place(&folders[0], current[0]).is_file();
-        let names = if is_current { current } else { former };
-        let interfaces = std::array::from_fn(|n| place(&folders[n], names[n]));
-        Ok(ApiFiles { system_calls: include.join("api/syscall.xml"), interfaces })
     }
 }
 
@@ -299,8 +270,8 @@ fn kind_of(root: &Path) -> Result<TreeKind, Error> {
 
 /// The folder `path`, when it is a source tree of the CMake era.
 fn source_tree(path: &Path) -> Result<PathBuf, Error> {
-    let root = fs::canonicalize(path)
-        .map_err(|source| Error::Unreadable { root: path.to_owned(), source })?;
+    let root =
+        fs::canonicalize(path).map_err(|source| Error::Unreadable { root: path.to_owned(), source })?;
     let lacks = ["VERSION", "CMakeLists.txt", "config.cmake", "libsel4/CMakeLists.txt", "src/object/tcb.c"];
     match lacks.into_iter().find(|file| !root.join(file).is_file()) {
         Some(lacks) => Err(Error::NotATree { root, lacks }),

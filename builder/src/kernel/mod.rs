@@ -19,11 +19,13 @@ mod prefix;
 mod resolved;
 
 pub use elf32::{multiboot_header, multiboot2_header};
-pub use locate::{ApiFiles, Error, KernelTree, TreeKind, locate};
+pub use locate::{Error, KernelTree, TreeKind, locate};
 pub use options::autoconf;
 
 use crate::{
     Context, Digest, Result,
+    bindings::ApiFiles,
+    image::Verified,
     inputs::{
         python::{Python, PythonEnv},
         tools::{self, HostTool},
@@ -120,6 +122,18 @@ struct Inputs<'a> {
     python: Option<Digest>,
 }
 
+/// How the kernel that `config` makes of `tree` relates to a configuration that was verified. The builder refuses to
+/// build a kernel config that says `verified` when its options are not the tree's.
+pub fn verified(config: &KernelConfig, tree: &KernelTree) -> Verified {
+    if !config.verified || tree.kind != TreeKind::Cmake || !config.overlays.is_empty() {
+        return Verified::None;
+    }
+    match config.published.get(&tree.version) {
+        Some(digest) if *digest == tree.digest => Verified::OptionsAndSourceMatch,
+        _ => Verified::OptionsMatch,
+    }
+}
+
 /// Builds the kernel that `config` describes, or finds it built.
 pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Result<KernelBuild> {
     let overlays = check::overlays(ctx, config)?;
@@ -148,7 +162,8 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
                 check::config(ctx.project, config, tree, layout)?;
                 let sources = &make::sources(config, tree, layout).map_err(Error::from)?;
                 let overlays = overlays.as_slice();
-                make::Build { ctx, config, tree, layout, overlays, cc: &cc, python: &python, dir, sources }.run()
+                make::Build { ctx, config, tree, layout, overlays, cc: &cc, python: &python, dir, sources }
+                    .run()
             }
             (TreeKind::Cmake, Some(PythonEnv { python, .. })) => {
                 let tools = host_tools.as_slice();
@@ -166,7 +181,9 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
             (dirs, layout.defines().map(str::to_owned).collect(), config.options.clone())
         }
         TreeKind::Cmake => (vec![file(cmake::INCLUDE)], Vec::new(), resolved::recall(&entry.dir)?),
-        TreeKind::Prefix => (vec![tree.root.join("libsel4/include")], Vec::new(), resolved::recall(&entry.dir)?),
+        TreeKind::Prefix => {
+            (vec![tree.root.join("libsel4/include")], Vec::new(), resolved::recall(&entry.dir)?)
+        }
     };
     Ok(KernelBuild {
         multiboot: file(make::MULTIBOOT),
@@ -174,7 +191,7 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
         include_dirs,
         defines,
         options,
-        api: tree.api(config)?,
+        api: ApiFiles::find(&tree.root),
         version: tree.version.clone(),
         compiler: cc,
         dir: entry.dir,

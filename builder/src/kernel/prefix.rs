@@ -36,7 +36,8 @@ const TELLS: [(&str, &str); 4] = [
 
 /// The folder `path`, when it is a prefix for the machine that `config` is for.
 pub(super) fn check(path: &Path, config: &KernelConfig) -> Result<PathBuf, Error> {
-    let root = fs::canonicalize(path).map_err(|source| Error::Unreadable { root: path.to_owned(), source })?;
+    let root =
+        fs::canonicalize(path).map_err(|source| Error::Unreadable { root: path.to_owned(), source })?;
     if let Some(lacks) = HAS.iter().find(|file| !root.join(file).is_file()) {
         return Err(Error::NotAPrefix { root, lacks: (*lacks).to_owned() });
     }
@@ -61,7 +62,9 @@ pub(super) fn version(root: &Path) -> Result<String, Error> {
     }
     let options = resolved::names(root)?;
     let release = TELLS.iter().find(|(option, _)| options.contains(*option));
-    release.map(|(_, version)| (*version).to_owned()).ok_or_else(|| Error::NoVersion { root: root.to_owned() })
+    release
+        .map(|(_, version)| (*version).to_owned())
+        .ok_or_else(|| Error::NoVersion { root: root.to_owned() })
 }
 
 /// Takes the kernel of the prefix `tree` into the empty folder `dir`.

@@ -26,7 +26,9 @@ pub enum Error {
     #[error(transparent)]
     Files(#[from] files::Error),
     /// A file is not what it should be.
-    #[error("{path}: {source}\n  help: this file is made by seL4's own build; build or install the kernel anew")]
+    #[error(
+        "{path}: {source}\n  help: this file is made by seL4's own build; build or install the kernel anew"
+    )]
     Json {
         /// The file.
         path: PathBuf,
@@ -34,7 +36,9 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// An option has a value that no option has.
-    #[error("{path}: the option `{name}` is neither true, nor false, nor a text\n  help: this file is made by seL4's own build; build or install the kernel anew")]
+    #[error(
+        "{path}: the option `{name}` is neither true, nor false, nor a text\n  help: this file is made by seL4's own build; build or install the kernel anew"
+    )]
     Value {
         /// The file.
         path: PathBuf,

@@ -4,7 +4,7 @@ use super::{OptionValue, RawKernelConfig, RawSource, Versions};
 use crate::{
     Project,
     diagnostic::Diagnostics,
-    document::{Document, Findings, at, names, shown, suggest::did_you_mean},
+    document::{Document, Findings, at, shown},
     files, qemu,
 };
 use std::path::{Component, Path};
@@ -15,9 +15,6 @@ pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig
     if raw.description.chars().any(char::is_control) {
         let help = "write one line of plain text";
         findings.value(at!["description"], "the description has a control character in it", help);
-    }
-    if let Some(era) = &raw.era {
-        check_era(project, era, &mut findings);
     }
     if let Some(cpu) = &raw.qemu_cpu
         && !qemu::is_cpu_model(cpu)
@@ -35,14 +32,6 @@ pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig
     }
     check_overlays(project, raw, &mut findings);
     findings.finish()
-}
-
-fn check_era(project: &Project, era: &str, findings: &mut Findings<'_>) {
-    let there = names(&project.kernel_configs().join("eras")).unwrap_or_default();
-    if !there.iter().any(|name| name == era) {
-        let message = format!("there is no era `{era}` in `kernel-configs/eras/`");
-        findings.value(at!["era"], message, did_you_mean(era, "eras", &there));
-    }
 }
 
 fn check_features(features: &[String], findings: &mut Findings<'_>) {
@@ -106,11 +95,7 @@ fn check_crate(project: &Project, name: &str, source: &RawSource, findings: &mut
     if let Some(subdir) = source.subdir.as_ref().filter(|subdir| !is_inner(subdir)) {
         let help =
             "write the tree's folder in the crate, for instance `\"seL4\"`; `\".\"` is the crate itself";
-        findings.value(
-            at!["source", "subdir"],
-            format!("`{subdir}` is not a folder inside the crate"),
-            help,
-        );
+        findings.value(at!["source", "subdir"], format!("`{subdir}` is not a folder inside the crate"), help);
     }
     if let Some(version) = &source.version
         && let Err(error) = semver::Version::parse(version)

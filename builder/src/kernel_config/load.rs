@@ -4,7 +4,8 @@ use super::{KernelConfig, OptionValue, RawKernelConfig, RawSource, Source, UserS
 use crate::{
     Project, Result,
     diagnostic::{Diagnostic, Diagnostics},
-    document::{Document, Findings, Source, at, names, schema::Schema, shown, suggest::did_you_mean},
+    document::{Document, Findings, Source as Text, at, names, schema::Schema, shown, suggest::did_you_mean},
+    recipe::Recipe,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
@@ -28,7 +29,7 @@ pub(crate) fn schema() -> &'static Schema {
 struct Link {
     name: String,
     path: PathBuf,
-    source: Source,
+    source: Text,
     raw: RawKernelConfig,
 }
 
@@ -56,13 +57,19 @@ impl KernelConfig {
             None => config,
         };
         if let Source::Crate { name, .. } = &config.source {
-            let message = format!("this kernel's source is the crate `{name}`, not `{}`", user.path().display());
+            let message =
+                format!("this kernel's source is the crate `{name}`, not `{}`", user.path().display());
             let help = "choose a kernel config for your own source with `--kernel-config`; `cargo xtask list` shows them";
             let file = shown(project, &config.path);
             return Err(Diagnostics(vec![Diagnostic::of_file(file, message).help(help)]).into());
         }
         config.source = config.source.at(user);
         Ok(config)
+    }
+
+    /// The kernel config of `recipe`, with the source that the user names for it.
+    pub fn of(project: &Project, recipe: &Recipe) -> Result<Self> {
+        Self::load_with(project, &recipe.kernel, recipe.kernel_source.as_ref())
     }
 
     /// The names of all kernel configs, sorted.
@@ -74,7 +81,7 @@ impl KernelConfig {
 /// Reads and checks one file.
 fn link(project: &Project, name: &str) -> Result<Link, Diagnostics> {
     let path = project.kernel_configs().join(format!("{name}.toml"));
-    let source = Source::read(&path, &shown(project, &path), || {
+    let source = Text::read(&path, &shown(project, &path), || {
         let there = names(&project.kernel_configs()).unwrap_or_default();
         let help = did_you_mean(name, "kernel configs", &there);
         Diagnostic::of_file(shown(project, &path), format!("there is no kernel config `{name}`")).help(help)
@@ -144,11 +151,12 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
     let first = |get: fn(&RawKernelConfig) -> Option<String>| chain.iter().find_map(|link| get(&link.raw));
     let arch = chain.iter().find_map(|link| link.raw.arch);
     let platform = chain.iter().find_map(|link| link.raw.platform);
-    let era = first(|raw| raw.era.clone());
     let qemu_cpu = first(|raw| raw.qemu_cpu.clone());
     let cpu_features = chain.iter().find_map(|link| link.raw.cpu_features.clone());
     let source = chain.iter().find_map(|link| source(link, link.raw.source.as_ref()?));
     let kconfig = matches!(source, Some(Source::Crate { .. }));
+    let published = chain.iter().find_map(|link| link.raw.source.as_ref());
+    let published = published.map(|source| source.published.clone()).unwrap_or_default();
     check_overlays(&chain)?;
     let mut options = BTreeMap::new();
     let mut overlays = Vec::new();
@@ -183,13 +191,13 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
         description: heir.raw.description.clone(),
         arch,
         platform,
-        era,
         qemu_cpu,
         cpu_features,
         with_user_source: first(|raw| raw.with_user_source.clone()),
         verified: chain.iter().find_map(|link| link.raw.verified).unwrap_or(false),
         emulation_only: chain.iter().find_map(|link| link.raw.emulation_only).unwrap_or(false),
         source,
+        published,
         options,
         overlays,
     })

@@ -28,9 +28,6 @@ pub struct RawKernelConfig {
     pub arch: Option<Arch>,
     /// The platform, seL4's name for it. Default: what is inherited.
     pub platform: Option<Platform>,
-    /// Name of the file in `kernel-configs/eras/` that says how this kernel's interface is laid out.
-    /// Default: what is inherited, else the one for the release, the architecture and the scheduling model.
-    pub era: Option<String>,
     /// CPU model for QEMU; it has every feature that the options need. Default: what is
     /// inherited.
     pub qemu_cpu: Option<String>,
@@ -75,6 +72,9 @@ pub struct RawSource {
     pub version: Option<String>,
     /// For the others: the releases that this kernel config is made for, for instance `">=13, <17"`.
     pub versions: Option<String>,
+    /// The digests of the published trees, by release. A tree with another one is not what was verified.
+    #[serde(default)]
+    pub published: BTreeMap<String, Digest>,
     /// The digest of the tree or prefix (see `cargo xtask explain`). A crate's must be given; without one any
     /// tree of an accepted release will do.
     pub digest: Option<Digest>,
@@ -175,13 +175,12 @@ pub struct KernelConfig {
     pub arch: Arch,
     /// The platform.
     pub platform: Platform,
-    /// Name of the era file, when the kernel config names one.
-    pub era: Option<String>,
     /// CPU model for QEMU.
     pub qemu_cpu: String,
     /// CPU features that the options need.
     pub cpu_features: Vec<String>,
     /// The kernel config that holds instead when the user names a source.
+    #[serde(skip)]
     pub with_user_source: Option<String>,
     /// Whether the options are those of the tree's verified configuration.
     pub verified: bool,
@@ -189,6 +188,8 @@ pub struct KernelConfig {
     pub emulation_only: bool,
     /// Where the source comes from.
     pub source: Source,
+    /// The digests of the published trees, by release.
+    pub published: BTreeMap<String, Digest>,
     /// The options. For Kconfig those that are on, or have a value; for CMake all that are named.
     pub options: BTreeMap<String, OptionValue>,
     /// Headers that stand in for headers of the tree.

@@ -7,7 +7,6 @@ use std::fs;
 const BASE: &str = r#"description = "the base"
 arch = "x86_64"
 platform = "pc99"
-era = "kconfig-5"
 qemu-cpu = "qemu64"
 cpu-features = ["lm", "sse2"]
 
@@ -32,7 +31,7 @@ reason = "because"
 fn sandbox() -> (Project, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let project = Project { root: folder.path().to_owned(), out: folder.path().join("out") };
-    for path in ["eras/kconfig-5.toml", "overlays/a.h", "overlays/b.h", "sources/sel4-sys/Cargo.toml"] {
+    for path in ["overlays/a.h", "overlays/b.h", "sources/sel4-sys/Cargo.toml"] {
         let path = project.kernel_configs().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "").unwrap();

@@ -9,7 +9,7 @@ use crate::{
     Context, Digest, Result,
     bindings::{self, ApiFiles, Era},
     build, files, kernel,
-    kernel_config::KernelConfig,
+    kernel_config::{KernelConfig, Source},
     root_task::Toolchain,
 };
 use selkie_tender_table::{Table, payload::Settings};
@@ -68,11 +68,15 @@ pub fn build(ctx: &Context<'_>) -> Result<Operator> {
     })
 }
 
-/// The table of every kernel config of the checkout. No kernel is built for them.
+/// The table of every kernel config of the checkout whose source a crate carries. No kernel is built for them.
 fn tables(ctx: &Context<'_>) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for name in KernelConfig::names(ctx.project)? {
         let config = KernelConfig::load(ctx.project, &name)?;
+        // Kernels of the user's own are not here.
+        if !matches!(config.source, Source::Crate { .. }) {
+            continue;
+        }
         let tree = kernel::locate(ctx, &config)?;
         let era = Era::find(&ctx.project.eras(), config.arch, &tree.version);
         let (era_name, era) = era.map_err(bindings::Error::from)?;

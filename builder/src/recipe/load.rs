@@ -158,6 +158,7 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
         stack: quantities.stack,
         heap: quantities.heap,
         kernel: raw.kernel.config,
+        kernel_source: None,
         prebuilt_kernel: raw.kernel.prebuilt.map(input),
         run: raw.run,
         qemu: QemuTarget {

@@ -13,7 +13,10 @@ pub(crate) use load::schema;
 pub use raw::*;
 pub use units::{GIB, KIB, MIB, show_period, show_size};
 
-use crate::{Digest, Target};
+use crate::{
+    Digest, Project, Result, Target,
+    kernel_config::{KernelConfig, UserSource},
+};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -43,6 +46,9 @@ pub struct Recipe {
     pub heap: u64,
     /// The kernel config's name.
     pub kernel: String,
+    /// The source that the user names for it.
+    #[serde(skip)]
+    pub kernel_source: Option<UserSource>,
     /// The kernel that is booted, when it is not the one that the kernel config describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prebuilt_kernel: Option<InputPath>,
@@ -64,7 +70,25 @@ pub struct Recipe {
     pub smoke: Option<Smoke>,
 }
 
+/// Another kernel than the recipe's own, as the user asks for it on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct KernelChoice {
+    /// The kernel config's name.
+    pub config: Option<String>,
+    /// A source tree or prefix.
+    pub source: Option<UserSource>,
+}
+
 impl Recipe {
+    /// The recipe with the kernel that the user asks for.
+    pub fn with_kernel(mut self, project: &Project, choice: &KernelChoice) -> Result<Self> {
+        let config = choice.config.as_ref().unwrap_or(&self.kernel);
+        let config = KernelConfig::load_with(project, config, choice.source.as_ref())?;
+        self.kernel = config.name;
+        self.kernel_source = choice.source.clone();
+        Ok(self)
+    }
+
     /// The targets that the recipe is built for unless others are named: those that have what it needs, and
     /// `bare-metal` only when the recipe has a table for it, because it asks the host for a boot loader.
     pub fn targets(&self) -> Vec<Target> {

@@ -58,6 +58,8 @@ pub struct RootTaskInputs<'a> {
     pub recipe: &'a Recipe,
     /// The kernel config that `recipe.kernel` names.
     pub kernel: &'a KernelConfig,
+    /// The kernel's seL4 release.
+    pub version: &'a str,
     /// The generated `bindings.rs`.
     pub bindings: &'a Path,
     /// The digest of the kernel's interface.
@@ -264,7 +266,7 @@ impl<'a> Key<'a> {
         let recipe = inputs.recipe;
         Ok(Self {
             format: FORMAT,
-            manifest: Manifest::new(recipe, inputs.kernel, inputs.interface),
+            manifest: Manifest::new(recipe, inputs.kernel, inputs.version, inputs.interface),
             run: &recipe.run,
             source: &recipe.source,
             features: &recipe.features,

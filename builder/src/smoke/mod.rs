@@ -125,7 +125,7 @@ pub fn smoke(
     let trial = Trial { name, target, boot, spec, dir, timeout: options.timeout };
     match target {
         Target::Qemu => {
-            let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+            let kernel = KernelConfig::of(ctx.project, recipe)?;
             trial.in_machine(ctx, &Boot::new(recipe, &kernel, dir), options, &Host::read())
         }
         Target::Process => trial.as_process(ctx),

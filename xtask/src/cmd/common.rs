@@ -1,15 +1,55 @@
 //! What several verbs have in common.
 
 use crate::app::App;
+use anyhow::Context as _;
 use builder::{
     Context, Error, ExitCode, Target, build,
     image::Image,
+    kernel_config::UserSource,
     plan,
     qemu::{AccelRequest, BootPath},
-    recipe::Recipe,
+    recipe::{KernelChoice, Recipe},
     smoke,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use std::path::PathBuf;
+
+/// Which kernel, when it is not the recipe's own.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Another kernel")]
+pub(crate) struct KernelArgs {
+    /// Name of a file in kernel-configs/ (without .toml), instead of the recipe's
+    #[arg(long, value_name = "NAME")]
+    kernel_config: Option<String>,
+    /// Build the kernel from this source tree of seL4 (CMake, 10.1 and later)
+    #[arg(long, value_name = "DIR", conflicts_with = "kernel_prefix")]
+    kernel_source: Option<PathBuf>,
+    /// Use the kernel that is installed here (bin/kernel.elf, libsel4/include/) [default: SEL4_PREFIX]
+    #[arg(long, value_name = "DIR")]
+    kernel_prefix: Option<PathBuf>,
+}
+
+impl KernelArgs {
+    /// The kernel that the user asks for. The one place that reads `SEL4_PREFIX`.
+    fn choice(&self, app: &App) -> anyhow::Result<KernelChoice> {
+        let absolute = |path: &PathBuf| {
+            std::path::absolute(path).with_context(|| format!("the kernel's folder {}", path.display()))
+        };
+        let source = match (&self.kernel_source, &self.kernel_prefix) {
+            (Some(tree), _) => Some(UserSource::Tree(absolute(tree)?)),
+            (None, Some(prefix)) => Some(UserSource::Prefix(absolute(prefix)?)),
+            (None, None) => match std::env::var_os("SEL4_PREFIX").filter(|prefix| !prefix.is_empty()) {
+                Some(prefix) => {
+                    let prefix = PathBuf::from(prefix);
+                    app.context().progress.note(&format!("kernel: SEL4_PREFIX is {}", prefix.display()));
+                    Some(UserSource::Prefix(absolute(&prefix)?))
+                }
+                None => None,
+            },
+        };
+        Ok(KernelChoice { config: self.kernel_config.clone(), source })
+    }
+}
 
 /// Which recipes.
 #[derive(Debug, clap::Args)]
@@ -20,11 +60,19 @@ pub(crate) struct Recipes {
     /// Every recipe in recipes/
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    #[command(flatten)]
+    kernel: KernelArgs,
 }
 
 impl Recipes {
-    /// The recipes, checked, each once.
+    /// The recipes, checked, each once, with the kernel that the user asks for.
     pub(crate) fn load(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
+        let choice = self.kernel.choice(app)?;
+        let recipes = self.named(app)?.into_iter();
+        recipes.map(|recipe| Ok(recipe.with_kernel(&app.project, &choice)?)).collect()
+    }
+
+    fn named(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
         if self.all {
             let named = Recipe::all(&app.project)?;
             return named.into_iter().map(|(_, recipe)| Ok(recipe?)).collect();
@@ -61,13 +109,16 @@ pub(crate) struct OneRecipe {
     /// Name of a file in recipes/ (without .toml), or path of a recipe anywhere
     #[arg(value_name = "RECIPE")]
     name: Option<String>,
+    #[command(flatten)]
+    kernel: KernelArgs,
 }
 
 impl OneRecipe {
-    /// The recipe, checked.
+    /// The recipe, checked, with the kernel that the user asks for.
     pub(crate) fn load(&self, app: &App) -> anyhow::Result<Recipe> {
         let name = self.name.as_ref().ok_or_else(|| none_given(app, "name one"))?;
-        Ok(Recipe::load(&app.project, name)?)
+        let choice = self.kernel.choice(app)?;
+        Ok(Recipe::load(&app.project, name)?.with_kernel(&app.project, &choice)?)
     }
 }
 

@@ -210,11 +210,7 @@ fn features(interface: &Interface) -> Vec<Feature> {
             "priorities are set with a thread as the authority, and not by TCB_Configure",
         ),
         feature("page_remap", has("X86PageRemap"), "a mapped page is changed by an invocation of its own"),
-        feature(
-            "io_labels",
-            has("X86PageMapIO"),
-            "labels for pages of devices, with an IOMMU or without",
-        ),
+        feature("io_labels", has("X86PageMapIO"), "labels for pages of devices, with an IOMMU or without"),
         feature(
             "status_bits",
             has("X86PageDirectoryGetStatusBits"),
