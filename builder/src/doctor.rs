@@ -45,12 +45,43 @@ struct Manager {
 #[serde(deny_unknown_fields)]
 struct Need {
     name: String,
-    program: String,
+    /// A program on PATH; none where one of `files` is needed.
+    program: Option<String>,
     /// Arguments with which the program must succeed; none means that it must only be there.
     check: Option<Vec<String>>,
+    /// Files of which one must be there.
+    #[serde(default)]
+    files: Vec<PathBuf>,
     purpose: String,
+    #[serde(default)]
+    part: Part,
     /// Family to package names, separated by spaces.
     packages: BTreeMap<String, String>,
+}
+
+/// The part of Selkie that needs something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Base,
+    /// Target `bare-metal`.
+    BareMetal,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 2] = [Self::Base, Self::BareMetal];
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Base => "everything",
+            Self::BareMetal => "target bare-metal",
+        })
+    }
 }
 
 /// What the host has and lacks.
@@ -103,6 +134,8 @@ pub struct Item {
     pub name: String,
     /// What it is for.
     pub purpose: String,
+    /// The part of Selkie that needs it.
+    pub part: Part,
     /// Where it was found; none means that it is missing.
     pub found: Option<PathBuf>,
     /// The first line of its `--version`.
@@ -156,14 +189,15 @@ impl Report {
         self.items.iter().filter(|item| item.found.is_none())
     }
 
-    /// The names of what is missing, separated by commas; empty when nothing is.
-    pub fn missing_names(&self) -> String {
-        self.missing().map(|item| item.name.as_str()).collect::<Vec<_>>().join(", ")
+    /// The names of what these parts lack, separated by commas; empty when they lack nothing.
+    pub fn missing_names(&self, parts: &[Part]) -> String {
+        let items = self.missing().filter(|item| parts.contains(&item.part));
+        items.map(|item| item.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// An error that says what is missing and what to do; none when nothing is missing.
-    pub fn error(&self) -> Option<Error> {
-        let what = self.missing_names();
+    /// An error that says what these parts lack and what to do; none when they lack nothing.
+    pub fn error(&self, parts: &[Part]) -> Option<Error> {
+        let what = self.missing_names(parts);
         (!what.is_empty()).then(|| Error::Missing { what, help: self.help() })
     }
 
@@ -195,26 +229,46 @@ pub fn check(root: &Path) -> Report {
 
 /// The packages that have `program`, as `family: packages`, for an error about a missing tool.
 pub fn packages_of(program: &str) -> Option<String> {
-    let need = TABLE.needs.iter().find(|need| need.program == program)?;
-    let names = need.packages.iter().map(|(family, names)| format!("{family}: {names}"));
-    Some(names.collect::<Vec<_>>().join("; "))
+    Some(TABLE.needs.iter().find(|need| need.program.as_deref() == Some(program))?.packages())
 }
 
-/// Installs what is missing when that needs nobody's answer (apt, as root or by `sudo -n`), and looks
+/// The file that meets the need `name`, else the packages that have one.
+pub(crate) fn file(name: &str) -> Result<PathBuf, String> {
+    match TABLE.needs.iter().find(|need| need.name == name) {
+        Some(need) => need.file().ok_or_else(|| need.packages()),
+        None => Err("unknown".to_owned()),
+    }
+}
+
+impl Need {
+    /// The packages that have it, as `family: packages`.
+    fn packages(&self) -> String {
+        let names = self.packages.iter().map(|(family, names)| format!("{family}: {names}"));
+        names.collect::<Vec<_>>().join("; ")
+    }
+
+    /// The first of its files that is there.
+    fn file(&self) -> Option<PathBuf> {
+        self.files.iter().find(|file| file.is_file()).cloned()
+    }
+}
+
+/// Installs what these parts lack when that needs nobody's answer (apt, as root or by `sudo -n`), and looks
 /// again. Says before what it installs.
 ///
 /// # Errors
 /// When something is missing still: with the line to copy.
-pub fn ensure(ctx: &Context<'_>) -> Result<Report, Error> {
+pub fn ensure(ctx: &Context<'_>, parts: &[Part]) -> Result<Report, Error> {
     let report = check(&ctx.project.root);
-    let Some(error) = report.error() else { return Ok(report) };
+    let Some(error) = report.error(parts) else { return Ok(report) };
     let Some((family, manager)) = family(&os_release()).filter(|(_, manager)| manager.unattended) else {
         return Err(error);
     };
     let Some(prefix) = privilege(&ctx.project.root, &ctx.cancel) else { return Err(error) };
-    install(manager, prefix, &packages(report.missing(), family), ctx)?;
+    let wanted = report.missing().filter(|item| parts.contains(&item.part));
+    install(manager, prefix, &packages(wanted, family), ctx)?;
     let report = check(&ctx.project.root);
-    report.error().map_or(Ok(report), Err)
+    report.error(parts).map_or(Ok(report), Err)
 }
 
 fn install(manager: &Manager, prefix: &[&str], names: &[String], ctx: &Context<'_>) -> Result<(), Error> {
@@ -247,13 +301,18 @@ fn is_root() -> bool {
 }
 
 fn look_for(need: &Need, cwd: &Path) -> Item {
-    let run = |args: &[String]| Tool::new(&need.program, cwd).args(args).run(&Cancel::default()).ok();
+    let program = need.program.as_deref();
+    let run = |args: &[String]| Tool::new(program?, cwd).args(args).run(&Cancel::default()).ok();
     let usable = need.check.as_ref().is_none_or(|args| run(args).is_some());
-    let found = exec::which(need.program.as_ref()).filter(|_| usable);
+    let found = match program {
+        Some(program) => exec::which(program.as_ref()).filter(|_| usable),
+        None => need.file(),
+    };
     let version = found.as_ref().and_then(|_| run(&["--version".into()]));
     Item {
         name: need.name.clone(),
         purpose: need.purpose.clone(),
+        part: need.part,
         found,
         version: version.and_then(|output| output.stdout.lines().next().map(str::to_owned)),
         packages: need.packages.clone(),
@@ -330,6 +389,7 @@ mod tests {
         Item {
             name: name.into(),
             purpose: String::new(),
+            part: need.part,
             found: None,
             version: None,
             packages: need.packages.clone(),
@@ -353,6 +413,43 @@ mod tests {
                 assert!(script.split_whitespace().any(|word| word == package), "{package} is not in .ci/run");
             }
         }
+    }
+
+    #[test]
+    fn every_need_is_a_program_or_a_file() {
+        for need in &TABLE.needs {
+            assert_eq!(need.program.is_none(), !need.files.is_empty(), "{}", need.name);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_named_by_its_packages() {
+        let need = Need {
+            name: "x".into(),
+            program: None,
+            check: None,
+            files: vec!["/no/such/file".into(), "/etc".into()],
+            purpose: String::new(),
+            part: Part::BareMetal,
+            packages: [("debian".to_owned(), "ovmf".to_owned())].into(),
+        };
+        assert_eq!((need.file(), need.packages().as_str()), (None, "debian: ovmf"));
+        for known in ["UEFI for QEMU", "iPXE for QEMU"] {
+            assert!(file(known).is_ok() || file(known).unwrap_err().contains("debian: "), "{known}");
+        }
+    }
+
+    #[test]
+    fn a_part_lacks_only_what_it_needs() {
+        let report = Report {
+            host: "x".into(),
+            items: vec![missing("UEFI for QEMU")],
+            install: None,
+            kvm: Kvm::Absent,
+            hardening: hardening(),
+        };
+        assert!(report.error(&[Part::Base]).is_none());
+        assert_eq!(report.missing_names(&[Part::BareMetal]), "UEFI for QEMU");
     }
 
     #[test]
@@ -392,7 +489,7 @@ mod tests {
             kvm: Kvm::Absent,
             hardening: hardening(),
         };
-        let text = report.error().expect("QEMU is missing").to_string();
+        let text = report.error(&Part::ALL).expect("QEMU is missing").to_string();
         for part in ["the host lacks QEMU", "debian: apt-get", "fedora: dnf", "arch: pacman"] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
@@ -407,7 +504,7 @@ mod tests {
             kvm: Kvm::Absent,
             hardening: hardening(),
         };
-        assert!(report.error().is_none());
+        assert!(report.error(&Part::ALL).is_none());
     }
 
     #[test]

@@ -209,7 +209,8 @@ fn what_the_host_lacks_is_named() {
     assert_eq!(output.status.code(), Some(3));
     let report = document(&output);
     let items = report["items"].as_array().unwrap();
-    assert!(items.iter().all(|item| item["found"].is_null()), "{report}");
+    let mut base = items.iter().filter(|item| item["part"] == "base");
+    assert!(base.all(|item| item["found"].is_null()), "{report}");
     let text = xtask(&["doctor"]).env("PATH", empty.path()).output().unwrap();
     assert!(String::from_utf8(text.stdout).unwrap().contains("qemu-system-x86"));
 }

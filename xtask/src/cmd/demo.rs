@@ -3,7 +3,8 @@
 use super::{build_image, common};
 use crate::{app::App, output::Answer};
 use builder::{
-    Error, ExitCode, Target, doctor,
+    Error, ExitCode, Target,
+    doctor::{self, Part},
     recipe::Recipe,
     smoke::{self, SmokeOptions, Summary},
 };
@@ -25,7 +26,7 @@ impl Demo {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
         ctx.progress.note("1. what this host needs");
-        let host = doctor::ensure(&ctx).map_err(Error::from)?;
+        let host = doctor::ensure(&ctx, &[Part::Base]).map_err(Error::from)?;
         ctx.progress.note(&format!("{}: all there", host.host));
         ctx.progress.note("2. the image: a seL4 kernel and the function `hello`");
         let recipe = Recipe::load(&app.project, "hello")?;

@@ -7,7 +7,7 @@ use crate::{
 };
 use builder::{
     ExitCode,
-    doctor::{self, Kvm, Report},
+    doctor::{self, Kvm, Part, Report},
 };
 
 const EXAMPLES: &str = "\
@@ -15,7 +15,7 @@ Examples:
   cargo xtask doctor          a table, and one line that installs what is missing
   cargo xtask doctor --fix    installs it where that needs no question: apt, as root or by sudo -n
 
-Exit code 3 when something is missing.";
+Exit code 3 when something is missing that every image needs.";
 
 /// Says what this host lacks
 #[derive(Debug, clap::Args)]
@@ -29,11 +29,11 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let report = if self.fix {
-            doctor::ensure(&app.context()).map_err(builder::Error::from)?
+            doctor::ensure(&app.context(), &Part::ALL).map_err(builder::Error::from)?
         } else {
             doctor::check(&app.project.root)
         };
-        let code = if report.missing().next().is_none() { ExitCode::Ok } else { ExitCode::HostLacks };
+        let code = if report.error(&[Part::Base]).is_none() { ExitCode::Ok } else { ExitCode::HostLacks };
         Ok(Answer::new(&report, text(&report, app))?.with_code(code))
     }
 }
@@ -65,9 +65,16 @@ fn text(report: &Report, app: &App) -> String {
             lacks.join(", ")
         ),
     };
-    let verdict = match report.error() {
-        None => "nothing is missing".to_owned(),
-        Some(error) => error.to_string(),
+    let verdict = match (report.error(&[Part::Base]), report.error(&Part::ALL)) {
+        (None, None) => "nothing is missing".to_owned(),
+        (None, Some(_)) => {
+            let parts = Part::ALL.iter().map(|part| (part, report.missing_names(&[*part])));
+            let lacks = parts.filter(|(_, names)| !names.is_empty());
+            let lacks: Vec<_> = lacks.map(|(part, names)| format!("{part} lacks {names}")).collect();
+            let install = report.install.iter().map(|line| format!("\n  to have it all: {line}"));
+            format!("all there, but {}{}", lacks.join("; "), install.collect::<String>())
+        }
+        (Some(error), _) => error.to_string(),
     };
     format!("{}\n{}\n\n{kvm}\n{hardening}\n{verdict}\n", report.host, table.render().trim_end())
 }

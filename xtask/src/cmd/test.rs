@@ -7,7 +7,8 @@ use crate::{
 };
 use anyhow::Context as _;
 use builder::{
-    ExitCode, doctor,
+    ExitCode,
+    doctor::{self, Part},
     suites::{self, Options, Summary, Verdict},
 };
 
@@ -38,7 +39,7 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
-        doctor::ensure(&ctx).map_err(builder::Error::from)?;
+        doctor::ensure(&ctx, &Part::ALL).map_err(builder::Error::from)?;
         let options = Options {
             xtask: std::env::current_exe().context("the path of this program")?,
             filter: self.filter.clone(),
