@@ -54,6 +54,7 @@ impl Recipe {
             libos: built.then_some(self.libos),
             stack: built.then(|| Size::Text(show_size(self.stack))),
             heap: built.then(|| Size::Text(show_size(self.heap))),
+            acpi: built.then_some(self.acpi),
             needs: self.needs.clone(),
             wants: self.wants.clone(),
         }

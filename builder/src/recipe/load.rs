@@ -157,6 +157,7 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
         libos: task.libos.unwrap_or_default(),
         stack: quantities.stack,
         heap: quantities.heap,
+        acpi: quantities.acpi,
         kernel: raw.kernel.config,
         kernel_source: None,
         prebuilt_kernel: raw.kernel.prebuilt.map(input),

@@ -44,6 +44,8 @@ pub struct Recipe {
     pub stack: u64,
     /// Heap, in bytes; a multiple of 4096; mapped at start-up from untypeds; 0 likewise.
     pub heap: u64,
+    /// Whether the runtime reads a PC's ACPI tables; false for a prebuilt root task.
+    pub acpi: bool,
     /// The kernel config's name.
     pub kernel: String,
     /// The source that the user names for it.

@@ -63,6 +63,9 @@ pub struct RawRootTask {
     pub stack: Option<Size>,
     /// Heap, for instance `"1 MiB"`. Default: 256 KiB.
     pub heap: Option<Size>,
+    /// Whether the root task can switch a PC off, and reset it, as its ACPI tables say: some 5 kB. Without it, only
+    /// QEMU is switched off; a PC halts. Default: whether the recipe has `[targets.bare-metal]`.
+    pub acpi: Option<bool>,
     /// What the function cannot do without. A target that does not have it is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Need>,

@@ -159,6 +159,9 @@ impl Job<'_> {
         if !recipe.features.is_empty() && matches!(recipe.source, RootTaskSource::Crate(_)) {
             tool = tool.arg("--features").arg(recipe.features.join(","));
         }
+        if recipe.acpi {
+            tool = tool.arg("--features").arg("selkie/acpi");
+        }
         for (name, value) in PROFILE {
             tool = tool.env(name, value);
         }

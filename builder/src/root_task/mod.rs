@@ -255,6 +255,7 @@ struct Key<'a> {
     run: &'a RawRun,
     source: &'a RootTaskSource,
     features: &'a [String],
+    acpi: bool,
     sources: Digest,
     bindings: Digest,
     toolchain: &'a Toolchain,
@@ -270,6 +271,7 @@ impl<'a> Key<'a> {
             run: &recipe.run,
             source: &recipe.source,
             features: &recipe.features,
+            acpi: recipe.acpi,
             sources: inputs.sources,
             bindings: Digest::of_file(inputs.bindings).map_err(Error::io(inputs.bindings))?,
             toolchain: inputs.toolchain,
@@ -280,8 +282,8 @@ impl<'a> Key<'a> {
     /// What the exit line of this root task repeats. It follows from what the function is made of and not
     /// from the host's tools, so that compilers that make the same code make the same root task.
     fn nonce(&self) -> String {
-        let Self { manifest, run, source, features, sources, bindings, .. } = self;
-        Digest::of_json(&(manifest, run, source, features, sources, bindings)).short(16)
+        let Self { manifest, run, source, features, acpi, sources, bindings, .. } = self;
+        Digest::of_json(&(manifest, run, source, features, acpi, sources, bindings)).short(16)
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![cfg_attr(not(test), no_std)]
 
+pub mod acpi;
 mod date;
 pub mod devices;
 mod pool;

@@ -153,7 +153,7 @@ impl Pool {
         let index = self.free[class];
         self.free[class] = self.node(index).next;
         self.claim(index);
-        self.halve_down(index, kernel, |node| node.bits > bits, |_| false)
+        self.halve_down(index, bits, 0, kernel)
     }
 
     /// Takes the block of `2^bits` bytes of device memory that starts at `paddr`.
@@ -172,7 +172,7 @@ impl Pool {
             return Err(TakeError::NoMemory);
         }
         self.claim(index);
-        self.halve_down(index, kernel, |node| node.bits > bits, |upper| paddr >= upper.paddr)
+        self.halve_down(index, bits, paddr, kernel)
     }
 
     /// Gives a block back. Its untyped has no child any more.
@@ -245,24 +245,22 @@ impl Pool {
         }
     }
 
-    /// Halves a taken block as long as `larger` holds and returns the half that is left in the end:
-    /// the lower one, or the upper one where `go_up` says so. The other halves become free.
+    /// Halves a taken block down to `2^bits` bytes and returns the part that has `paddr` in it, the lowest when
+    /// none has. The other parts become free.
     fn halve_down<S: Split>(
         &mut self,
         mut index: u32,
+        bits: u8,
+        paddr: u64,
         kernel: &mut S,
-        larger: impl Fn(&Node) -> bool,
-        go_up: impl Fn(&Node) -> bool,
     ) -> Result<BlockId, TakeError<S::Error>> {
-        while larger(self.node(index)) {
+        while self.node(index).bits > bits {
             match self.halve(index, kernel) {
-                Ok((lower, upper)) if go_up(self.node(upper)) => {
-                    self.release(lower);
-                    index = upper;
-                }
                 Ok((lower, upper)) => {
-                    self.release(upper);
-                    index = lower;
+                    let go_up = paddr >= self.node(upper).paddr;
+                    let (chosen, other) = if go_up { (upper, lower) } else { (lower, upper) };
+                    self.release(other);
+                    index = chosen;
                 }
                 Err(error) => {
                     self.release(index);

@@ -32,13 +32,13 @@ const POWER_OFF: u16 = 1 << 13;
 /// Ends the function with `status` (of more than 111, 111 is left): prints the last line, waits until it
 /// has left the serial port, and leaves the machine.
 ///
-/// The last line is framed: `[selkie:exit status=N nonce=…]`, on a line of its own. Then, in this order,
-/// whatever is the first to work:
-/// 1. a host process, or QEMU where its debug-exit device is: the process ends with the status, QEMU with
-///    a code that is made of it;
-/// 2. QEMU otherwise: its machine is switched off by ACPI;
-/// 3. elsewhere: what the recipe's `at-exit` says. `reboot` resets the machine. `power-off` and `halt`
-///    stop the calling thread for ever: off QEMU, the runtime knows no way to switch a machine off.
+/// The last line is framed: `[selkie:exit status=N nonce=…]`, on a line of its own. Then a host process ends
+/// with the status, and QEMU, where its debug-exit device is, with a code that is made of it. Elsewhere it is
+/// as the recipe's `at-exit` says, by whatever is the first to work:
+/// - `power-off`: as the machine's ACPI tables say (feature `acpi`); by the port that QEMU has for it;
+/// - `reboot`: by the reset register that the tables name (feature `acpi`); by that of PCI chip sets; by the
+///   keyboard controller;
+/// - `halt`, or when nothing has worked: the calling thread stops for ever.
 pub fn exit(status: u8) -> ! {
     static ENDING: AtomicBool = AtomicBool::new(false);
     if ENDING.swap(true, Ordering::Relaxed) {
@@ -60,17 +60,25 @@ pub fn exit(status: u8) -> ! {
 fn leave(status: u8, at_exit: AtExit) {
     let ports = IoPort::OWN;
     // A port that nobody answers for, or that has no effect, is a reason to try the next way.
-    if device::in_process() || FwCfg::find(ports).is_some() {
+    let in_qemu = FwCfg::find(ports).is_some();
+    if device::in_process() || in_qemu {
         let _ = ports.out8(DEBUG_EXIT, status + DEBUG_EXIT_OFFSET);
-        for port in PM1A_CONTROL {
-            let _ = ports.out16(port, POWER_OFF);
-        }
     }
-    if at_exit == AtExit::Reboot {
-        // The chip set's reset register, then the keyboard controller's reset line.
-        let _ = ports.out8(0xcf9, 0x02);
-        let _ = ports.out8(0xcf9, 0x06);
-        let _ = ports.out8(0x64, 0xfe);
+    #[cfg(feature = "acpi")]
+    crate::acpi::leave(at_exit);
+    match at_exit {
+        AtExit::PowerOff if in_qemu => {
+            for port in PM1A_CONTROL {
+                let _ = ports.out16(port, POWER_OFF);
+            }
+        }
+        AtExit::Reboot => {
+            // The chip set's reset register, then the keyboard controller's reset line.
+            let _ = ports.out8(0xcf9, 0x02);
+            let _ = ports.out8(0xcf9, 0x06);
+            let _ = ports.out8(0x64, 0xfe);
+        }
+        _ => {}
     }
 }
 

@@ -16,6 +16,7 @@ const DATA: u16 = 0x511;
 const DMA: u16 = 0x514;
 const SIGNATURE: u16 = 0x00;
 const FEATURES: u16 = 0x01;
+const KERNEL_SIZE: u16 = 0x08;
 const DIRECTORY: u16 = 0x19;
 /// Feature: the device reads and writes memory by itself.
 const HAS_DMA: u8 = 1 << 1;
@@ -59,6 +60,12 @@ impl FwCfg {
         let mut signature = [0; 4];
         device.select(SIGNATURE).and_then(|()| device.read(&mut signature)).ok()?;
         (&signature == b"QEMU").then_some(device)
+    }
+
+    /// Whether QEMU loaded the kernel itself, and no firmware from a medium.
+    pub(crate) fn has_kernel(&self) -> bool {
+        let mut size = [0; 4];
+        self.select(KERNEL_SIZE).and_then(|()| self.read(&mut size)).is_ok() && size != [0; 4]
     }
 
     /// Lets the device use memory, if it can.

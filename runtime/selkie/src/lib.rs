@@ -32,6 +32,8 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "acpi")]
+mod acpi;
 pub mod boot_info;
 pub mod cap;
 pub mod clock;

@@ -141,10 +141,21 @@ impl Memory {
     #[unsafe(link_section = ".text.selkie.device_page")]
     pub fn create_device_page(&mut self, paddr: u64) -> Result<Objects<Page>> {
         needs!("device-memory", "Memory::create_device_page", ".text.selkie.device_page");
+        self.device_page(paddr)
+    }
+
+    /// The same for the runtime's own use, where there is no such memory on every target.
+    pub(crate) fn device_page(&mut self, paddr: u64) -> Result<Objects<Page>> {
         self.reserve()?;
         let mut kernel = Kernel(&mut self.slots);
         let block = self.pool.take_at(paddr, Page::TYPE.bits(), &mut kernel).map_err(taken)?;
         self.fill(block, Page::TYPE, 1).map(RawObjects::of)
+    }
+
+    /// Puts free blocks together again, as far as that goes.
+    #[cfg(feature = "acpi")]
+    pub(crate) fn join(&mut self) -> Result<()> {
+        self.pool.join(&mut Kernel(&mut self.slots))
     }
 
     /// Deletes objects with every capability that was derived from them, and gives memory and slots back.

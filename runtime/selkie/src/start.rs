@@ -53,7 +53,7 @@ extern "C" fn start(boot_info: *const u8) -> ! {
     init_ports(&boot_info);
     let target = if device::init(&boot_info) {
         "process"
-    } else if FwCfg::find(IoPort::OWN).is_some() {
+    } else if FwCfg::find(IoPort::OWN).is_some_and(|device| device.has_kernel()) {
         "qemu"
     } else {
         "bare-metal"
@@ -67,6 +67,10 @@ extern "C" fn start(boot_info: *const u8) -> ! {
     if let Err(error) = sys.prepare() {
         crate::println!("cannot start the function: {error}");
         exit::exit(exit::FAULTED)
+    }
+    #[cfg(feature = "acpi")]
+    if target == "bare-metal" {
+        crate::acpi::init(&mut sys);
     }
     logger::init();
     exit::exit(__selkie_main(&mut sys))

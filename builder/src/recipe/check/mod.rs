@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quantities {
     /// Stack in bytes.
+    pub(super) acpi: bool,
     pub(super) stack: u64,
     /// Heap in bytes.
     pub(super) heap: u64,
@@ -64,11 +65,12 @@ pub(super) fn check(
     let memory = check.qemu();
     let process_memory = check.process();
     let bare_metal_memory = check.bare_metal(memory);
+    let acpi = check.acpi();
     let (stack, heap) = check.memory_use([memory, process_memory, bare_metal_memory]);
     check.needs();
     let timeout = check.smoke();
     check.findings.finish()?;
-    Ok(Quantities { stack, heap, memory, process_memory, bare_metal_memory, timeout })
+    Ok(Quantities { acpi, stack, heap, memory, process_memory, bare_metal_memory, timeout })
 }
 
 /// Memory where a recipe says nothing.

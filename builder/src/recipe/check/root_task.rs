@@ -103,7 +103,7 @@ impl Check<'_> {
                 self.absent(at, &path, "file");
             }
         }
-        for key in ["libos", "stack", "heap"] {
+        for key in ["libos", "stack", "heap", "acpi"] {
             if self.has(at!["root-task", key]) {
                 let message = format!("`{key}` cannot be set for a prebuilt root task");
                 self.findings.key(
@@ -144,6 +144,13 @@ impl Check<'_> {
             let message = format!("`{}` is there twice", features[i]);
             self.wrong(at!["root-task", "features", i], message, "keep one of them");
         }
+    }
+
+    /// Whether the runtime reads ACPI tables: as written, else where the recipe speaks of bare metal.
+    pub(super) fn acpi(&self) -> bool {
+        let task = &self.raw.root_task;
+        let wanted = task.acpi.unwrap_or_else(|| self.has(at!["targets", "bare-metal"]));
+        wanted && task.prebuilt.is_none()
     }
 
     /// The bytes of stack and heap, which must fit into the memory of the virtual machine, of the process and
