@@ -86,6 +86,20 @@ fn a_good_recipe_is_read_with_its_defaults() {
 }
 
 #[test]
+fn acpi_is_read_where_a_recipe_is_built_for_bare_metal_or_says_so() {
+    let sandbox = Sandbox::new();
+    let acpi = |task: &str, end: &str| {
+        let text = HELLO.replace("[root-task]\n", &format!("[root-task]\n{task}")) + end;
+        fs::write(sandbox.project.root.join("recipes/hello.toml"), text).unwrap();
+        Recipe::load(&sandbox.project, "hello").unwrap().acpi
+    };
+    assert!(!acpi("", ""));
+    assert!(acpi("", "\n[targets.bare-metal]\n"));
+    assert!(acpi("acpi = true\n", ""));
+    assert!(!acpi("acpi = false\n", "\n[targets.bare-metal]\n"));
+}
+
+#[test]
 fn a_recipe_is_found_by_name_and_by_path() {
     let sandbox = Sandbox::new();
     let elsewhere = sandbox.project.root.join("elsewhere");

@@ -149,7 +149,7 @@ impl Check<'_> {
     /// Whether the runtime reads ACPI tables: as written, else where the recipe speaks of bare metal.
     pub(super) fn acpi(&self) -> bool {
         let task = &self.raw.root_task;
-        let wanted = task.acpi.unwrap_or_else(|| self.has(at!["targets", "bare-metal"]));
+        let wanted = task.acpi.unwrap_or(self.raw.targets.bare_metal.is_some());
         wanted && task.prebuilt.is_none()
     }
 
