@@ -12,7 +12,14 @@ use selkie::{
 };
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
-    let own = [IrqControl::OWN.slot(), AsidControl::OWN.slot(), AsidPool::OWN.slot(), IoPort::OWN.slot()];
+    let mut own =
+        vec![IrqControl::OWN.slot(), AsidControl::OWN.slot(), AsidPool::OWN.slot(), IoPort::OWN.slot()];
+    // Where ports are issued, those of the serial port have been.
+    if let Ok(ports) = IoPort::OWN.covering(0x3ff)
+        && ports != IoPort::OWN
+    {
+        own.push(ports.slot());
+    }
     let aside = sys.memory.slots(own.len())?;
     for (index, slot) in own.iter().enumerate() {
         aside.offset(index).place().take(slot.place())?;

@@ -1,8 +1,9 @@
 //! What kernels do differently, as far as checks have to know: by the rules of the configuration that the function
 //! is built for.
 
+use crate::raw::{Answer, delete_first, done};
 use selkie::{cap::Slot, prelude::*};
-use selkie_sys::{Word, config, limit, when};
+use selkie_sys::{Word, config, when};
 
 pub use selkie_sys::portable::MCS;
 
@@ -31,11 +32,25 @@ pub fn on_mcs<T>(with: T, without: T) -> T {
     if MCS { with } else { without }
 }
 
-/// The greatest badge.
-pub const BADGE: Word = Word::MAX >> (64 - limit::BADGE_BITS);
-
 /// What of a fault's address is told: seL4 5.0.0 has 32 bits for it.
 pub const FAULT_ADDRESS: Word = if since(10) { Word::MAX } else { 0xffff_ffff };
+
+/// Whether a mapping is changed by an invocation of its own, not by a second map; and whether a page is only mapped
+/// where none is.
+pub const REMAP: bool = when!(page_remap { true } else { false });
+
+/// What comes of mapping a page where there is one.
+pub fn occupied() -> Result<()> {
+    if REMAP { Err(Error::DeleteFirst) } else { Ok(()) }
+}
+
+/// The same, word by word.
+pub fn answer_where_occupied() -> Answer {
+    if REMAP { delete_first() } else { done() }
+}
+
+/// What the address of an IPC buffer is a multiple of.
+pub const BUFFER: Word = if since(10) { 1024 } else { 512 };
 
 /// The words of a configuration that sets no fault endpoint: guards of CSpace and VSpace, and the buffer's address.
 pub fn configure(guards: [Word; 2], address: Word) -> Vec<Word> {

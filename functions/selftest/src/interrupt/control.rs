@@ -1,6 +1,7 @@
 //! The right to handle interrupts: every argument of a request, and what a handler takes.
 
 use crate::{
+    kernel,
     notification::badged,
     raw::{
         End, ask, capability, delete_first, depth, done, illegal, no_root, range, revoke_first, too_short,
@@ -61,7 +62,10 @@ fn pins(tap: &mut Tap, bench: &Bench) -> Result<()> {
     let far = bench.ioapic([Word::MAX, 99, 2, 2, VECTOR]);
     tap.yes("the IO-APIC before all of them", far != range(0, 23) && far != done());
     tap.is("a pin", bench.ioapic([0, 20, 1, 1, VECTOR]), done());
-    tap.is("in the same slot", bench.ioapic([0, 20, 1, 1, VECTOR]), delete_first());
+    let again = bench.ioapic([0, 20, 1, 1, VECTOR]);
+    tap.is("in the same slot, with the same vector", again, kernel::from(10, revoke_first(), delete_first()));
+    let again = bench.ioapic([0, 20, 1, 1, VECTOR + 1]);
+    tap.is("in the same slot, with another vector", again, delete_first());
     let elsewhere = bench.ask(label, [2, 4], [0, 21, 1, 1, VECTOR]);
     tap.is("with the same vector", elsewhere, revoke_first());
     let elsewhere = bench.ask(label, [2, 4], [0, 99, 9, 9, VECTOR]);

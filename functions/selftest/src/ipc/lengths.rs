@@ -10,7 +10,7 @@ use selkie::{
     prelude::*,
     thread::current,
 };
-use selkie_sys::{MessageInfo, Word, error, ipc_buffer, label, portable};
+use selkie_sys::{MessageInfo, Word, error, ipc_buffer, label, portable, when};
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     calm(sys, |sys| {
@@ -180,8 +180,8 @@ extern "C" fn invoke(tcb: Word) -> ! {
         let delete = MessageInfo::new(label::CNODE_DELETE, 0, 0, 2);
         NOTES.set(1, selkie_sys::call(NOTES.get(10), delete, &mut mrs).0);
         (2..).zip(mrs).for_each(|(note, word)| NOTES.set(note, word));
-        let priority = MessageInfo::new(label::TCB_SET_PRIORITY, 0, 0, 1);
-        NOTES.set(6, selkie_sys::call(tcb, priority, &mut [190, 0, 0, 0]).0);
+        let one_word = when!(set_tls_base { label::TCB_SET_TLS_BASE } else { label::TCB_SET_PRIORITY });
+        NOTES.set(6, selkie_sys::call(tcb, MessageInfo::new(one_word, 0, 0, 1), &mut [190, 0, 0, 0]).0);
     }
     rest(Slot(tcb))
 }

@@ -71,7 +71,7 @@ fn configuration(tap: &mut Tap, bench: &Bench) {
     let (page, tcb) = (bench.page.cap().slot(), bench.tcb.cap().slot());
     let full = [CSPACE, VSPACE, page];
     tap.is("all that a thread needs", bench.configure([0, 0], 0x1000, full), done());
-    tap.is("all of it again", bench.configure([0, 0], 0x1200, full), done());
+    tap.is("all of it again", bench.configure([0, 0], 0x1000 + kernel::BUFFER, full), done());
     tap.is("no buffer: the page says nothing", bench.configure([0, 0], 0, [CSPACE, VSPACE, tcb]), done());
     tap.is("a buffer that is no page", bench.configure([0, 0], 0x1000, [CSPACE, VSPACE, tcb]), illegal());
     tap.is(
@@ -135,7 +135,7 @@ fn buffers(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
     let (page, tcb) = (bench.page.cap().slot(), bench.tcb.cap().slot());
     let large = sys.memory.create::<LargePage>()?;
     tap.is("an IPC buffer", bench.set_buffer(0x1000, page), done());
-    tap.is("at a multiple of 512", bench.set_buffer(0x1e00, page), done());
+    tap.is("at a multiple of its size", bench.set_buffer(0x2000 - kernel::BUFFER, page), done());
     tap.is("at another address", bench.set_buffer(0x1e08, page), alignment());
     tap.is("at an odd address", bench.set_buffer(1, page), alignment());
     tap.is("in a large page", bench.set_buffer(0x20_1000, large.cap().slot()), done());

@@ -2,6 +2,7 @@
 
 use crate::{
     actor::{Actor, CALM, NOTES, calm, rest},
+    kernel,
     tap::Tap,
 };
 use core::time::Duration;
@@ -160,7 +161,8 @@ fn mostly(mut attempt: impl FnMut() -> bool) -> bool {
     (0..5).filter(|_| attempt()).count() >= 3
 }
 
-/// Between threads of one priority, a message passes the processor on; a signal does not.
+/// Between threads of one priority, a call passes the processor on; a signal does not. A message that leaves its
+/// sender running does so on seL4 5.0.0 only.
 fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let (object, meeting) = (sys.memory.create::<Notification>()?, sys.memory.create::<Endpoint>()?);
     let (listener, server) = (Actor::new(sys, Slot::NULL)?, Actor::new(sys, Slot::NULL)?);
@@ -189,15 +191,17 @@ fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let passes = mostly(|| {
         settle();
         endpoint.try_send(&Message::new(0));
-        NOTES.get(0) == 2
+        let at_once = NOTES.get(0);
+        yield_now();
+        (at_once, NOTES.get(0)) == (kernel::from(10, 0, 2), 2)
     });
-    tap.yes("a message to a thread of the same priority: it runs at once", passes);
+    tap.yes("a message to a thread of the same priority: when it runs", passes);
     let returns = mostly(|| {
         settle();
         let _ = endpoint.call(&Message::new(1));
-        NOTES.get(0) == 2
+        NOTES.get(0) == kernel::from(10, 23, 2)
     });
-    tap.yes("a reply to a thread of the same priority: the caller runs at once", returns);
+    tap.yes("a reply to a thread of the same priority: when the caller runs", returns);
     yield_now();
     tap.is("the server goes on when the caller gives way", NOTES.get(0), 23);
     server.tcb().set_priority(CALM - 1)?;

@@ -2,6 +2,7 @@
 
 use crate::{
     actor::{Actor, NOTES, calm, rest},
+    kernel,
     raw::{Answer, answer, ask, capability, done, illegal, range, too_short, truncated},
     tap::Tap,
 };
@@ -116,7 +117,11 @@ fn sanitised(tap: &mut Tap, tcb: Tcb) {
     tap.is("an address of the kernel stays", after(0, 0xffff_8000_0000_0000), Ok(0xffff_8000_0000_0000));
     tap.is("the stack pointer stays as it is", after(1, 0x8000_0000_0000), Ok(0x8000_0000_0000));
     tap.is("the TLS base stays below the kernel", after(TLS, 0x7fff_0000_0000), Ok(0x7fff_0000_0000));
-    tap.is("and comes down to where it begins", after(TLS, Word::MAX), Ok(KERNEL));
+    tap.is(
+        "and comes down to where it begins",
+        after(TLS, Word::MAX),
+        Ok(kernel::from(10, Word::MAX, KERNEL)),
+    );
 }
 
 fn copying(tap: &mut Tap, tcbs: &Objects<Tcb>) -> Result<()> {
