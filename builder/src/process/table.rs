@@ -4,9 +4,17 @@
 
 use crate::{
     Digest,
-    bindings::interface::{Interface, Invocation as Call, ParamPlace},
+    bindings::{
+        era::{CallRight, IpcBufferRule},
+        interface::{Interface, Invocation as Call, ParamPlace},
+    },
 };
-use selkie_tender_table::{Invocation, Kind, LABELS, Message, Number, Place, SYSCALLS, Syscall, Table};
+use selkie_tender_table::{
+    Invocation, Kind, LABELS, Message, Number, ParamName, Place, SYSCALLS, Syscall, Table,
+};
+
+/// The C name of the user context.
+const USER_CONTEXT: &str = "seL4_UserContext";
 
 /// An interface cannot be served by the tender.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,15 +43,6 @@ pub enum Error {
 
 crate::exit_code!(Error, Failed);
 
-/// System calls that only debug kernels have.
-const DEBUG: &[Syscall] = &[
-    Syscall::DebugPutChar,
-    Syscall::DebugHalt,
-    Syscall::DebugSnapshot,
-    Syscall::DebugCapIdentify,
-    Syscall::DebugNameThread,
-];
-
 /// The table of `interface`, which belongs to the kernel config `config`.
 pub fn table(interface: &Interface, config: &str) -> Result<Table, Error> {
     Maker { interface, config }.table()
@@ -52,6 +51,12 @@ pub fn table(interface: &Interface, config: &str) -> Result<Table, Error> {
 /// The digest of the interface that `table` belongs to.
 pub fn digest(table: &Table) -> Digest {
     Digest::from_bytes(table.digest)
+}
+
+/// A release as [`Number::RuleRelease`] has it, of a text such as `13.0.0`.
+fn release(version: &str) -> Option<u64> {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
+    Some(Table::release(numbers.next()??, numbers.next()??))
 }
 
 struct Maker<'a> {
@@ -77,11 +82,14 @@ impl Maker<'_> {
         }
         for &kind in Kind::ALL {
             let what = || format!("object type {}", kind.name());
-            let number = self.constant("object", kind.name()).ok_or_else(|| self.missing(what()))?;
+            let Some(number) = self.constant("object", kind.name()) else {
+                self.allow(kind.is_optional(), what)?;
+                continue;
+            };
             self.put(&mut table.kinds, number, kind as u8 + 1, || format!("the {} {number}", what()))?;
         }
         for &invocation in Invocation::ALL {
-            let message = self.message(invocation)?;
+            let Some(message) = self.message(invocation)? else { continue };
             let what = || format!("label {} of `{}`", message.label, invocation.name());
             self.put(&mut table.labels, message.label.into(), invocation as u8 + 1, what)?;
             table.messages[invocation as usize] = message;
@@ -91,6 +99,11 @@ impl Maker<'_> {
 
     fn missing(&self, what: String) -> Error {
         Error::Missing { config: self.config.to_owned(), what }
+    }
+
+    /// Fails unless what is missing is optional.
+    fn allow(&self, optional: bool, what: impl FnOnce() -> String) -> Result<(), Error> {
+        if optional { Ok(()) } else { Err(self.missing(what())) }
     }
 
     fn no_place(&self, what: String) -> Error {
@@ -112,8 +125,7 @@ impl Maker<'_> {
 
     fn syscall(&self, syscall: Syscall, places: &mut [u8; SYSCALLS]) -> Result<(), Error> {
         let Some(number) = self.interface.system_call(syscall.name()) else {
-            let what = || format!("system call `{}`", syscall.name());
-            return if DEBUG.contains(&syscall) { Ok(()) } else { Err(self.missing(what())) };
+            return self.allow(syscall.is_optional(), || format!("system call `{}`", syscall.name()));
         };
         // Numbers go down from -1; one that does not is beyond all places.
         let index = number.checked_neg().and_then(|index| u64::try_from(index).ok()).unwrap_or(u64::MAX);
@@ -126,7 +138,7 @@ impl Maker<'_> {
     fn number(&self, number: Number) -> Result<u64, Error> {
         let name = number.name();
         let value = match name.split_once('.') {
-            Some(("rule", "boot-info-extra-offset")) => Some(self.interface.rules.boot_info_extra_offset),
+            Some(("rule", rule)) => self.rule(rule),
             Some(("config", option)) => self.option(option),
             Some((structure, field)) if structure.starts_with('@') => {
                 let structure = self.interface.structure(&structure[1..]);
@@ -136,7 +148,40 @@ impl Maker<'_> {
             Some((group, name)) => self.constant(group, name),
             None => self.interface.structure(name.trim_start_matches('@')).map(|structure| structure.size),
         };
-        value.ok_or_else(|| self.missing(format!("number `{name}`")))
+        match value {
+            Some(value) => Ok(value),
+            None => self.allow(number.is_optional(), || format!("number `{name}`")).map(|()| 0),
+        }
+    }
+
+    /// What is no number in the kernel's headers; the tender's rules are told at [`Number`].
+    fn rule(&self, name: &str) -> Option<u64> {
+        let rules = &self.interface.rules;
+        let field = |bitfield, name| self.bitfield(bitfield, name);
+        Some(match name {
+            "boot-info-extra-offset" => rules.boot_info_extra_offset,
+            "release" => release(&self.interface.version)?,
+            "mcs" => self.interface.system_call(Syscall::NBSendWait.name()).is_some().into(),
+            "gs-is-ipc-buffer" => (rules.ipc_buffer == IpcBufferRule::GsBase).into(),
+            "grant-reply" => (rules.call_right != CallRight::Grant).into(),
+            "context-words" => {
+                let context = self.interface.contexts.iter().find(|context| context.c == USER_CONTEXT)?;
+                context.members.len() as u64
+            }
+            // Later releases have a word's bits and no bit field of their own.
+            "badge-bits" => field("Badge", "badge").map_or(self.interface.word_bits, |(_, bits)| bits).into(),
+            "guard-shift" => field("CNodeGuard", "guard")?.0.into(),
+            "guard-bits" => field("CNodeGuard", "guard")?.1.into(),
+            "guard-size-shift" => field("CNodeGuard", "size")?.0.into(),
+            _ => return None,
+        })
+    }
+
+    /// Where a field begins in the word that it is part of, and how many bits it has.
+    fn bitfield(&self, bitfield: &str, field: &str) -> Option<(u32, u32)> {
+        let bitfield = self.interface.bitfields.iter().find(|one| one.name == bitfield)?;
+        let field = bitfield.fields.iter().find(|one| one.name == field)?;
+        Some((field.shift, field.bits))
     }
 
     fn option(&self, name: &str) -> Option<u64> {
@@ -150,10 +195,12 @@ impl Maker<'_> {
         group.entries.iter().find(|entry| entry.name == name).map(|entry| entry.value)
     }
 
-    fn message(&self, invocation: Invocation) -> Result<Message, Error> {
+    /// How the message of an invocation looks, when this kernel has it.
+    fn message(&self, invocation: Invocation) -> Result<Option<Message>, Error> {
         let name = invocation.name();
-        let call = self.interface.invocations.iter().find(|call| call.id == name);
-        let call = call.ok_or_else(|| self.missing(format!("invocation `{name}`")))?;
+        let Some(call) = self.interface.invocations.iter().find(|call| call.id == name) else {
+            return self.allow(invocation.is_optional(), || format!("invocation `{name}`")).map(|()| None);
+        };
         let label = u16::try_from(call.label).ok().filter(|label| usize::from(*label) < LABELS);
         let label = label.ok_or_else(|| self.no_place(format!("label {} of `{name}`", call.label)))?;
         let large = || self.no_place(format!("a message of {} words for `{name}`", call.words));
@@ -166,12 +213,17 @@ impl Maker<'_> {
         for (place, param) in message.params.iter_mut().zip(invocation.params()) {
             *place = self.place(call, param)?;
         }
-        Ok(message)
+        Ok(Some(message))
     }
 
-    fn place(&self, call: &Call, name: &str) -> Result<Place, Error> {
-        let missing = || self.missing(format!("parameter `{name}` of `{}`", call.id));
-        let param = call.inputs.iter().find(|param| param.name == name).ok_or_else(missing)?;
+    fn place(&self, call: &Call, name: &ParamName) -> Result<Place, Error> {
+        let param = call.inputs.iter().find(|param| name.names.contains(&param.name.as_str()));
+        let (name, optional) = (name.names.join("` or `"), name.optional);
+        let Some(param) = param else {
+            let what = || format!("parameter `{name}` of `{}`", call.id);
+            self.allow(optional, what)?;
+            return Ok(Place { kind: Place::NOWHERE, index: 0, shift: 0, bits: 0 });
+        };
         let (kind, index, shift, bits) = match param.place {
             ParamPlace::Cap(index) => (Place::CAP, index, 0, 0),
             ParamPlace::Bits { word, shift, bits } => (Place::BITS, word, shift, bits),

@@ -26,6 +26,9 @@ use setup::{Command, Loaded, LockDown, Options, PHYSICAL_BASE, Payload};
 
 /// Bytes of the system-call instruction.
 const SYSCALL_SIZE: u64 = 2;
+/// A tick of the processor's time, in milliseconds, where the kernel has none: how long after its end the budget
+/// of a thread may be noticed that no alarm is set for.
+const TICK_MS: u64 = 1;
 /// In `AT_HWCAP2`: programs may use `wrfsbase` and `wrgsbase`.
 const FSGSBASE: usize = 1 << 1;
 
@@ -137,7 +140,10 @@ fn go(
         slow_segment_bases: !state.has_fsgsbase,
         strict: options.strict,
     };
-    alarm::set_tick(loaded.table.number(Number::ConfigTimerTickMs));
+    alarm::set_tick(match loaded.table.number(Number::ConfigTimerTickMs) {
+        0 => TICK_MS,
+        tick => tick,
+    });
     forget_stack();
     // SAFETY: everything is open, mapped and set.
     unsafe { setup::lock(&Raw, process, loaded, &lock) }?;

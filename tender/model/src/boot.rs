@@ -1,8 +1,10 @@
 //! What the kernel does before the root task runs.
 
 use crate::{
-    Cap, FrameSize, Host, Kernel, Mdb, Memory, Register, Rights, Slot, Tcb, ThreadState,
+    Cap, FrameSize, Host, Kernel, Mdb, Memory, Register, Rights, SchedContext, Slot, Tcb, ThreadState,
+    budget::Budget,
     device::{Device, Devices},
+    domain::DomainSchedule,
     interrupt::Interrupts,
     machine::Machine,
     paging::{InitialTables, Level, VSpace},
@@ -13,6 +15,8 @@ use selkie_tender_table::{Number, Table};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
+/// Nanoseconds of a millisecond.
+const MILLISECOND: u64 = 1_000_000;
 /// The ASID of the root task's address space.
 const ASID: u16 = 1;
 /// Bytes of an untyped that lies where memory is touched anyway: small objects made of it cost nothing.
@@ -73,6 +77,8 @@ struct Layout {
     small_untyped: u64,
     tcb: Tcb,
     cnode: u64,
+    /// The root task's scheduling context, where there are such.
+    sched_context: u64,
     /// The first byte of what is left.
     free: u64,
 }
@@ -105,6 +111,10 @@ impl Layout {
         let (queues, device_objects) = (take(Schedule::QUEUES_SIZE), take(objects));
         let (small_untyped, tcb) = (take(SMALL_UNTYPED), Tcb(take(tcb_bytes)));
         let cnode = take(Slot::SIZE << table.number(Number::ConfigCNodeBits));
+        let sched_context = match table.number(Number::RuleMcs) {
+            0 => 0,
+            _ => take(1 << table.number(Number::MinSchedContextBits)),
+        };
         let free = free.next_multiple_of(PAGE);
         Self {
             image,
@@ -119,6 +129,7 @@ impl Layout {
             small_untyped,
             tcb,
             cnode,
+            sched_context,
             free,
         }
     }
@@ -224,6 +235,8 @@ impl<'m, H: Host> Kernel<'m, H> {
             host,
             current: layout.tcb,
             schedule: Schedule::default(),
+            budget: Budget::default(),
+            domains: DomainSchedule::default(),
             ended: None,
             tracing: false,
             device_endpoint: 0,
@@ -239,6 +252,9 @@ impl<'m, H: Host> Kernel<'m, H> {
         let mut slots = Slots { address: layout.cnode, count, next: table.number(Number::SlotCount) };
         kernel.give_fixed(boot, &layout, &slots);
         kernel.start_thread(boot, &layout, &slots);
+        if kernel.is_mcs() {
+            kernel.give_time(&layout, &mut slots)?;
+        }
         kernel.give_pages(boot, &layout, &mut slots)?;
         kernel.give_untypeds(&layout, &mut slots)?;
         kernel.write_boot_info(boot, &layout, &slots);
@@ -255,12 +271,16 @@ impl<'m, H: Host> Kernel<'m, H> {
             (Number::SlotAsidControl, Cap::AsidControl),
             (Number::SlotAsidPool, Cap::AsidPool { address: layout.asid_pool, base: 0 }),
             (Number::SlotIoPort, Cap::IoPort { first: 0, last: u16::MAX }),
+            (Number::SlotIoPortControl, Cap::IoPortControl),
             (Number::SlotBootInfoFrame, mapped_page(layout.boot_info, boot.boot_info(), true)),
             (Number::SlotIpcBuffer, mapped_page(layout.ipc_buffer, boot.ipc_buffer(), true)),
             (Number::SlotDomain, Cap::Domain),
         ];
         for (number, cap) in caps {
-            slots.set(&self.memory, self.table.number(number), cap);
+            // The first slot is for nothing: this kernel does not have that capability.
+            if self.rule(number) {
+                slots.set(&self.memory, self.table.number(number), cap);
+            }
         }
     }
 
@@ -281,16 +301,38 @@ impl<'m, H: Host> Kernel<'m, H> {
             }
             self.insert(cap, source, dest);
         }
-        self.setup_reply(tcb);
+        if !self.is_mcs() {
+            self.setup_reply(tcb);
+        }
         let highest = self.table.number(Number::ConfigPriorities) - 1;
         tcb.set_priority(&memory, highest);
         tcb.set_max_priority(&memory, highest);
         tcb.set_ipc_buffer(&memory, boot.ipc_buffer());
-        tcb.set_register(&memory, Register::GsBase, boot.ipc_buffer());
+        if self.rule(Number::RuleGsIsIpcBuffer) {
+            tcb.set_register(&memory, Register::GsBase, boot.ipc_buffer());
+        }
         tcb.set_register(&memory, Register::Rdi, boot.boot_info());
         tcb.set_register(&memory, Register::Rip, boot.entry);
         tcb.set_register(&memory, Register::FaultIp, boot.entry);
         tcb.set_state_word(&memory, ThreadState::Running as u64);
+    }
+
+    /// The scheduling context of the root task, and the right to configure others.
+    #[cold]
+    fn give_time(&mut self, layout: &Layout, slots: &mut Slots) -> Result<(), BootError> {
+        let number = |number| self.table.number(number);
+        let (sc, memory) = (SchedContext(layout.sched_context), self.memory);
+        self.pass_time();
+        let slice = number(Number::ConfigBootThreadTimeSlice).max(1) * MILLISECOND;
+        sc.configure(&memory, SchedContext::MIN_REFILLS, slice, 0, self.moment());
+        sc.set_thread(&memory, layout.tcb.0);
+        layout.tcb.set_sched_context(&memory, sc.0);
+        let bits = number(Number::MinSchedContextBits) as u8;
+        slots.set(&memory, number(Number::SlotSchedContext), Cap::SchedContext { address: sc.0, bits });
+        let control = slots.add(&memory, [Cap::SchedControl].into_iter())?;
+        self.set_boot_info_range(layout, Number::BootInfoSchedControl, control);
+        self.switch_payer();
+        Ok(())
     }
 
     /// Capabilities to the paging structures, the extra pages (and the devices in them) and the image.
@@ -332,8 +374,8 @@ impl<'m, H: Host> Kernel<'m, H> {
         let count = (memory.get(list) >> 32).min(Devices::MOST as u64);
         let endpoint = layout.device_objects;
         let notification_bytes = 1 << self.table.number(Number::NotificationBits);
-        let call = Rights { write: true, read: false, grant: true };
-        let wait = Rights { write: false, read: true, grant: false };
+        let call = Rights { read: false, ..Rights::ALL };
+        let wait = Rights { write: false, read: true, grant: false, grant_reply: false };
         let mut before = None;
         for number in 0..count {
             let entry = list + 8 + number * 64;

@@ -9,6 +9,8 @@ pub struct Rights {
     pub read: bool,
     /// May send capabilities, and call.
     pub grant: bool,
+    /// May call. Where there is no such right it is what `grant` is.
+    pub grant_reply: bool,
 }
 
 /// The size of a frame.
@@ -18,6 +20,8 @@ pub enum FrameSize {
     Small,
     /// 2 MiB.
     Large,
+    /// 1 GiB.
+    Huge,
 }
 
 /// A capability. Addresses of objects are physical and multiples of 16.
@@ -63,7 +67,25 @@ pub enum Cap {
         tcb: u64,
         /// It lies in the caller's own TCB, and the one to answer with is derived from it.
         master: bool,
+        /// The answer may have capabilities.
+        grant: bool,
     },
+    /// A reply object: through it a call is answered, more than once.
+    ReplyObject {
+        /// The object.
+        address: u64,
+        /// The answer may have capabilities.
+        grant: bool,
+    },
+    /// A scheduling context.
+    SchedContext {
+        /// The object.
+        address: u64,
+        /// It has `2^bits` bytes.
+        bits: u8,
+    },
+    /// The right to configure scheduling contexts.
+    SchedControl,
     /// A CNode.
     CNode {
         /// The object.
@@ -96,6 +118,8 @@ pub enum Cap {
         /// The last one.
         last: u16,
     },
+    /// The right to make capabilities for IO ports.
+    IoPortControl,
     /// The right to make ASID pools.
     AsidControl,
     /// A pool of ASIDs.
@@ -186,6 +210,10 @@ mod kind {
     pub(super) const PDPT: u64 = 16;
     pub(super) const PML4: u64 = 17;
     pub(super) const ZOMBIE: u64 = 18;
+    pub(super) const REPLY_OBJECT: u64 = 19;
+    pub(super) const SCHED_CONTEXT: u64 = 20;
+    pub(super) const SCHED_CONTROL: u64 = 21;
+    pub(super) const IO_PORT_CONTROL: u64 = 22;
 }
 
 impl Cap {
@@ -211,7 +239,13 @@ impl Cap {
             Self::Notification { address, badge, rights } => {
                 [object(kind::NOTIFICATION, rights.encode(), address), badge]
             }
-            Self::Reply { tcb, master } => [object(kind::REPLY, master.into(), tcb), 0],
+            Self::Reply { tcb, master, grant } => {
+                [object(kind::REPLY, u64::from(master) | u64::from(grant) << 1, tcb), 0]
+            }
+            Self::ReplyObject { address, grant } => [object(kind::REPLY_OBJECT, grant.into(), address), 0],
+            Self::SchedContext { address, bits } => [object(kind::SCHED_CONTEXT, bits.into(), address), 0],
+            Self::SchedControl => [kind::SCHED_CONTROL, 0],
+            Self::IoPortControl => [kind::IO_PORT_CONTROL, 0],
             Self::CNode { address, radix, guard, guard_bits } => {
                 [object(kind::CNODE, u64::from(radix) | u64::from(guard_bits) << 6, address), guard]
             }
@@ -226,7 +260,8 @@ impl Cap {
                 let small = u64::from(size == FrameSize::Large)
                     | u64::from(write) << 1
                     | u64::from(read) << 2
-                    | u64::from(device) << 3;
+                    | u64::from(device) << 3
+                    | u64::from(size == FrameSize::Huge) << 4;
                 [object(kind::FRAME, small, address), place(mapped)]
             }
             Self::PageTable { address, mapped } => [object(kind::PAGE_TABLE, 0, address), place(mapped)],
@@ -258,7 +293,11 @@ impl Cap {
             }
             kind::ENDPOINT => Self::Endpoint { address, badge: high, rights },
             kind::NOTIFICATION => Self::Notification { address, badge: high, rights },
-            kind::REPLY => Self::Reply { tcb: address, master: bit(0) },
+            kind::REPLY => Self::Reply { tcb: address, master: bit(0), grant: bit(1) },
+            kind::REPLY_OBJECT => Self::ReplyObject { address, grant: bit(0) },
+            kind::SCHED_CONTEXT => Self::SchedContext { address, bits: six },
+            kind::SCHED_CONTROL => Self::SchedControl,
+            kind::IO_PORT_CONTROL => Self::IoPortControl,
             kind::CNODE => {
                 Self::CNode { address, radix: six, guard: high, guard_bits: (small >> 6 & 0x3f) as u8 }
             }
@@ -271,7 +310,11 @@ impl Cap {
             kind::ASID_POOL => Self::AsidPool { address, base: high as u16 },
             kind::FRAME => Self::Frame {
                 address,
-                size: if bit(0) { FrameSize::Large } else { FrameSize::Small },
+                size: match (bit(0), bit(4)) {
+                    (true, _) => FrameSize::Large,
+                    (false, true) => FrameSize::Huge,
+                    (false, false) => FrameSize::Small,
+                },
                 write: bit(1),
                 read: bit(2),
                 device: bit(3),
@@ -289,21 +332,40 @@ impl Cap {
 
 impl Rights {
     /// All.
-    pub const ALL: Self = Self { write: true, read: true, grant: true };
+    pub const ALL: Self = Self { write: true, read: true, grant: true, grant_reply: true };
 
-    /// As a word of seL4's interface: bit 0 write, 1 read, 2 grant.
+    /// As a word of seL4's interface: bit 0 write, 1 read, 2 grant, 3 grant-reply.
     pub fn encode(self) -> u64 {
-        u64::from(self.write) | u64::from(self.read) << 1 | u64::from(self.grant) << 2
+        u64::from(self.write)
+            | u64::from(self.read) << 1
+            | u64::from(self.grant) << 2
+            | u64::from(self.grant_reply) << 3
     }
 
-    /// From a word of seL4's interface.
+    /// From a word of seL4's interface, where there is the right grant-reply.
     pub fn decode(word: u64) -> Self {
-        Self { write: word & 1 != 0, read: word & 2 != 0, grant: word & 4 != 0 }
+        Self {
+            write: word & 1 != 0,
+            read: word & 2 != 0,
+            grant: word & 4 != 0,
+            grant_reply: word & 8 != 0,
+        }
+    }
+
+    /// From a word of seL4's interface, where there is no right grant-reply.
+    pub fn decode_without_grant_reply(word: u64) -> Self {
+        let rights = Self::decode(word);
+        Self { grant_reply: rights.grant, ..rights }
     }
 
     /// What both allow.
     pub fn and(self, other: Self) -> Self {
         Self::decode(self.encode() & other.encode())
+    }
+
+    /// Whether a sender with these rights can be answered.
+    pub fn can_call(self) -> bool {
+        self.grant || self.grant_reply
     }
 }
 
@@ -313,6 +375,7 @@ impl FrameSize {
         match self {
             Self::Small => 12,
             Self::Large => 21,
+            Self::Huge => 30,
         }
     }
 

@@ -63,7 +63,7 @@ impl<H: Host> Kernel<'_, H> {
                 (self.with_data(cap, request.whole_word(self, param::cnode_mutate::BADGE), true), true)
             }
             _ => {
-                let rights = Rights::decode(request.whole_word(self, mint::RIGHTS));
+                let rights = self.rights(request.whole_word(self, mint::RIGHTS));
                 let mut new = self.mask_rights(cap, rights);
                 if invocation == Invocation::CNodeMint {
                     new = self.with_data(new, request.whole_word(self, mint::BADGE), false);

@@ -62,20 +62,22 @@ impl<H: Host> Kernel<'_, H> {
 
 impl Cap {
     /// The number of the capability's type in the kernel, which `DebugCapIdentify` gives. It is no part of the
-    /// interface otherwise; seL4 5.0.0 has even numbers for its own types and odd ones for the processor's.
+    /// interface otherwise; seL4 has even numbers for its own types and odd ones for the processor's.
     pub(crate) fn kernel_number(self) -> u64 {
         match self {
             Self::Null => 0,
             Self::Untyped { .. } => 2,
             Self::Endpoint { .. } => 4,
             Self::Notification { .. } => 6,
-            Self::Reply { .. } => 8,
+            Self::Reply { .. } | Self::ReplyObject { .. } => 8,
             Self::CNode { .. } => 10,
             Self::Thread { .. } => 12,
             Self::IrqControl => 14,
             Self::IrqHandler { .. } => 16,
             Self::Zombie { .. } => 18,
             Self::Domain => 20,
+            Self::SchedContext { .. } => 22,
+            Self::SchedControl => 24,
             Self::Frame { .. } => 1,
             Self::PageTable { .. } => 3,
             Self::PageDirectory { .. } => 5,
@@ -84,6 +86,7 @@ impl Cap {
             Self::AsidControl => 11,
             Self::AsidPool { .. } => 13,
             Self::IoPort { .. } => 19,
+            Self::IoPortControl => 31,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! first slot of its own CNode, so that no chain of CNodes makes this recurse deeper than once. There it is
 //! out of everybody's reach, and keeps its memory until an untyped that it came from is revoked.
 
-use crate::{Cap, Host, Kernel, Slot, Tcb};
+use crate::{Cap, Host, Kernel, SchedContext, Slot, Tcb, reply::Reply};
 
 impl<H: Host> Kernel<'_, H> {
     /// Deletes what is in the slot; the object too, when it was the last capability to it.
@@ -68,18 +68,23 @@ impl<H: Host> Kernel<'_, H> {
     /// Ends what the capability's object does, when this is the `last` capability to it. Answers with what
     /// the capability has become: nothing, or a zombie.
     ///
-    /// Copies of mapped pages leave their mapping behind, as on seL4 5.0.0: only the last capability to a
-    /// page unmaps it.
+    /// On seL4 5 only the last capability to a page unmaps it, on later ones each unmaps what it has mapped.
     fn finalise(&mut self, cap: Cap, last: bool) -> Cap {
         if let Cap::Zombie { .. } = cap {
             return cap;
         }
         if !last {
+            if self.since(10, 0) && matches!(cap, Cap::Frame { .. }) {
+                self.unmap_cap(cap);
+            }
             return Cap::Null;
         }
         match cap {
             Cap::Endpoint { address, .. } => self.cancel_all_messages(address),
             Cap::Notification { address, .. } => {
+                if self.is_mcs() {
+                    self.unbind_notification_budget(address);
+                }
                 self.unbind_notification(address);
                 self.cancel_all_signals(address);
             }
@@ -88,9 +93,14 @@ impl<H: Host> Kernel<'_, H> {
             }
             Cap::Thread { tcb } => {
                 self.unbind_thread(Tcb(tcb));
+                if self.is_mcs() {
+                    self.leave_budget(Tcb(tcb));
+                }
                 self.suspend(Tcb(tcb));
                 return Cap::Zombie { address: tcb, radix: None, left: Tcb::SLOTS };
             }
+            Cap::SchedContext { address, .. } => self.finalise_budget(SchedContext(address)),
+            Cap::ReplyObject { address, .. } => self.finalise_reply(Reply(address)),
             Cap::IrqHandler { irq } => self.release_irq(irq),
             Cap::AsidPool { .. }
             | Cap::Frame { .. }
@@ -103,6 +113,8 @@ impl<H: Host> Kernel<'_, H> {
             | Cap::Reply { .. }
             | Cap::Domain
             | Cap::IrqControl
+            | Cap::SchedControl
+            | Cap::IoPortControl
             | Cap::IoPort { .. }
             | Cap::AsidControl
             | Cap::Zombie { .. } => {}

@@ -1,6 +1,6 @@
 //! The derivation list: what was made from what.
 
-use crate::{Cap, Error, Host, Kernel, Mdb, Rights, Slot, cspace::low_bits};
+use crate::{Cap, Error, Host, Kernel, Mdb, Rights, Slot, cspace::low_bits, rules::is_since};
 use selkie_tender_table::{Number, Table};
 
 /// Bits of the size of each paging structure, the root of an address space among them.
@@ -22,6 +22,8 @@ impl Cap {
                 (address, bits(Number::TcbBits))
             }
             Self::AsidPool { address, .. } => (address, bits(Number::AsidPoolBits)),
+            Self::ReplyObject { address, .. } => (address, bits(Number::ReplyBits)),
+            Self::SchedContext { address, bits } => (address, bits.into()),
             Self::Frame { address, size, .. } => (address, size.bits().into()),
             Self::PageTable { address, .. }
             | Self::PageDirectory { address, .. }
@@ -33,6 +35,8 @@ impl Cap {
             | Self::IrqControl
             | Self::IrqHandler { .. }
             | Self::IoPort { .. }
+            | Self::IoPortControl
+            | Self::SchedControl
             | Self::AsidControl => return None,
         })
     }
@@ -53,6 +57,7 @@ impl Cap {
             | (Self::Notification { address: a, .. }, Self::Notification { address: b, .. })
             | (Self::Thread { tcb: a }, Self::Thread { tcb: b })
             | (Self::Reply { tcb: a, .. }, Self::Reply { tcb: b, .. })
+            | (Self::ReplyObject { address: a, .. }, Self::ReplyObject { address: b, .. })
             | (Self::AsidPool { address: a, .. }, Self::AsidPool { address: b, .. })
             | (Self::PageTable { address: a, .. }, Self::PageTable { address: b, .. })
             | (Self::PageDirectory { address: a, .. }, Self::PageDirectory { address: b, .. })
@@ -62,8 +67,15 @@ impl Cap {
                 a == b && x == y
             }
             (Self::IrqHandler { irq: a }, Self::IrqHandler { irq: b }) => a == b,
-            (Self::IoPort { first: a, last: x }, Self::IoPort { first: b, last: y }) => a <= b && x >= y,
+            (Self::SchedContext { address: a, bits: x }, Self::SchedContext { address: b, bits: y }) => {
+                a == b && x == y
+            }
+            (Self::IoPort { first: a, last: x }, Self::IoPort { first: b, last: y }) => {
+                if is_since(table, 10, 0) { a == b && x == y } else { a <= b && x >= y }
+            }
             (Self::Domain, Self::Domain)
+            | (Self::SchedControl, Self::SchedControl)
+            | (Self::IoPortControl, Self::IoPortControl | Self::IoPort { .. })
             | (Self::AsidControl, Self::AsidControl)
             | (Self::IrqControl, Self::IrqControl | Self::IrqHandler { .. }) => true,
             _ => false,
@@ -87,6 +99,7 @@ impl<H: Host> Kernel<'_, H> {
         let revocable = match cap {
             Cap::Untyped { .. } => true,
             Cap::IrqHandler { .. } => origin == Cap::IrqControl,
+            Cap::IoPort { .. } => origin == Cap::IoPortControl,
             _ => cap.badge() != origin.badge(),
         };
         // Two untypeds for the same memory: only the new one may be used, or objects would overlap.
@@ -211,7 +224,7 @@ impl<H: Host> Kernel<'_, H> {
     /// cannot be copied. `Null` when there is nothing to copy.
     pub(crate) fn derive(&self, slot: Slot, cap: Cap) -> Result<Cap, Error> {
         match cap {
-            Cap::Zombie { .. } | Cap::IrqControl | Cap::Reply { .. } => Ok(Cap::Null),
+            Cap::Zombie { .. } | Cap::IrqControl | Cap::IoPortControl | Cap::Reply { .. } => Ok(Cap::Null),
             Cap::Untyped { .. } => self.ensure_no_children(slot).map(|()| cap),
             Cap::PageTable { mapped: None, .. }
             | Cap::PageDirectory { mapped: None, .. }
@@ -238,8 +251,11 @@ impl<H: Host> Kernel<'_, H> {
     /// derivation list.
     pub(crate) fn same_object(&self, a: Cap, b: Cap) -> bool {
         match (a, b) {
-            (Cap::Untyped { .. }, _) | (Cap::IrqControl, Cap::IrqHandler { .. }) => false,
-            (Cap::IoPort { .. }, Cap::IoPort { .. }) => true,
+            (Cap::Untyped { .. }, _)
+            | (Cap::IrqControl, Cap::IrqHandler { .. })
+            | (Cap::IoPortControl, Cap::IoPort { .. }) => false,
+            (Cap::IoPort { .. }, Cap::IoPort { .. }) if !self.since(10, 0) => true,
+            // A frame of a device has no address of one that is not.
             (Cap::Frame { address: a, size: x, .. }, Cap::Frame { address: b, size: y, .. }) => {
                 a == b && x == y
             }
@@ -256,6 +272,9 @@ impl<H: Host> Kernel<'_, H> {
             Cap::Notification { address, badge, rights: own } => {
                 Cap::Notification { address, badge, rights: own.and(rights) }
             }
+            Cap::ReplyObject { address, grant } => {
+                Cap::ReplyObject { address, grant: grant && rights.grant }
+            }
             Cap::Frame { address, size, write, read, device, mapped } => {
                 let read = read && rights.read;
                 Cap::Frame { address, size, write: write && read && rights.write, read, device, mapped }
@@ -269,7 +288,7 @@ impl<H: Host> Kernel<'_, H> {
     pub(crate) fn with_data(&self, cap: Cap, data: u64, preserve: bool) -> Cap {
         match cap {
             Cap::Endpoint { address, badge: 0, rights } if !preserve => {
-                let badge = low_bits(data, self.table.number(Number::BadgeBits));
+                let badge = low_bits(data, self.table.number(Number::RuleBadgeBits));
                 Cap::Endpoint { address, badge, rights }
             }
             Cap::Notification { address, badge: 0, rights } if !preserve => {
@@ -283,7 +302,7 @@ impl<H: Host> Kernel<'_, H> {
                 }
                 Cap::CNode { address, radix, guard, guard_bits }
             }
-            Cap::IoPort { first, last } => {
+            Cap::IoPort { first, last } if !self.since(10, 0) => {
                 let (new_first, new_last) = ((data >> 16) as u16, data as u16);
                 if new_first > new_last || new_first < first || new_last > last {
                     return Cap::Null;
@@ -295,14 +314,10 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     /// A guard and its bits, as Mint, Mutate and TCB_Configure take them.
-    ///
-    /// Up to seL4 10 the word is one case of a union of two, with 18 bits for the guard and two unused ones
-    /// below; since then the two fields fill it.
     fn guard(&self, data: u64) -> (u64, u8) {
-        let guard_limit = self.table.number(Number::GuardBits);
-        let unused = if guard_limit < 58 { 2 } else { 0 };
-        let bits = low_bits(data >> unused, 6);
-        let guard = low_bits(data >> (unused + 6), guard_limit);
+        let rule = |number| self.table.number(number);
+        let bits = low_bits(data >> (rule(Number::RuleGuardSizeShift) & 63), 6);
+        let guard = low_bits(data >> (rule(Number::RuleGuardShift) & 63), rule(Number::RuleGuardBits));
         (low_bits(guard, bits), bits as u8)
     }
 

@@ -1,7 +1,7 @@
 //! Faults of threads, how they become messages, and what an answer to one changes.
 
 use crate::{
-    Host, Kernel, LookupFailure, Next, Register, Tcb, ThreadState,
+    Cap, Host, Kernel, LookupFailure, Next, Register, SchedContext, Tcb, ThreadState,
     endpoint::Send,
     message::{MESSAGE_REGISTERS, Tag},
 };
@@ -41,6 +41,11 @@ pub enum Fault {
         /// Why.
         failure: LookupFailure,
     },
+    /// The budget of a scheduling context is used up.
+    Timeout {
+        /// What the scheduling context was configured with.
+        badge: u64,
+    },
 }
 
 /// In the words of the trace and of the report about a fault that nobody handles.
@@ -64,6 +69,7 @@ impl fmt::Display for Fault {
                 let phase = if *receiving { "receiving" } else { "sending" };
                 write!(f, "no capability for {phase} at {address:#x}: {failure}")
             }
+            Self::Timeout { badge } => write!(f, "the budget is used up (badge {badge:#x})"),
         }
     }
 }
@@ -92,11 +98,25 @@ const SYSCALL_REGISTERS: [Register; 18] = [
 /// The registers that the message of an exception begins with.
 const EXCEPTION_REGISTERS: [Register; 3] = [Register::FaultIp, Register::Rsp, Register::Rflags];
 
+/// The registers that an answer to a timeout sets.
+const TIMEOUT_REGISTERS: [Register; 19] = {
+    let mut registers = [Register::FaultIp; 19];
+    let mut index = 1;
+    while index < registers.len() {
+        registers[index] = Register::USER_CONTEXT[index];
+        index += 1;
+    }
+    registers
+};
+
 /// Bits of a page fault's address that its message has on seL4 5.0.0.
 const VM_ADDRESS: u64 = 0xffff_ffff;
-/// Bits of a page fault's error code that its message has. That of a fetch is not among them: seL4 5.0.0 does
-/// not use what forbids execution, so the processor does not tell fetches from reads.
+/// Bits of a page fault's error code that its message has on seL4 5.0.0. That of a fetch is not among them: that
+/// kernel does not use what forbids execution, so the processor does not tell fetches from reads.
 const VM_CODE: u64 = 0xf;
+/// Bits of a page fault's error code that its message has on later ones, which forbid themselves to execute what
+/// is the user's, so that the processor tells.
+const VM_CODE_WITH_FETCH: u64 = 0x1f;
 /// Bits of an exception's number and error code that its message has.
 const EXCEPTION_WORD: u64 = 0xffff_ffff;
 
@@ -105,8 +125,9 @@ const USER_TOP: u64 = 0xffff_ff80_0000_0000;
 /// The addresses that are none: bits 47 to 63 are not equal.
 const NOT_CANONICAL: core::ops::Range<u64> = 0x8000_0000_0000..0xffff_8000_0000_0000;
 
-/// The value that a register gets when a thread is to have `value` in it.
-pub(crate) fn sanitised(register: Register, value: u64) -> u64 {
+/// The value that a register gets when a thread is to have `value` in it; `limits_base` where the base of FS is
+/// no more than the highest user address.
+pub(crate) fn sanitised(register: Register, value: u64, limits_base: bool) -> u64 {
     const FLAGS_ONE: u64 = 1 << 1;
     const FLAGS_ZERO: u64 = 1 << 3 | 1 << 5;
     const FLAGS_INTERRUPTS: u64 = 1 << 9;
@@ -115,14 +136,19 @@ pub(crate) fn sanitised(register: Register, value: u64) -> u64 {
     match register {
         Register::Rip | Register::FaultIp if NOT_CANONICAL.contains(&value) => 0,
         Register::Rflags => (value | FLAGS_ONE | FLAGS_INTERRUPTS) & !(FLAGS_ZERO | FLAGS_TRAP) & FLAGS,
-        // The kernel itself stops on a base that is no address.
-        Register::FsBase if NOT_CANONICAL.contains(&value) => 0,
-        Register::FsBase => value.min(USER_TOP),
+        // Kernels that do not look stop on a base that is no address.
+        Register::FsBase | Register::GsBase if NOT_CANONICAL.contains(&value) => 0,
+        Register::FsBase if limits_base => value.min(USER_TOP),
         _ => value,
     }
 }
 
 impl<H: Host> Kernel<'_, H> {
+    /// The value that a thread's register gets when it is to be `value`.
+    pub(crate) fn sanitised(&self, register: Register, value: u64) -> u64 {
+        sanitised(register, value, !self.since(10, 0))
+    }
+
     /// The fault that the thread waits with, or has stopped with.
     pub fn fault_of(&self, thread: Tcb) -> Option<Fault> {
         if let Some((_, fault)) = self.schedule.unheard.filter(|(stopped, _)| *stopped == thread) {
@@ -141,6 +167,8 @@ impl<H: Host> Kernel<'_, H> {
             Some(Fault::UnknownSyscall { number: first })
         } else if is(Number::FaultUserException) {
             Some(Fault::Exception { number: first, code: second })
+        } else if is(Number::FaultTimeout) {
+            Some(Fault::Timeout { badge: first })
         } else {
             let words = [
                 thread.lookup_word_0(memory),
@@ -157,6 +185,9 @@ impl<H: Host> Kernel<'_, H> {
     fn set_fault(&self, thread: Tcb, fault: Fault) {
         let memory = &self.memory;
         let (label, words) = match fault {
+            Fault::Vm { address, fetch, code } if self.since(10, 0) => {
+                (Number::FaultVm, [address, fetch.into(), code & VM_CODE_WITH_FETCH])
+            }
             Fault::Vm { address, code, .. } => (Number::FaultVm, [address & VM_ADDRESS, 0, code & VM_CODE]),
             Fault::UnknownSyscall { number } => (Number::FaultUnknownSyscall, [number, 0, 0]),
             Fault::Exception { number, code } => {
@@ -170,6 +201,7 @@ impl<H: Host> Kernel<'_, H> {
                 thread.set_lookup_word_3(memory, words[3]);
                 (Number::FaultCap, [address, receiving.into(), 0])
             }
+            Fault::Timeout { badge } => (Number::FaultTimeout, [badge, 0, 0]),
         };
         thread.set_fault_label(memory, self.table.number(label));
         thread.set_fault_word_0(memory, words[0]);
@@ -179,19 +211,31 @@ impl<H: Host> Kernel<'_, H> {
 
     /// The thread has faulted: its fault endpoint gets a message. Without one the thread stops.
     pub(crate) fn raise(&mut self, thread: Tcb, fault: Fault) {
-        let address = thread.fault_endpoint(&self.memory);
-        let handler = self.lookup_cap(thread, address).ok().map(|slot| slot.cap(&self.memory));
-        match handler.and_then(Self::through) {
-            Some(through) if through.grant => {
-                self.set_fault(thread, fault);
-                self.send(thread, through, Send { blocking: true, call: false });
-            }
-            _ => {
-                self.set_state(thread, ThreadState::Inactive);
-                self.schedule.unheard = Some((thread, fault));
-                self.ended = Some(Next::Unhandled(thread));
-            }
+        let handler = self.fault_handler(thread).unwrap_or(Cap::Null);
+        let donate = self.is_mcs() && thread.sched_context(&self.memory) != 0;
+        if !self.send_fault(thread, handler, fault, donate) {
+            self.set_state(thread, ThreadState::Inactive);
+            self.schedule.unheard = Some((thread, fault));
+            self.ended = Some(Next::Unhandled(thread));
         }
+    }
+
+    /// What the thread's faults are for.
+    pub(crate) fn fault_handler(&self, thread: Tcb) -> Option<Cap> {
+        let slot = if self.is_mcs() {
+            thread.fault_handler()
+        } else {
+            self.lookup_cap(thread, thread.fault_endpoint(&self.memory)).ok()?
+        };
+        Some(slot.cap(&self.memory))
+    }
+
+    /// The thread waits with a fault, which is sent through a capability; whether that is one for it.
+    pub(crate) fn send_fault(&mut self, thread: Tcb, handler: Cap, fault: Fault, donate: bool) -> bool {
+        let Some(through) = Self::through(handler).filter(|through| through.can_call()) else { return false };
+        self.set_fault(thread, fault);
+        self.send(thread, through, Send { donate, ..Send::plain(true) });
+        true
     }
 
     /// Writes the message of the fault that `sender` waits with to `receiver`; returns its tag.
@@ -222,6 +266,13 @@ impl<H: Host> Kernel<'_, H> {
                 [ip, address, receiving.into()].into_iter().for_each(&mut put);
                 words.into_iter().take(count).for_each(put);
             }
+            Some(Fault::Timeout { badge }) => {
+                put(badge);
+                let sc = SchedContext(sender.sched_context(memory));
+                if sc.is_some() {
+                    put(self.take_consumed(sc));
+                }
+            }
             None => {}
         }
         Tag::new(sender.fault_label(memory), self.room(buffer, length))
@@ -233,6 +284,7 @@ impl<H: Host> Kernel<'_, H> {
         let registers: &[Register] = match self.fault_of(receiver) {
             Some(Fault::UnknownSyscall { .. }) => &SYSCALL_REGISTERS,
             Some(Fault::Exception { .. }) => &EXCEPTION_REGISTERS,
+            Some(Fault::Timeout { .. }) => &TIMEOUT_REGISTERS,
             Some(Fault::Vm { .. } | Fault::Cap { .. }) | None => return true,
         };
         let tag = self.tag(sender);
@@ -242,7 +294,7 @@ impl<H: Host> Kernel<'_, H> {
         };
         let length = self.room(buffer, tag.length());
         for (index, register) in (0..length).zip(registers) {
-            let value = sanitised(*register, self.message_word(sender, buffer, index));
+            let value = self.sanitised(*register, self.message_word(sender, buffer, index));
             receiver.set_register(&self.memory, *register, value);
         }
         tag.label() == 0

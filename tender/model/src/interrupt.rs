@@ -126,8 +126,11 @@ impl<H: Host> Kernel<'_, H> {
         }
     }
 
-    /// Any other label is taken for one of the calls with a vector, and refused when those could begin.
+    /// Up to seL4 5 any other label is taken for one of the calls with a vector, and refused when those could begin.
     fn refuse_irq_control(&self, request: &Request) -> Result<Answer, Error> {
+        if self.since(10, 0) {
+            return Err(Error::IllegalOperation);
+        }
         let message = self.table.message(Invocation::IrqIssueHandlerIoApic);
         if request.length < message.words.into() || request.extra[0].is_none() {
             return Err(Error::TruncatedMessage);
@@ -151,10 +154,14 @@ impl<H: Host> Kernel<'_, H> {
         if vector > MAX_VECTOR {
             return Err(Error::Range { min: 0, max: MAX_VECTOR });
         }
+        let irq = vector as u8 + FIRST;
+        if self.since(10, 0) && self.machine.interrupts.is_active(irq) {
+            return Err(Error::RevokeFirst);
+        }
         let root = request.cap_slot(self, root).ok_or(Error::TruncatedMessage)?.cap(&self.memory);
         let dest = self.lookup_slot(root, request.value(self, index), request.value(self, depth), false)?;
         self.ensure_empty(dest)?;
-        Ok((vector as u8 + FIRST, dest))
+        Ok((irq, dest))
     }
 
     fn issue_pin(&mut self, request: &Request, irq: u8, dest: Slot) -> Result<Answer, Error> {

@@ -237,7 +237,7 @@ impl Caps {
     /// A reply capability comes from the slot for it in the TCB of who waits for the answer.
     fn check_replies(&self, memory: &Memory<'_>) -> Check {
         for (slot, (cap, mdb)) in &self.slots {
-            let Cap::Reply { tcb, master } = *cap else { continue };
+            let Cap::Reply { tcb, master, .. } = *cap else { continue };
             let own = Tcb(tcb).reply().0;
             if master {
                 ensure!(*slot == own && mdb.prev == 0, "the master {cap:x?} is in {slot:#x}");
@@ -340,6 +340,8 @@ fn kind(cap: Cap) -> &'static str {
         Cap::PageDirectory { .. } => "page directory",
         Cap::Pdpt { .. } => "page-directory pointer table",
         Cap::Pml4 { .. } => "address space",
+        Cap::ReplyObject { .. } => "reply object",
+        Cap::SchedContext { .. } => "scheduling context",
         _ => "none",
     }
 }

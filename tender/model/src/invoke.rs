@@ -1,18 +1,21 @@
 //! Invocations: from the message in the current thread's registers to its answer.
 
 use crate::{
-    Cap, Error, Host, Kernel, Slot, Tcb, ThreadState,
+    Cap, Error, Host, Kernel, Register, Slot, Tcb, ThreadState,
     endpoint::Send,
     fault::Fault,
     message::{CAP_REGISTER, MESSAGE_REGISTERS, TAG_REGISTER, Tag},
+    reply::Reply,
     request::{Answer, Request},
 };
 
 impl<H: Host> Kernel<'_, H> {
-    /// Sends the current thread's message to the object whose capability it names.
-    pub(crate) fn invoke(&mut self, how: Send) {
+    /// Sends the current thread's message to the object whose capability it names in a register. `first` when
+    /// it receives afterwards: some objects are not for that.
+    #[inline]
+    pub(crate) fn invoke(&mut self, how: Send, register: Register, first: bool) {
         let thread = self.current;
-        let address = thread.register(&self.memory, CAP_REGISTER);
+        let address = thread.register(&self.memory, register);
         let slot = match self.lookup_cap(thread, address) {
             Ok(slot) => slot,
             Err(failure) => {
@@ -44,7 +47,14 @@ impl<H: Host> Kernel<'_, H> {
             buffer,
             call: how.call,
         };
-        self.serve_request(&request);
+        let refused = matches!(
+            cap,
+            Cap::Thread { .. } | Cap::Domain | Cap::CNode { .. } | Cap::SchedControl | Cap::SchedContext { .. }
+        );
+        // Nobody hears of it: such a thread does not wait for an answer.
+        if !(first && refused) {
+            self.serve_request(&request);
+        }
     }
 
     /// A capability that is named does not exist: only a sender that can wait is told.
@@ -67,8 +77,12 @@ impl<H: Host> Kernel<'_, H> {
                 self.signal(address, badge);
                 self.answer_call(thread, how.call);
             }
-            Cap::Reply { tcb, master: false } => {
-                self.reply_to(thread, Tcb(tcb), slot);
+            Cap::Reply { tcb, master: false, grant } => {
+                self.reply_to(thread, Tcb(tcb), slot, grant);
+                self.answer_call(thread, how.call);
+            }
+            Cap::ReplyObject { address, grant } => {
+                self.reply_through(thread, Reply(address), grant);
                 self.answer_call(thread, how.call);
             }
             _ => return false,
@@ -91,6 +105,7 @@ impl<H: Host> Kernel<'_, H> {
             | Cap::Zombie { .. }
             | Cap::Endpoint { .. }
             | Cap::Notification { .. }
+            | Cap::ReplyObject { .. }
             | Cap::Reply { .. } => Err(Error::InvalidCapability(0)),
             Cap::Untyped { .. } => self.invoke_untyped(request),
             Cap::CNode { .. } => self.invoke_cnode(request),
@@ -99,6 +114,9 @@ impl<H: Host> Kernel<'_, H> {
             Cap::IrqControl => self.invoke_irq_control(request),
             Cap::IrqHandler { .. } => self.invoke_irq_handler(request),
             Cap::IoPort { .. } => self.invoke_io_port(request),
+            Cap::IoPortControl => self.invoke_io_port_control(request),
+            Cap::SchedContext { .. } => self.invoke_sched_context(request),
+            Cap::SchedControl => self.invoke_sched_control(request),
             Cap::AsidControl | Cap::AsidPool { .. } => self.invoke_asid(request),
             Cap::Frame { .. } => self.invoke_page(request),
             Cap::PageTable { .. } | Cap::PageDirectory { .. } | Cap::Pdpt { .. } => {
@@ -141,11 +159,9 @@ impl<H: Host> Kernel<'_, H> {
         match answer {
             Answer::Silent => {}
             Answer::Empty => self.answer_call(thread, request.call),
-            // seL4 5.0.0 gives the words but, to a caller, a tag that says there are none.
             Answer::Words(words, count) => {
                 self.set_words(thread, words, count);
-                let length = if request.call { 0 } else { count as u64 };
-                self.set_answer(thread, Tag::new(0, length));
+                self.set_answer(thread, Tag::new(0, count as u64));
             }
             Answer::Written(count) => {
                 if request.call {
@@ -165,6 +181,21 @@ impl<H: Host> Kernel<'_, H> {
             Answer::Empty | Answer::Written(_) if request.call => self.answer(request, answer),
             _ => {}
         }
+    }
+
+    /// Answers a caller with a word; `told` when the tag says that it is there. Older kernels give the word to
+    /// anybody, and to a caller a tag that says there is none.
+    pub(crate) fn answer_word(&self, request: &Request, word: u64, told: bool) -> Answer {
+        if !told {
+            request.thread.set_register(&self.memory, MESSAGE_REGISTERS[0], word);
+            request.thread.set_register(&self.memory, TAG_REGISTER, Tag::new(0, 1).word());
+            return Answer::Empty;
+        }
+        if request.call {
+            request.thread.set_register(&self.memory, MESSAGE_REGISTERS[0], word);
+            self.set_answer(request.thread, Tag::new(0, 1));
+        }
+        Answer::Silent
     }
 
     fn set_words(&self, thread: Tcb, words: [u64; 4], count: usize) {

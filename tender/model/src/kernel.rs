@@ -1,6 +1,9 @@
 //! The kernel's state.
 
-use crate::{Cap, Host, Memory, Tcb, device::Devices, machine::Machine, paging::VSpace, schedule::Schedule};
+use crate::{
+    Cap, Host, Memory, Tcb, budget::Budget, device::Devices, domain::DomainSchedule, machine::Machine,
+    paging::VSpace, schedule::Schedule,
+};
 use selkie_tender_table::Table;
 
 /// The kernel: the state of the machine that the root task sees, but for what lies in its [`Memory`].
@@ -13,6 +16,10 @@ pub struct Kernel<'m, H> {
     pub(crate) current: Tcb,
     /// Who else can run.
     pub(crate) schedule: Schedule,
+    /// Where time is given by scheduling contexts: who pays for what.
+    pub(crate) budget: Budget,
+    /// The schedule of domains.
+    pub(crate) domains: DomainSchedule,
     /// What has ended the root task; it happens when the kernel is left.
     pub(crate) ended: Option<Next>,
     /// Every system call is printed.

@@ -35,7 +35,7 @@ impl<H: Host> Kernel<'_, H> {
     /// Whether a device could ever interrupt, as they are set now.
     pub(crate) fn can_wake(&self) -> bool {
         let serial = self.machine.interrupts.listens(SERIAL_PIN);
-        serial || self.machine.alarm.is_some() || self.devices.console_is_open()
+        serial || self.machine.alarm.is_some() || self.devices.console_is_open() || self.awaits_budget()
     }
 
     /// Counts the timer on to `now`; an end that it has come to meanwhile is an interrupt, unless that is
@@ -72,15 +72,13 @@ impl<H: Host> Kernel<'_, H> {
         self.set_line(SERIAL_PIN, false);
     }
 
-    /// Asks the host for an alarm at the next event that can interrupt.
+    /// Asks the host for an alarm at the next event that can interrupt, or that ends somebody's budget.
     pub(crate) fn set_next_alarm(&mut self, now: u64) {
         let interrupts = &self.machine.interrupts;
         let timer = interrupts.listens(TIMER_PIN).then(|| self.machine.pit.next_end(now)).flatten();
         let serial = interrupts.listens(SERIAL_PIN).then(|| self.machine.serial.timeout()).flatten();
-        let next = match (timer, serial) {
-            (Some(timer), Some(serial)) => Some(timer.min(serial)),
-            (timer, serial) => timer.or(serial),
-        };
+        let budget = if self.is_mcs() { self.budget_alarm() } else { None };
+        let next = [timer, serial, budget].into_iter().flatten().min();
         if next != self.machine.alarm {
             self.machine.alarm = next;
             self.host.set_alarm(next);

@@ -30,6 +30,7 @@ impl Entry {
     const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
     /// Of a large page, bit 12 belongs to the attributes.
     const LARGE_ADDRESS: u64 = 0x000f_ffff_ffe0_0000;
+    const HUGE_ADDRESS: u64 = 0x000f_ffff_c000_0000;
     const EMPTY: Self = Self(0);
 
     /// One that leads to the table at `paddr`. Attributes: bit 0 write-through, bit 1 not cached.
@@ -44,6 +45,7 @@ impl Entry {
         let kind = match size {
             FrameSize::Small => pat << 7,
             FrameSize::Large => pat << 12 | Self::LARGE,
+            FrameSize::Huge => Self::LARGE,
         };
         let rights = match access {
             None => Self::WRITABLE,
@@ -62,6 +64,11 @@ impl Entry {
         self.0 & (Self::PRESENT | Self::LARGE) == Self::PRESENT
     }
 
+    /// Whether it leads to a table where it could show a page of this size.
+    pub(crate) fn is_table_of(self, size: FrameSize) -> bool {
+        size != FrameSize::Small && self.is_table()
+    }
+
     fn is_large(self) -> bool {
         self.0 & (Self::PRESENT | Self::LARGE) == Self::PRESENT | Self::LARGE
     }
@@ -75,6 +82,7 @@ impl Entry {
         match size {
             FrameSize::Small => self.is_present() && self.paddr() == paddr,
             FrameSize::Large => self.is_large() && self.0 & Self::LARGE_ADDRESS == paddr,
+            FrameSize::Huge => self.is_large() && self.0 & Self::HUGE_ADDRESS == paddr,
         }
     }
 }
@@ -127,6 +135,7 @@ impl Level {
         match size {
             FrameSize::Small => Self::PageTable,
             FrameSize::Large => Self::PageDirectory,
+            FrameSize::Huge => Self::Pdpt,
         }
     }
 
@@ -318,7 +327,9 @@ impl VSpace {
             let place = self.find(Self::ASID).and_then(|root| self.lookup(memory, root, address, level));
             place.map_or(Entry::EMPTY, |place| self.entry(memory, place))
         };
-        entry(Level::PageDirectory).is_large() || entry(Level::PageTable).is_present()
+        entry(Level::Pdpt).is_large()
+            || entry(Level::PageDirectory).is_large()
+            || entry(Level::PageTable).is_present()
     }
 
     /// Replaces the entry at a place.
@@ -423,8 +434,12 @@ impl VSpace {
                 match level.below() {
                     _ if !entry.is_present() || self.is_kernel(table, index) => {}
                     Some(below) if entry.is_table() => left.push((entry.paddr(), below, address)),
-                    below => {
-                        let size = if below.is_some() { FrameSize::Large } else { FrameSize::Small };
+                    _ => {
+                        let size = match level {
+                            Level::Pdpt => FrameSize::Huge,
+                            Level::PageDirectory => FrameSize::Large,
+                            Level::PageTable | Level::Pml4 => FrameSize::Small,
+                        };
                         let access = match entry.0 & (Entry::USER | Entry::WRITABLE) {
                             Entry::USER => Access::Read,
                             Entry::WRITABLE => continue,

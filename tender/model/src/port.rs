@@ -4,7 +4,7 @@
 //! ones and writes do nothing, as on a PC without the device. An access to more than one port is one to each.
 
 use crate::{
-    Cap, Error, Host, Kernel, Next, Register,
+    Cap, Error, Host, Kernel, Next, Register, Slot,
     request::{Answer, Request},
     serial,
 };
@@ -27,7 +27,8 @@ const NO_STATUS: u8 = 1;
 impl<H: Host> Kernel<'_, H> {
     /// Serves an invocation of an IO-port capability.
     pub(crate) fn invoke_io_port(&mut self, request: &Request) -> Result<Answer, Error> {
-        if request.length < 1 {
+        // Later kernels look at the operation first.
+        if request.length < 1 && !self.since(10, 0) {
             return Err(Error::TruncatedMessage);
         }
         let (size, port, data) = match request.invocation {
@@ -55,14 +56,50 @@ impl<H: Host> Kernel<'_, H> {
             Some(data) => {
                 let value = request.value(self, data) as u32;
                 self.port_write(first, size as u16, value);
-                request.thread.set_register(&self.memory, Register::Rsi, 0);
+                if !self.since(10, 0) {
+                    request.thread.set_register(&self.memory, Register::Rsi, 0);
+                }
+                Ok(Answer::Empty)
             }
             None => {
-                let value = self.port_read(first, size as u16);
-                self.answer_in_register(request, value.into());
-                request.thread.set_register(&self.memory, Register::Rdi, 0);
+                let (value, told) = (self.port_read(first, size as u16), self.since(10, 0));
+                if !told {
+                    request.thread.set_register(&self.memory, Register::Rdi, 0);
+                }
+                Ok(self.answer_word(request, value.into(), told))
             }
         }
+    }
+
+    /// Serves an invocation of the capability to give out IO ports: each port is in one range at most.
+    #[cold]
+    pub(crate) fn invoke_io_port_control(&mut self, request: &Request) -> Result<Answer, Error> {
+        use param::io_port_control_issue as at;
+        if request.invocation != Some(Invocation::IoPortControlIssue) {
+            return Err(Error::IllegalOperation);
+        }
+        request.complete(self)?;
+        let port = |param| request.whole_word(self, param) as u16;
+        let (first, last) = (port(at::FIRST_PORT), port(at::LAST_PORT));
+        if last < first {
+            return Err(Error::InvalidArgument(1));
+        }
+        // All that was given out comes directly after it in the derivation list.
+        let memory = &self.memory;
+        let mut next = Slot(request.slot.mdb(memory).next);
+        while next.0 != 0
+            && let Cap::IoPort { first: given, last: to } = next.cap(memory)
+        {
+            if given <= last && first <= to {
+                return Err(Error::RevokeFirst);
+            }
+            next = Slot(next.mdb(memory).next);
+        }
+        let root = request.cap_slot(self, at::ROOT).ok_or(Error::TruncatedMessage)?.cap(memory);
+        let (index, depth) = (request.value(self, at::INDEX), request.whole_word(self, at::DEPTH));
+        let dest = self.lookup_slot(root, index, depth, false)?;
+        self.ensure_empty(dest)?;
+        self.insert(Cap::IoPort { first, last }, request.slot, dest);
         Ok(Answer::Empty)
     }
 

@@ -45,6 +45,29 @@ impl WaitQueue {
         self.set_last(memory, thread.0, state);
     }
 
+    /// Puts the thread before the first one of a lower priority.
+    pub(crate) fn insert(self, memory: &Memory<'_>, thread: Tcb, state: u64) {
+        let priority = thread.priority(memory);
+        let mut before = self.last(memory);
+        while before != 0 && Tcb(before).priority(memory) < priority {
+            before = Tcb(before).wait_prev(memory);
+        }
+        let next = if before == 0 { memory.get(self.0) } else { Tcb(before).wait_next(memory) };
+        thread.set_wait_prev(memory, before);
+        thread.set_wait_next(memory, next);
+        if before == 0 {
+            memory.set(self.0, thread.0);
+        } else {
+            Tcb(before).set_wait_next(memory, thread.0);
+        }
+        if next == 0 {
+            self.set_last(memory, thread.0, state);
+        } else {
+            Tcb(next).set_wait_prev(memory, thread.0);
+            self.set_state(memory, state);
+        }
+    }
+
     /// Takes the thread out; a queue without threads is idle.
     #[inline]
     pub(crate) fn remove(self, memory: &Memory<'_>, thread: Tcb) {

@@ -51,6 +51,11 @@ impl Request {
         if place.kind == Place::BITS { place.extract(self.word(kernel, place.index.into())) } else { 0 }
     }
 
+    /// Whether this kernel's invocation has the parameter.
+    pub(crate) fn has<H: Host>(&self, kernel: &Kernel<'_, H>, param: usize) -> bool {
+        self.place(kernel, param).kind != Place::NOWHERE
+    }
+
     /// The whole word that a parameter is in, where the kernel looks at all of it; 0 as above.
     pub(crate) fn whole_word<H: Host>(&self, kernel: &Kernel<'_, H>, param: usize) -> u64 {
         let place = self.place(kernel, param);

@@ -2,9 +2,12 @@
 //!
 //! A fixed-priority scheduler with round robin, 256 priorities. The thread that runs is in no ready queue.
 //! What a kernel entry does to other threads only notes what is to be done ([`Action`]); the choice falls
-//! once, when the kernel is left.
+//! once, when the kernel is left. Where time is given by scheduling contexts only who has one can be ready.
 
-use crate::{Cap, Host, Kernel, Mdb, Next, Register, Tcb, ThreadState, fault::Fault};
+use crate::{
+    Cap, Host, Kernel, Mdb, Next, Register, SchedContext, Tcb, ThreadState, fault::Fault, notification,
+    queue::WaitQueue,
+};
 use selkie_tender_table::Number;
 
 /// Priorities; 255 is the highest.
@@ -96,9 +99,12 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     /// Whether a Yield of the current thread changes nothing: nobody else of its priority or a higher one is
-    /// ready, and system calls are not traced.
+    /// ready, it gives up no budget, and system calls are not traced.
     #[inline]
     pub fn yield_is_noop(&self) -> bool {
+        if self.is_mcs() {
+            return false;
+        }
         let alone = match self.schedule.highest() {
             None => true,
             Some(highest) => highest < self.current_priority(),
@@ -110,8 +116,17 @@ impl<H: Host> Kernel<'_, H> {
     pub(crate) fn suspend(&mut self, thread: Tcb) {
         self.cancel_waiting(thread);
         self.forget_fault(thread);
+        // Whoever was interrupted goes on where that was, not where its last system call was.
+        if self.since(11, 0) && thread.state(&self.memory) == ThreadState::Running {
+            let ip = thread.register(&self.memory, Register::Rip);
+            thread.set_register(&self.memory, Register::FaultIp, ip);
+        }
         self.set_state(thread, ThreadState::Inactive);
         self.dequeue(thread);
+        if self.is_mcs() {
+            self.take_from_waiting(thread);
+            self.cancel_yield(thread);
+        }
     }
 
     /// Lets the thread run, with what it waits for given up.
@@ -121,6 +136,16 @@ impl<H: Host> Kernel<'_, H> {
         }
         self.cancel_waiting(thread);
         self.forget_fault(thread);
+        if self.is_mcs() {
+            let sc = SchedContext(thread.sched_context(&self.memory));
+            self.set_state(thread, ThreadState::Restart);
+            self.unblock_budget(sc);
+            self.resume_budget(sc);
+            if self.is_schedulable(thread) {
+                self.switch_to(thread, false);
+            }
+            return;
+        }
         self.setup_reply(thread);
         self.set_state(thread, ThreadState::Restart);
         self.enqueue(thread);
@@ -131,7 +156,7 @@ impl<H: Host> Kernel<'_, H> {
     pub(crate) fn setup_reply(&self, thread: Tcb) {
         let slot = thread.reply();
         if slot.is_empty(&self.memory) {
-            slot.set_cap(&self.memory, Cap::Reply { tcb: thread.0, master: true });
+            slot.set_cap(&self.memory, Cap::Reply { tcb: thread.0, master: true, grant: true });
             let mdb = Mdb { prev: 0, next: 0, revocable: true, first_badged: true };
             slot.set_mdb(&self.memory, mdb);
         }
@@ -143,19 +168,101 @@ impl<H: Host> Kernel<'_, H> {
         thread.0 != 0 && matches!(thread.state(&self.memory), ThreadState::Running | ThreadState::Restart)
     }
 
+    /// Whether the thread can run and has time for it; nobody cannot.
+    #[inline]
+    pub(crate) fn is_schedulable(&self, thread: Tcb) -> bool {
+        self.is_runnable(thread) && (!self.is_mcs() || self.has_time(thread))
+    }
+
+    /// Whether the thread has a scheduling context whose budget it does not wait for.
+    fn has_time(&self, thread: Tcb) -> bool {
+        let sc = SchedContext(thread.sched_context(&self.memory));
+        sc.is_some() && sc.is_active(&self.memory) && thread.in_release(&self.memory) == 0
+    }
+
+    /// Whether the thread waits for another one.
+    pub(crate) fn is_blocked(&self, thread: Tcb) -> bool {
+        !self.is_runnable(thread) && thread.state(&self.memory) != ThreadState::Inactive
+    }
+
+    /// Whether the thread is to run next.
+    pub(crate) fn is_next(&self, thread: Tcb) -> bool {
+        self.schedule.action == Action::Switch(thread)
+    }
+
     /// Sets what the thread does.
     #[inline]
     pub(crate) fn set_state(&mut self, thread: Tcb, state: ThreadState) {
         thread.set_state_word(&self.memory, state as u64);
-        let runs = matches!(state, ThreadState::Running | ThreadState::Restart);
-        if !runs && thread == self.current && self.schedule.action == Action::Resume {
+        if thread == self.current && self.schedule.action == Action::Resume && !self.is_schedulable(thread) {
             self.schedule.action = Action::Choose;
         }
     }
 
     /// Sets the thread's priority.
     pub(crate) fn set_thread_priority(&mut self, thread: Tcb, priority: u64) {
-        self.requeue(thread, |kernel| thread.set_priority(&kernel.memory, priority));
+        if self.is_mcs() {
+            return self.set_priority_of_waiting(thread, priority);
+        }
+        if !self.since(10, 0) {
+            return self.requeue(thread, |kernel| thread.set_priority(&kernel.memory, priority));
+        }
+        self.dequeue(thread);
+        thread.set_priority(&self.memory, priority);
+        if !self.is_runnable(thread) {
+            return;
+        }
+        if !self.since(11, 0) {
+            self.enqueue(thread);
+            self.reschedule();
+        } else if thread == self.current {
+            self.reschedule();
+        } else {
+            self.switch_to(thread, false);
+        }
+    }
+
+    /// Sets a thread's priority where it also decides about its place among those that wait for an object.
+    #[cold]
+    fn set_priority_of_waiting(&mut self, thread: Tcb, priority: u64) {
+        let memory = self.memory;
+        match thread.state(&memory) {
+            ThreadState::Running | ThreadState::Restart => {
+                let ready = thread.queued(&memory) != 0 || thread == self.current;
+                self.dequeue(thread);
+                thread.set_priority(&memory, priority);
+                if ready {
+                    self.enqueue(thread);
+                    self.reschedule();
+                }
+            }
+            ThreadState::BlockedOnReceive | ThreadState::BlockedOnSend => {
+                thread.set_priority(&memory, priority);
+                self.reorder(WaitQueue(thread.blocked_on(&memory)), thread);
+            }
+            ThreadState::BlockedOnNotification => {
+                thread.set_priority(&memory, priority);
+                self.reorder(WaitQueue(thread.blocked_on(&memory) + notification::QUEUE), thread);
+            }
+            ThreadState::Inactive | ThreadState::BlockedOnReply => thread.set_priority(&memory, priority),
+        }
+    }
+
+    /// The thread's place in the queue is decided afresh.
+    fn reorder(&mut self, queue: WaitQueue, thread: Tcb) {
+        let state = queue.state(&self.memory);
+        queue.remove(&self.memory, thread);
+        self.wait_in(queue, thread, state);
+    }
+
+    /// Puts the thread into a queue: last, or where priorities count before those of lower ones.
+    #[inline]
+    pub(crate) fn wait_in(&self, queue: WaitQueue, thread: Tcb, state: u64) {
+        if self.is_mcs() && self.since(16, 0) {
+            queue.insert(&self.memory, thread, state);
+        } else {
+            queue.append(&self.memory, thread, state);
+        }
     }
 
     /// Sets the thread's domain.
@@ -167,7 +274,7 @@ impl<H: Host> Kernel<'_, H> {
     fn requeue(&mut self, thread: Tcb, change: impl FnOnce(&Self)) {
         self.dequeue(thread);
         change(self);
-        if self.is_runnable(thread) {
+        if self.is_schedulable(thread) {
             self.enqueue(thread);
         }
         if thread == self.current {
@@ -175,9 +282,14 @@ impl<H: Host> Kernel<'_, H> {
         }
     }
 
-    /// The thread can run now: it does so next when its priority is higher than that of the current thread,
-    /// or as high and `equal`, and nobody else is to run next already; else it is queued first.
+    /// The thread can run now. Up to seL4 5 it does so next when its priority is higher than that of the current
+    /// thread, or as high and `equal`, and nobody else is to run next already; else it is queued first. Later
+    /// that falls when the kernel is left.
+    #[inline]
     pub(crate) fn switch_to(&mut self, thread: Tcb, equal: bool) {
+        if self.since(10, 0) {
+            return self.run_next(thread);
+        }
         if thread.domain(&self.memory) != DOMAIN {
             return;
         }
@@ -193,9 +305,27 @@ impl<H: Host> Kernel<'_, H> {
         }
     }
 
+    /// The thread, which is in no ready queue, may run next.
+    fn run_next(&mut self, thread: Tcb) {
+        if self.is_mcs() && (thread.sched_context(&self.memory) == 0 || thread.in_release(&self.memory) != 0) {
+            return;
+        }
+        if thread.domain(&self.memory) != DOMAIN {
+            return;
+        }
+        if self.schedule.action == Action::Resume {
+            self.schedule.action = Action::Switch(thread);
+        } else {
+            self.reschedule();
+            self.enqueue(thread);
+        }
+    }
+
     /// The choice of the next thread is made afresh.
     pub(crate) fn reschedule(&mut self) {
-        if let Action::Switch(thread) = self.schedule.action {
+        if let Action::Switch(thread) = self.schedule.action
+            && (!self.is_mcs() || self.is_schedulable(thread))
+        {
             self.enqueue(thread);
         }
         self.schedule.action = Action::Choose;
@@ -227,11 +357,18 @@ impl<H: Host> Kernel<'_, H> {
     /// Leaves the kernel: decides who runs, and makes that thread ready to run.
     #[inline]
     pub(crate) fn leave(&mut self) -> Next {
+        if self.is_mcs() {
+            self.awaken();
+            self.settle();
+        }
         while self.schedule.action != Action::Resume && self.ended.is_none() {
             self.choose();
         }
         if let Some(next) = self.ended.take() {
             return next;
+        }
+        if self.is_mcs() {
+            self.update_alarm();
         }
         if self.current.0 == 0 {
             return self.waits_in_vain().map_or(Next::Idle, Next::Unhandled);
@@ -240,9 +377,19 @@ impl<H: Host> Kernel<'_, H> {
         Next::Run(self.current)
     }
 
+    /// Whoever runs on pays for it.
+    fn settle(&mut self) {
+        if self.schedule.action == Action::Resume {
+            self.switch_payer();
+        }
+    }
+
     /// A thread that is to restart begins with the instruction that it has not finished.
     #[inline]
-    fn activate(&self, thread: Tcb) {
+    fn activate(&mut self, thread: Tcb) {
+        if self.is_mcs() {
+            self.complete_yield(thread);
+        }
         if thread.state(&self.memory) == ThreadState::Restart {
             let ip = thread.register(&self.memory, Register::FaultIp);
             thread.set_register(&self.memory, Register::Rip, ip);
@@ -251,20 +398,47 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     fn choose(&mut self) {
-        if self.is_runnable(self.current) {
+        let runs_on = self.is_schedulable(self.current);
+        if runs_on {
             self.enqueue(self.current);
         }
         let next = match self.schedule.action {
-            Action::Switch(thread) => thread,
-            _ => self.schedule.highest().map_or(Tcb(0), |priority| self.first_of(priority)),
+            Action::Switch(thread) => self.preferred(thread, runs_on),
+            _ => self.first_ready(),
         };
         if next.0 != 0 {
             self.dequeue(next);
         }
         self.current = next;
         self.schedule.action = Action::Resume;
+        if self.is_mcs() {
+            self.switch_payer();
+        }
         if next.0 != 0 && !self.is_vspace(next.vspace().cap(&self.memory)) {
             self.fetch_nothing(next);
+        }
+    }
+
+    /// The first thread of the highest priority that has one; nobody when there is none.
+    fn first_ready(&self) -> Tcb {
+        self.schedule.highest().map_or(Tcb(0), |priority| self.first_of(priority))
+    }
+
+    /// Who runs when `thread` is to run next; `runs_on` when the current thread, which is queued, could go on.
+    fn preferred(&mut self, thread: Tcb, runs_on: bool) -> Tcb {
+        if !self.since(10, 0) {
+            return thread;
+        }
+        let (current, priority) = (self.current, thread.priority(&self.memory));
+        let lower = current.0 == 0 || priority < current.priority(&self.memory);
+        if lower && self.schedule.highest().is_some_and(|highest| priority < highest) {
+            self.enqueue(thread);
+            self.first_ready()
+        } else if runs_on && priority == current.priority(&self.memory) {
+            self.append(thread);
+            self.first_ready()
+        } else {
+            thread
         }
     }
 
@@ -292,7 +466,7 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     /// Puts the thread last in its ready queue, unless it is in it.
-    fn append(&mut self, thread: Tcb) {
+    pub(crate) fn append(&mut self, thread: Tcb) {
         self.append_new(thread);
     }
 

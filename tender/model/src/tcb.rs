@@ -3,7 +3,7 @@
 //! The first half of the object is slots and the FPU's state, the second half registers and all else, each
 //! a word of its own. A TCB of all zeros is an inactive thread.
 
-use crate::{Memory, Slot};
+use crate::{Memory, Slot, words::words};
 
 /// A thread, by the physical address of its TCB; 0 where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub enum ThreadState {
     BlockedOnNotification = 6,
 }
 
-/// A register, in the order of seL4's user context; then those that user contexts lack.
+/// A register, in the order of seL4's user context; then what it lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 #[allow(missing_docs)]
@@ -53,19 +53,17 @@ pub enum Register {
     R14 = 16,
     R15 = 17,
     FsBase = 18,
-    /// On seL4 5.0.0 the address of the IPC buffer.
+    /// On some kernels the address of the IPC buffer.
     GsBase = 19,
     /// The instruction that a restarted thread begins with: for a system call its own, not the next one.
     FaultIp = 20,
 }
 
 impl Register {
-    /// Words of seL4's user context.
-    pub const CONTEXT: u64 = 19;
     /// Words of all registers.
     pub const COUNT: u64 = 21;
-    /// The registers of seL4's user context, in its order.
-    pub const USER_CONTEXT: [Self; Self::CONTEXT as usize] = [
+    /// The registers of seL4's user context, in its order; the last one is not part of it on all kernels.
+    pub const USER_CONTEXT: [Self; 20] = [
         Self::Rip,
         Self::Rsp,
         Self::Rflags,
@@ -85,31 +83,11 @@ impl Register {
         Self::R14,
         Self::R15,
         Self::FsBase,
+        Self::GsBase,
     ];
 }
 
-/// Defines the words of a TCB, each with a function that reads and one that writes it.
-macro_rules! words {
-    ($($(#[$doc:meta])* $offset:literal $get:ident $set:ident;)*) => {
-        impl Tcb {
-            $(
-                $(#[$doc])*
-                #[inline]
-                pub fn $get(self, memory: &Memory<'_>) -> u64 {
-                    memory.get(self.0 + $offset)
-                }
-
-                /// Sets it.
-                #[inline]
-                pub fn $set(self, memory: &Memory<'_>, value: u64) {
-                    memory.set(self.0 + $offset, value);
-                }
-            )*
-        }
-    };
-}
-
-words! {
+words! { pub Tcb:
     /// The address of the fault endpoint's capability in the thread's own CSpace.
     0x4b0 fault_endpoint set_fault_endpoint;
     /// The virtual address of the IPC buffer.
@@ -138,7 +116,8 @@ words! {
     0x510 blocked_on set_blocked_on;
     /// Of a thread that sends: the badge of the capability that it sends through.
     0x518 send_badge set_send_badge;
-    /// Of a thread that sends: bit 0 it may send capabilities, bit 1 it calls. Of one that receives: 0.
+    /// Of a thread that sends: bit 0 it may send capabilities, bit 1 it calls, bit 2 it may be answered. Of one
+    /// that receives: bit 0 it may be sent capabilities in an answer.
     0x520 send_flags set_send_flags;
     /// What [`ThreadState`] the thread is in, as a number.
     0x528 state_word set_state_word;
@@ -159,6 +138,20 @@ words! {
     0x560 lookup_word_2 set_lookup_word_2;
     /// As above.
     0x568 lookup_word_3 set_lookup_word_3;
+    /// The scheduling context that the thread runs on; 0 without one, and where time is given otherwise.
+    0x570 sched_context set_sched_context;
+    /// The scheduling context that the thread has yielded to, while it waits to run again; 0 without one.
+    0x578 yield_to set_yield_to;
+    /// Of a thread that receives or waits for an answer: the reply object for it; 0 without one.
+    0x580 reply_object set_reply_object;
+    /// The next thread of those that wait for their budget.
+    0x588 release_next set_release_next;
+    /// The thread before of those.
+    0x590 release_prev set_release_prev;
+    /// 1 while the thread waits for its budget.
+    0x598 in_release set_in_release;
+    /// The thread's flags.
+    0x5a0 flags set_flags;
 }
 
 impl Tcb {
@@ -177,13 +170,23 @@ impl Tcb {
         self.slot(1)
     }
 
-    /// The slot of the master reply capability.
+    /// The slot of the master reply capability, where there are reply capabilities.
     pub fn reply(self) -> Slot {
         self.slot(2)
     }
 
     /// The slot of the capability to answer the thread that called this one.
     pub fn caller(self) -> Slot {
+        self.slot(3)
+    }
+
+    /// The slot of the capability to the fault handler, where there are scheduling contexts.
+    pub fn fault_handler(self) -> Slot {
+        self.slot(2)
+    }
+
+    /// The slot of the capability to the handler of timeouts, where there are scheduling contexts.
+    pub fn timeout_handler(self) -> Slot {
         self.slot(3)
     }
 

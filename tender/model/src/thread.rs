@@ -1,8 +1,7 @@
 //! Invocations of threads and domains.
 
 use crate::{
-    Cap, Error, Host, Kernel, Register, Slot, Tcb,
-    fault::sanitised,
+    Cap, Error, Host, Kernel, Register, SchedContext, Slot, Tcb,
     request::{Answer, Request},
 };
 use selkie_tender_table::{Invocation, Number, param};
@@ -29,15 +28,21 @@ impl<H: Host> Kernel<'_, H> {
             }
             Some(Invocation::TcbConfigure) => self.configure(thread, request),
             Some(Invocation::TcbSetPriority) => {
-                let priority = self.checked_priority(request, param::tcb_set_priority::PRIORITY)?;
+                use param::tcb_set_priority::{AUTHORITY, PRIORITY};
+                let priority = self.checked_priority(request, PRIORITY, AUTHORITY)?;
                 self.set_thread_priority(thread, priority);
                 Ok(Answer::Empty)
             }
             Some(Invocation::TcbSetMcPriority) => {
-                let priority = self.checked_priority(request, param::tcb_set_mc_priority::MCP)?;
+                use param::tcb_set_mc_priority::{AUTHORITY, MCP};
+                let priority = self.checked_priority(request, MCP, AUTHORITY)?;
                 thread.set_max_priority(&self.memory, priority);
                 Ok(Answer::Empty)
             }
+            Some(Invocation::TcbSetSchedParams) => self.set_sched_params(thread, request),
+            Some(Invocation::TcbSetTimeoutEndpoint) => self.set_timeout_handler(thread, request),
+            Some(Invocation::TcbSetTlsBase) => self.set_tls_base(thread, request),
+            Some(Invocation::TcbSetFlags) => self.set_flags(thread, request),
             Some(Invocation::TcbSetIpcBuffer) => self.set_ipc_buffer(thread, request),
             Some(Invocation::TcbSetSpace) => self.set_space(thread, request),
             Some(Invocation::TcbBindNotification) => self.bind_notification(thread, request),
@@ -54,8 +59,12 @@ impl<H: Host> Kernel<'_, H> {
 
     /// Serves an invocation of the capability to set domains.
     pub(crate) fn invoke_domain(&mut self, request: &Request) -> Result<Answer, Error> {
-        if request.invocation != Some(Invocation::DomainSet) {
-            return Err(Error::IllegalOperation);
+        match request.invocation {
+            Some(Invocation::DomainSet) => {}
+            Some(Invocation::DomainScheduleConfigure | Invocation::DomainScheduleSetStart) => {
+                return self.invoke_domain_schedule(request);
+            }
+            _ => return Err(Error::IllegalOperation),
         }
         if request.length == 0 {
             return Err(Error::TruncatedMessage);
@@ -79,17 +88,21 @@ impl<H: Host> Kernel<'_, H> {
         const MXCSR: (u64, u64) = (24, 0x1f80);
         let memory = &self.memory;
         thread.set_time_slice(memory, self.table.number(Number::ConfigTimeSlice));
-        thread.set_register(memory, Register::Rflags, sanitised(Register::Rflags, 0));
+        thread.set_register(memory, Register::Rflags, self.sanitised(Register::Rflags, 0));
         memory.set(thread.0 + Tcb::FPU, FPU_CONTROL);
         memory.set(thread.0 + Tcb::FPU + MXCSR.0, MXCSR.1);
     }
 
-    /// The registers of seL4's user context, in its order. The first one is the instruction that the
-    /// thread would restart with.
-    fn context_registers() -> [Register; Register::CONTEXT as usize] {
-        let mut registers = Register::USER_CONTEXT;
-        registers[0] = Register::FaultIp;
-        registers
+    /// The registers of seL4's user context, in its order, as many as it has. The first one is the instruction
+    /// that the thread would restart with.
+    fn context_registers(&self) -> impl Iterator<Item = Register> {
+        let count = self.context_words() as usize;
+        let others = Register::USER_CONTEXT.into_iter().take(count).skip(1);
+        core::iter::once(Register::FaultIp).chain(others)
+    }
+
+    fn context_words(&self) -> u64 {
+        self.table.number(Number::RuleContextWords)
     }
 
     fn read_registers(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {
@@ -98,8 +111,9 @@ impl<H: Host> Kernel<'_, H> {
             return Err(Error::TruncatedMessage);
         }
         let count = request.value(self, at::COUNT);
-        if !(1..=Register::CONTEXT).contains(&count) {
-            return Err(Error::Range { min: 1, max: Register::CONTEXT });
+        let max = self.context_words();
+        if !(1..=max).contains(&count) {
+            return Err(Error::Range { min: 1, max });
         }
         if thread == request.thread {
             return Err(Error::IllegalOperation);
@@ -112,7 +126,7 @@ impl<H: Host> Kernel<'_, H> {
         }
         let buffer = self.writable_buffer(request.thread);
         let count = self.room(buffer, count);
-        for (index, register) in (0..count).zip(Self::context_registers()) {
+        for (index, register) in (0..count).zip(self.context_registers()) {
             let value = thread.register(&self.memory, register);
             self.set_message_word(request.thread, buffer, index, value);
         }
@@ -129,8 +143,8 @@ impl<H: Host> Kernel<'_, H> {
         if thread == request.thread {
             return Err(Error::IllegalOperation);
         }
-        for (index, register) in (0..count).zip(Self::context_registers()) {
-            let value = sanitised(register, request.word(self, 2 + index));
+        for (index, register) in (0..count).zip(self.context_registers()) {
+            let value = self.sanitised(register, request.word(self, 2 + index));
             thread.set_register(&self.memory, register, value);
         }
         self.begin_at_fault_ip(thread);
@@ -157,16 +171,17 @@ impl<H: Host> Kernel<'_, H> {
         if flag(self, at::RESUME_TARGET) {
             self.resume(thread);
         }
-        let registers = Self::context_registers();
-        let (of_frame, of_integers) = registers.split_at(FRAME);
-        for (wanted, registers) in [(frame, of_frame), (integer, of_integers)] {
-            for register in registers.iter().filter(|_| wanted) {
-                let value = Tcb(source).register(&self.memory, *register);
-                thread.set_register(&self.memory, *register, value);
+        for (index, register) in self.context_registers().enumerate() {
+            if if index < FRAME { frame } else { integer } {
+                let value = Tcb(source).register(&self.memory, register);
+                thread.set_register(&self.memory, register, value);
             }
         }
         if frame {
             self.begin_at_fault_ip(thread);
+        }
+        if self.since(10, 0) && thread == self.current {
+            self.reschedule();
         }
         Ok(Answer::Empty)
     }
@@ -176,25 +191,39 @@ impl<H: Host> Kernel<'_, H> {
         thread.set_register(&self.memory, Register::Rip, ip);
     }
 
-    /// A priority that the invoking thread may give: the whole word, not only the bits that count.
-    fn checked_priority(&self, request: &Request, param: usize) -> Result<u64, Error> {
-        if request.length < 1 {
-            return Err(Error::TruncatedMessage);
-        }
-        self.check_priority(request, request.whole_word(self, param))
+    /// A priority that may be given: the whole word, not only the bits that count.
+    fn checked_priority(&self, request: &Request, param: usize, authority: usize) -> Result<u64, Error> {
+        request.complete(self)?;
+        let by = self.authority(request, authority)?;
+        self.check_priority(by, request.whole_word(self, param))
     }
 
-    fn check_priority(&self, request: &Request, priority: u64) -> Result<u64, Error> {
-        let max = request.thread.max_priority(&self.memory);
+    /// Whose highest priority counts: that of a capability in the message, or on older kernels of the invoking
+    /// thread.
+    fn authority(&self, request: &Request, param: usize) -> Result<Tcb, Error> {
+        match request.cap_slot(self, param).map(|slot| slot.cap(&self.memory)) {
+            None => Ok(request.thread),
+            Some(Cap::Thread { tcb }) => Ok(Tcb(tcb)),
+            Some(_) => Err(Error::InvalidCapability(1)),
+        }
+    }
+
+    fn check_priority(&self, by: Tcb, priority: u64) -> Result<u64, Error> {
+        let max = by.max_priority(&self.memory);
         if priority > max { Err(Error::Range { min: 0, max }) } else { Ok(priority) }
     }
 
     fn configure(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {
         use param::tcb_configure as at;
         request.complete(self)?;
-        let priorities = request.value(self, at::PRIORITY);
-        let priority = self.check_priority(request, priorities & 0xff)?;
-        let max_priority = self.check_priority(request, priorities >> 8 & 0xff)?;
+        let priorities = match request.has(self, at::PRIORITY) {
+            true => {
+                let word = request.value(self, at::PRIORITY);
+                let priority = self.check_priority(request.thread, word & 0xff)?;
+                Some((priority, self.check_priority(request.thread, word >> 8 & 0xff)?))
+            }
+            false => None,
+        };
         let address = request.value(self, at::BUFFER);
         let buffer = self.checked_buffer(address, request.cap_slot(self, at::BUFFER_FRAME))?;
         let (cspace, vspace) = self.checked_spaces(
@@ -202,13 +231,103 @@ impl<H: Host> Kernel<'_, H> {
             (request.cap_slot(self, at::CSPACE_ROOT), request.value(self, at::CSPACE_ROOT_DATA)),
             (request.cap_slot(self, at::VSPACE_ROOT), request.value(self, at::VSPACE_ROOT_DATA)),
         )?;
-        thread.set_fault_endpoint(&self.memory, request.value(self, at::FAULT_EP));
-        thread.set_max_priority(&self.memory, max_priority);
-        self.set_thread_priority(thread, priority);
+        if request.has(self, at::FAULT_EP) {
+            thread.set_fault_endpoint(&self.memory, request.value(self, at::FAULT_EP));
+        }
+        if let Some((priority, max_priority)) = priorities {
+            thread.set_max_priority(&self.memory, max_priority);
+            self.set_thread_priority(thread, priority);
+        }
         self.replace(request, thread.cspace(), cspace)?;
         self.replace(request, thread.vspace(), vspace)?;
         self.replace_buffer(request, thread, address, buffer)?;
         Ok(Answer::Empty)
+    }
+
+    /// Serves SetSchedParams: both priorities, and where time is given by scheduling contexts the thread's own
+    /// and its fault handler.
+    fn set_sched_params(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {
+        use param::tcb_set_sched_params as at;
+        request.complete(self)?;
+        let by = self.authority(request, at::AUTHORITY)?;
+        let max_priority = self.check_priority(by, request.whole_word(self, at::MCP))?;
+        let priority = self.check_priority(by, request.whole_word(self, at::PRIORITY))?;
+        let budget = match request.cap_slot(self, at::SCHED_CONTEXT) {
+            Some(slot) => Some(self.checked_budget(thread, request, slot.cap(&self.memory))?),
+            None => None,
+        };
+        if let Some(slot) = request.cap_slot(self, at::FAULT_EP) {
+            let handler = self.checked_handler(slot, 3)?;
+            self.replace(request, thread.fault_handler(), handler)?;
+        }
+        thread.set_max_priority(&self.memory, max_priority);
+        self.set_thread_priority(thread, priority);
+        let own = SchedContext(thread.sched_context(&self.memory));
+        match budget {
+            Some(sc) if sc == own => {}
+            Some(sc) if sc.is_some() => self.bind_budget(sc, thread),
+            Some(_) => self.unbind_budget(own),
+            None => {}
+        }
+        Ok(Answer::Empty)
+    }
+
+    /// The scheduling context that a thread is to run on; none for an empty slot.
+    fn checked_budget(&self, thread: Tcb, request: &Request, cap: Cap) -> Result<SchedContext, Error> {
+        let memory = &self.memory;
+        match cap {
+            Cap::SchedContext { address, .. } => {
+                let sc = SchedContext(address);
+                let own = thread.sched_context(memory);
+                // Before seL4 14 also the one that it has already counts as another one.
+                let other = own != address || !self.since(14, 0);
+                let bound = other && (own != 0 || sc.thread(memory) != 0);
+                if bound || self.is_blocked(thread) && !sc.is_released(memory, self.moment()) {
+                    return Err(Error::IllegalOperation);
+                }
+                Ok(sc)
+            }
+            Cap::Null if thread == request.thread => Err(Error::IllegalOperation),
+            Cap::Null => Ok(SchedContext(0)),
+            _ => Err(Error::InvalidCapability(2)),
+        }
+    }
+
+    /// A capability that faults can be sent through, or none; extra capability `number` of the message.
+    fn checked_handler(&self, slot: Slot, number: u64) -> Result<Root, Error> {
+        match slot.cap(&self.memory) {
+            cap @ Cap::Endpoint { rights, .. } if rights.write && rights.can_call() => Ok((cap, slot)),
+            Cap::Null => Ok((Cap::Null, slot)),
+            _ => Err(Error::InvalidCapability(number)),
+        }
+    }
+
+    fn set_timeout_handler(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {
+        let slot = request.extra[0].ok_or(Error::TruncatedMessage)?;
+        let handler = self.checked_handler(slot, 1)?;
+        self.replace(request, thread.timeout_handler(), handler)?;
+        Ok(Answer::Empty)
+    }
+
+    fn set_tls_base(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {
+        request.complete(self)?;
+        let base = request.value(self, param::tcb_set_tls_base::TLS_BASE);
+        thread.set_register(&self.memory, Register::FsBase, self.sanitised(Register::FsBase, base));
+        if thread == self.current {
+            self.reschedule();
+        }
+        Ok(Answer::Empty)
+    }
+
+    /// Serves SetFlags. The one flag takes the FPU from a thread; here it is kept, and changes nothing.
+    fn set_flags(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {
+        use param::tcb_set_flags as at;
+        const FLAGS: u64 = 1;
+        request.complete(self)?;
+        let (clear, set) = (request.value(self, at::CLEAR), request.value(self, at::SET));
+        let flags = thread.flags(&self.memory) & !clear | set & FLAGS;
+        thread.set_flags(&self.memory, flags);
+        Ok(self.answer_word(request, flags, true))
     }
 
     fn set_ipc_buffer(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {
@@ -228,7 +347,13 @@ impl<H: Host> Kernel<'_, H> {
             (request.cap_slot(self, at::CSPACE_ROOT), request.value(self, at::CSPACE_ROOT_DATA)),
             (request.cap_slot(self, at::VSPACE_ROOT), request.value(self, at::VSPACE_ROOT_DATA)),
         )?;
-        thread.set_fault_endpoint(&self.memory, request.value(self, at::FAULT_EP));
+        match request.cap_slot(self, at::FAULT_EP) {
+            Some(slot) => {
+                let handler = self.checked_handler(slot, 1)?;
+                self.replace(request, thread.fault_handler(), handler)?;
+            }
+            None => thread.set_fault_endpoint(&self.memory, request.value(self, at::FAULT_EP)),
+        }
         self.replace(request, thread.cspace(), cspace)?;
         self.replace(request, thread.vspace(), vspace)?;
         Ok(Answer::Empty)
@@ -286,7 +411,8 @@ impl<H: Host> Kernel<'_, H> {
     fn replace(&mut self, request: &Request, slot: Slot, (cap, source): Root) -> Result<(), Error> {
         self.delete(slot);
         let memory = &self.memory;
-        if self.same_object(cap, source.cap(memory))
+        if cap != Cap::Null
+            && self.same_object(cap, source.cap(memory))
             && self.same_object(request.cap, request.slot.cap(memory))
         {
             self.insert(cap, source, slot);
@@ -303,11 +429,16 @@ impl<H: Host> Kernel<'_, H> {
     ) -> Result<(), Error> {
         self.delete(thread.ipc_frame());
         thread.set_ipc_buffer(&self.memory, address);
-        thread.set_register(&self.memory, Register::GsBase, address);
-        match buffer {
-            Some(root) => self.replace(request, thread.ipc_frame(), root),
-            None => Ok(()),
+        if self.rule(Number::RuleGsIsIpcBuffer) {
+            thread.set_register(&self.memory, Register::GsBase, address);
         }
+        if let Some(root) = buffer {
+            self.replace(request, thread.ipc_frame(), root)?;
+        }
+        if self.since(10, 0) && thread == self.current {
+            self.reschedule();
+        }
+        Ok(())
     }
 
     fn bind_notification(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {

@@ -55,7 +55,7 @@ impl<'m, H: Host> Kernel<'m, H> {
     pub(crate) fn trace_fault(&mut self, fault: &Fault) {
         let thread = self.current;
         let address = thread.fault_endpoint(&self.memory);
-        let cap = self.lookup_cap(thread, address).ok().map(|slot| slot.cap(&self.memory));
+        let cap = self.fault_handler(thread);
         let ip = thread.register(&self.memory, Register::FaultIp);
         let handler = Named(address, cap);
         self.host.trace(format_args!("thread {:#x}: fault at {ip:#x}, for {handler}: {fault}", thread.0));
@@ -103,23 +103,31 @@ impl fmt::Display for Call<'_> {
         let Some(name) = self.name else { return write!(f, "system call {}", self.number as i64) };
         f.write_str(name.name())?;
         match name {
-            Syscall::Yield | Syscall::DebugHalt | Syscall::DebugSnapshot => Ok(()),
+            Syscall::Yield
+            | Syscall::DebugHalt
+            | Syscall::DebugSnapshot
+            | Syscall::DebugDumpScheduler => Ok(()),
             Syscall::DebugPutChar => {
                 write!(f, " '{}'", (self.address as u8).escape_ascii())
             }
             Syscall::Reply => self.message(f),
-            Syscall::ReplyRecv => {
+            Syscall::ReplyRecv | Syscall::NBSendRecv | Syscall::NBSendWait => {
                 self.message(f)?;
                 write!(f, ", then at {}", Named(self.address, self.cap))
             }
-            Syscall::Recv | Syscall::NBRecv | Syscall::DebugCapIdentify | Syscall::DebugNameThread => {
+            Syscall::Recv
+            | Syscall::NBRecv
+            | Syscall::Wait
+            | Syscall::NBWait
+            | Syscall::DebugCapIdentify
+            | Syscall::DebugNameThread => {
                 write!(f, " {}", Named(self.address, self.cap))
             }
             Syscall::Call | Syscall::Send | Syscall::NBSend => {
                 write!(f, " {}", Named(self.address, self.cap))?;
                 match self.cap {
                     Some(Cap::Notification { .. }) | None => Ok(()),
-                    Some(Cap::Endpoint { .. } | Cap::Reply { .. }) => self.message(f),
+                    Some(Cap::Endpoint { .. } | Cap::Reply { .. } | Cap::ReplyObject { .. }) => self.message(f),
                     Some(_) => self.invocation(f),
                 }
             }
@@ -145,7 +153,8 @@ impl Call<'_> {
         let message: &Message = self.table.message(invocation);
         write!(f, " {}(", invocation.name())?;
         let mut separator = "";
-        for (name, place) in invocation.params().iter().zip(message.params) {
+        for (param, place) in invocation.params().iter().zip(message.params) {
+            let name = param.names.first().copied().unwrap_or_default();
             match place.kind {
                 Place::BITS
                     if invocation == Invocation::TcbWriteRegisters
@@ -177,15 +186,28 @@ impl Call<'_> {
     }
 
     fn receives(&self) -> bool {
-        matches!(self.name, Some(Syscall::Recv | Syscall::NBRecv | Syscall::ReplyRecv))
+        use Syscall::{NBRecv, NBSendRecv, NBSendWait, NBWait, Recv, ReplyRecv, Wait};
+        matches!(
+            self.name,
+            Some(Recv | NBRecv | ReplyRecv | Wait | NBWait | NBSendRecv | NBSendWait)
+        )
     }
 
     /// Whether the answer has a word that is worth a look.
     fn gives_word(&self) -> bool {
-        use Invocation::{IoPortIn8, IoPortIn16, IoPortIn32, PageDirectoryGetStatusBits, PageGetAddress};
+        use Invocation as I;
         matches!(
             self.table.invocation(self.tag.label()),
-            Some(IoPortIn8 | IoPortIn16 | IoPortIn32 | PageDirectoryGetStatusBits | PageGetAddress)
+            Some(
+                I::IoPortIn8
+                    | I::IoPortIn16
+                    | I::IoPortIn32
+                    | I::PageDirectoryGetStatusBits
+                    | I::PageGetAddress
+                    | I::SchedContextConsumed
+                    | I::SchedContextYieldTo
+                    | I::TcbSetFlags
+            )
         )
     }
 }
@@ -281,17 +303,21 @@ fn kind(cap: Cap) -> &'static str {
         Cap::Untyped { .. } => "untyped",
         Cap::Endpoint { .. } => "endpoint",
         Cap::Notification { .. } => "notification",
-        Cap::Reply { .. } => "reply",
+        Cap::Reply { .. } | Cap::ReplyObject { .. } => "reply",
+        Cap::SchedContext { .. } => "scheduling context",
+        Cap::SchedControl => "scheduling control",
         Cap::CNode { .. } => "CNode",
         Cap::Thread { .. } => "thread",
         Cap::Domain => "domain control",
         Cap::IrqControl => "IRQ control",
         Cap::IrqHandler { .. } => "IRQ handler",
         Cap::IoPort { .. } => "IO ports",
+        Cap::IoPortControl => "IO port control",
         Cap::AsidControl => "ASID control",
         Cap::AsidPool { .. } => "ASID pool",
         Cap::Frame { size: FrameSize::Small, .. } => "4 KiB frame",
         Cap::Frame { size: FrameSize::Large, .. } => "2 MiB frame",
+        Cap::Frame { size: FrameSize::Huge, .. } => "1 GiB frame",
         Cap::PageTable { .. } => "page table",
         Cap::PageDirectory { .. } => "page directory",
         Cap::Pdpt { .. } => "PDPT",

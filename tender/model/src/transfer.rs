@@ -1,8 +1,9 @@
 //! Handing a message from one thread to another.
 
 use crate::{
-    Cap, Host, Kernel, LookupFailure, Mdb, Slot, Tcb, ThreadState,
+    Cap, Host, Kernel, LookupFailure, Mdb, SchedContext, Slot, Tcb, ThreadState,
     message::{CAP_REGISTER, MESSAGE_REGISTERS, TAG_REGISTER, Tag},
+    reply::Reply,
 };
 use selkie_tender_table::Number;
 
@@ -17,6 +18,29 @@ pub(crate) struct Through {
     /// What the receiver sees.
     pub(crate) badge: u64,
     /// Capabilities may be sent.
+    pub(crate) grant: bool,
+    /// The sender may be answered even so.
+    pub(crate) grant_reply: bool,
+}
+
+impl Through {
+    /// Of an answer, which may have capabilities or not.
+    fn answer(grant: bool) -> Self {
+        Self { endpoint: 0, badge: 0, grant, grant_reply: false }
+    }
+
+    /// Whether the sender can be answered.
+    pub(crate) fn can_call(&self) -> bool {
+        self.grant || self.grant_reply
+    }
+}
+
+/// What a message is received through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Receiving {
+    /// The endpoint.
+    pub(crate) address: u64,
+    /// An answer may have capabilities.
     pub(crate) grant: bool,
 }
 
@@ -112,9 +136,9 @@ impl<H: Host> Kernel<'_, H> {
 
     /// `receiver` waits for the answer of `sender`, and gets it through the reply capability in `slot`,
     /// which is gone then. After a fault the answer says how to go on.
-    pub(crate) fn reply_to(&mut self, sender: Tcb, receiver: Tcb, slot: Slot) {
+    pub(crate) fn reply_to(&mut self, sender: Tcb, receiver: Tcb, slot: Slot, grant: bool) {
         if receiver.fault_label(&self.memory) == 0 {
-            self.transfer(sender, receiver, Through { endpoint: 0, badge: 0, grant: true });
+            self.transfer(sender, receiver, Through::answer(grant));
             self.delete_reply(slot);
             self.set_state(receiver, ThreadState::Running);
             self.switch_to(receiver, true);
@@ -131,11 +155,44 @@ impl<H: Host> Kernel<'_, H> {
         }
     }
 
+    /// Answers whoever waits for that at the reply object, if somebody does.
+    #[cold]
+    pub(crate) fn reply_through(&mut self, sender: Tcb, reply: Reply, grant: bool) {
+        let memory = self.memory;
+        let receiver = Tcb(reply.thread(&memory));
+        if receiver.0 == 0 || receiver.state(&memory) != ThreadState::BlockedOnReply {
+            return;
+        }
+        self.remove_reply(reply, receiver);
+        self.unblock_budget(SchedContext(receiver.sched_context(&memory)));
+        let fault = receiver.fault_label(&memory);
+        if fault == 0 {
+            self.transfer(sender, receiver, Through::answer(grant));
+            self.set_state(receiver, ThreadState::Running);
+        } else {
+            let restart = self.read_fault_answer(sender, receiver);
+            receiver.set_fault_label(&memory, 0);
+            self.set_state(receiver, if restart { ThreadState::Restart } else { ThreadState::Inactive });
+        }
+        let sc = SchedContext(receiver.sched_context(&memory));
+        if !sc.is_some() || !self.is_runnable(receiver) {
+            return;
+        }
+        let at = self.moment();
+        if sc.is_ready(&memory, at) && sc.suffices(&memory, 0, at) {
+            self.switch_to(receiver, true);
+        } else if self.has_timeout_handler(receiver) && fault != self.table.number(Number::FaultTimeout) {
+            self.raise_timeout(receiver, sc);
+        } else {
+            self.postpone(sc);
+        }
+    }
+
     /// `sender` waits for an answer of `receiver`, which gets the capability for it.
-    pub(crate) fn setup_caller(&mut self, sender: Tcb, receiver: Tcb) {
+    pub(crate) fn setup_caller(&mut self, sender: Tcb, receiver: Tcb, grant: bool) {
         self.set_state(sender, ThreadState::BlockedOnReply);
         let (master, caller) = (sender.reply(), receiver.caller());
-        caller.set_cap(&self.memory, Cap::Reply { tcb: sender.0, master: false });
+        caller.set_cap(&self.memory, Cap::Reply { tcb: sender.0, master: false, grant });
         caller.set_mdb(&self.memory, Mdb { prev: master.0, ..Mdb::default() });
         master.set_mdb(&self.memory, Mdb { prev: 0, next: caller.0, revocable: true, first_badged: true });
     }

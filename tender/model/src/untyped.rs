@@ -7,7 +7,7 @@ use crate::{
 };
 use selkie_tender_table::{Invocation, Kind, Number, param::untyped_retype as retype};
 
-/// What seL4 5.0.0 gives as the greatest size of an object, in bits, when it refuses a greater one.
+/// What seL4 5 gives as the greatest size of an object, in bits, when it refuses a greater one.
 const SIZE_LIMIT_TOLD: u64 = 61;
 
 /// Objects that are to be made.
@@ -39,7 +39,11 @@ impl<H: Host> Kernel<'_, H> {
         if object_bits >= 64 || left >> object_bits < order.count {
             return Err(Error::NotEnoughMemory(left));
         }
-        if device && !matches!(order.kind, Kind::Page | Kind::LargePage | Kind::Untyped) {
+        let of_devices = matches!(
+            order.kind,
+            Kind::Page | Kind::LargePage | Kind::HugePage | Kind::Untyped
+        );
+        if device && !of_devices {
             return Err(Error::InvalidArgument(1));
         }
 
@@ -74,12 +78,18 @@ impl<H: Host> Kernel<'_, H> {
         let (offset, count) = (argument(retype::NODE_OFFSET), argument(retype::NUM_OBJECTS));
 
         let kind = self.table.kind(argument(retype::TYPE)).ok_or(Error::InvalidArgument(0))?;
-        if size_bits > self.table.number(Number::MaxUntypedBits) {
+        let limit = self.table.number(Number::MaxUntypedBits);
+        if self.since(10, 0) {
+            if size_bits >= 64 || self.object_bits(kind, size_bits) > limit {
+                return Err(Error::Range { min: 0, max: limit });
+            }
+        } else if size_bits > limit {
             return Err(Error::Range { min: 0, max: SIZE_LIMIT_TOLD });
         }
         let least = match kind {
             Kind::CNode => 1,
             Kind::Untyped => self.table.number(Number::MinUntypedBits),
+            Kind::SchedContext => self.table.number(Number::MinSchedContextBits),
             _ => 0,
         };
         if size_bits < least {
@@ -114,7 +124,9 @@ impl<H: Host> Kernel<'_, H> {
     /// The size of an object as a power of two.
     fn object_bits(&self, kind: Kind, size_bits: u64) -> u64 {
         match kind {
-            Kind::Untyped => size_bits,
+            Kind::Untyped | Kind::SchedContext => size_bits,
+            Kind::Reply => self.table.number(Number::ReplyBits),
+            Kind::HugePage => FrameSize::Huge.bits().into(),
             Kind::CNode => self.table.number(Number::SlotBits) + size_bits,
             Kind::Tcb => self.table.number(Number::TcbBits),
             Kind::Endpoint => self.table.number(Number::EndpointBits),
@@ -138,6 +150,9 @@ impl<H: Host> Kernel<'_, H> {
             Kind::Endpoint => Cap::Endpoint { address, badge: 0, rights },
             Kind::Notification => Cap::Notification { address, badge: 0, rights },
             Kind::CNode => Cap::CNode { address, radix: bits, guard: 0, guard_bits: 0 },
+            Kind::SchedContext => Cap::SchedContext { address, bits },
+            Kind::Reply => Cap::ReplyObject { address, grant: true },
+            Kind::HugePage => frame(FrameSize::Huge),
             Kind::Page => frame(FrameSize::Small),
             Kind::LargePage => frame(FrameSize::Large),
             Kind::PageTable => Cap::PageTable { address, mapped: None },

@@ -4,8 +4,8 @@
 //! are those of a kernel that has none left.
 
 use crate::{
-    Access, Cap, Error, FrameSize, Host, Kernel, Register, Rights,
-    paging::{Entry, InitialTables, Level, PageMapping, USER_TOP, VSpace, canonical},
+    Access, Cap, Error, FrameSize, Host, Kernel, Rights,
+    paging::{Entry, InitialTables, Level, PageMapping, Place, USER_TOP, VSpace, canonical},
     request::{Answer, Request},
 };
 use selkie_tender_table::{Invocation, Number, param};
@@ -28,36 +28,75 @@ impl<H: Host> Kernel<'_, H> {
             Some(Invocation::PageMapIo) => self.refuse_map_io(request),
             Some(Invocation::PageGetAddress) => {
                 let Cap::Frame { address, .. } = request.cap else { return Err(Error::IllegalOperation) };
-                self.answer_in_register(request, address);
-                Ok(Answer::Empty)
+                Ok(self.answer_word(request, address, self.since(13, 0)))
             }
             _ => Err(Error::IllegalOperation),
         }
     }
 
+    /// Whether a page that is mapped is mapped anew by an operation of its own, not by the one that maps.
+    fn has_remap(&self) -> bool {
+        self.table.message(Invocation::PageRemap).label != 0
+    }
+
     fn map_page(&mut self, request: &Request) -> Result<Answer, Error> {
-        let Cap::Frame { address: paddr, size, write, read, device, mapped } = request.cap else {
+        use param::page_map as at;
+        let Cap::Frame { size, write, read, mapped, .. } = request.cap else {
             return Err(Error::IllegalOperation);
         };
         request.complete(self)?;
-        if mapped.is_some() {
+        if mapped.is_some() && self.has_remap() {
             return Err(Error::InvalidCapability(0));
         }
-        let (root, asid) = self.vspace_root(request, param::page_map::ROOT)?;
-        self.check_assigned(root, asid)?;
-        let address = request.value(self, param::page_map::VADDR);
-        if address.wrapping_add(size.bytes()) > USER_TOP {
-            return Err(Error::InvalidArgument(0));
+        let (root, asid) = self.vspace_root(request, at::ROOT)?;
+        if !self.since(10, 0) {
+            self.check_assigned(root, asid)?;
         }
-        let rights = Rights::decode(request.value(self, param::page_map::RIGHTS));
+        let address = request.value(self, at::VADDR);
+        match mapped {
+            Some((mapped_in, _)) if mapped_in != asid => return Err(Error::InvalidCapability(1)),
+            Some((_, mapped_at)) if mapped_at != address => return Err(Error::InvalidArgument(0)),
+            Some(_) => {}
+            None => self.check_user_page(address, size, (root, asid))?,
+        }
+        self.check_assigned(root, asid)?;
+        let rights = Rights::decode(request.value(self, at::RIGHTS));
         let access = access(read, write, rights);
         if !address.is_multiple_of(size.bytes()) {
             return Err(Error::Alignment);
         }
         let place = self.vspace.lookup(&self.memory, root, address, Level::of_page(size))?;
-        if self.vspace.entry(&self.memory, place).is_present() {
+        let entry = self.vspace.entry(&self.memory, place);
+        let taken = if self.since(10, 0) { entry.is_table_of(size) } else { entry.is_present() };
+        if taken {
             return Err(Error::DeleteFirst);
         }
+        let attributes = request.value(self, at::ATTR);
+        self.show_page(request, place, (asid, address), access, attributes)
+    }
+
+    /// Fails unless a page may be mapped at the address. On seL4 10 the address space is looked at first.
+    fn check_user_page(&self, address: u64, size: FrameSize, (root, asid): (u64, u16)) -> Result<(), Error> {
+        if self.has_remap() {
+            self.check_assigned(root, asid)?;
+        }
+        let (end, top) = (address.wrapping_add(size.bytes()), self.user_top());
+        let beyond = self.since(10, 0) && address > top;
+        if beyond || end > top { Err(Error::InvalidArgument(0)) } else { Ok(()) }
+    }
+
+    /// Shows the page of the request, whose place is known.
+    fn show_page(
+        &mut self,
+        request: &Request,
+        place: Place,
+        (asid, address): (u16, u64),
+        access: Option<Access>,
+        attributes: u64,
+    ) -> Result<Answer, Error> {
+        let Cap::Frame { address: paddr, size, write, read, device, .. } = request.cap else {
+            return Err(Error::IllegalOperation);
+        };
         // What the kernel would do and a process cannot.
         if device {
             return Err(Error::IllegalOperation);
@@ -65,7 +104,6 @@ impl<H: Host> Kernel<'_, H> {
         if !self.host.is_free(canonical(address), size.bytes()) {
             return Err(Error::InvalidArgument(0));
         }
-        let attributes = request.value(self, param::page_map::ATTR);
         let page = PageMapping { address, paddr, size, access, attributes };
         let mapped = self.vspace.map_page(&self.memory, &mut self.host, place, &page);
         mapped.map_err(|_| Error::NotEnoughMemory(0))?;
@@ -76,34 +114,32 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     fn remap_page(&mut self, request: &Request) -> Result<Answer, Error> {
-        let Cap::Frame { address: paddr, size, write, read, mapped: Some((mapped_in, address)), .. } =
-            request.cap
-        else {
+        if self.since(10, 0) {
+            request.complete(self)?;
+        }
+        let Cap::Frame { size, write, read, mapped: Some((mapped_in, address)), .. } = request.cap else {
             return Err(Error::IllegalOperation);
         };
         request.complete(self)?;
         let (root, asid) = self.vspace_root(request, param::page_remap::ROOT)?;
         if mapped_in != asid {
-            return Err(Error::InvalidCapability(0));
+            return Err(Error::InvalidCapability(self.since(10, 0).into()));
         }
         self.check_assigned(root, asid)?;
         let rights = Rights::decode(request.value(self, param::page_remap::RIGHTS));
         let place = self.vspace.lookup(&self.memory, root, address, Level::of_page(size))?;
-        if size == FrameSize::Large && self.vspace.entry(&self.memory, place).is_table() {
+        if self.vspace.entry(&self.memory, place).is_table_of(size) {
             return Err(Error::DeleteFirst);
         }
         let access = access(read, write, rights);
         let attributes = request.value(self, param::page_remap::ATTR);
-        let page = PageMapping { address, paddr, size, access, attributes };
-        let mapped = self.vspace.map_page(&self.memory, &mut self.host, place, &page);
-        mapped.map_err(|_| Error::NotEnoughMemory(0))?;
-        Ok(Answer::Empty)
+        self.show_page(request, place, (asid, address), access, attributes)
     }
 
     /// A page that is not mapped stays so, and seL4 5.0.0 does not answer: the caller sees its own message.
     fn unmap_page(&mut self, request: &Request) -> Answer {
         let Cap::Frame { address, size, write, read, device, mapped: Some(_) } = request.cap else {
-            return Answer::Silent;
+            return if self.since(10, 0) { Answer::Empty } else { Answer::Silent };
         };
         self.unmap_cap(request.cap);
         let cap = Cap::Frame { address, size, write, read, device, mapped: None };
@@ -140,10 +176,11 @@ impl<H: Host> Kernel<'_, H> {
         let bits = level.table_bits();
         let address = request.value(self, operations.address) >> bits << bits;
         let (root, asid) = self.vspace_root(request, operations.root)?;
-        if address >= USER_TOP {
+        let later = self.since(10, 0);
+        if address > self.user_top() || !later && address == USER_TOP {
             return Err(Error::InvalidArgument(0));
         }
-        if level == Level::PageTable {
+        if later || level == Level::PageTable {
             self.check_assigned(root, asid)?;
         }
         let place = self.vspace.lookup(&self.memory, root, address, level.above())?;
@@ -258,16 +295,16 @@ impl<H: Host> Kernel<'_, H> {
         }
     }
 
+    /// The first address that is not the user's, or the last one that is: for each kernel what it compares with.
+    fn user_top(&self) -> u64 {
+        /// The last address of the lower half.
+        const LOWER_HALF: u64 = 0x7fff_ffff_ffff;
+        if self.since(10, 0) { LOWER_HALF } else { USER_TOP }
+    }
+
     /// Fails unless the address space of the ASID is the one with this root.
     fn check_assigned(&self, root: u64, asid: u16) -> Result<(), Error> {
         if self.vspace.find(asid)? == root { Ok(()) } else { Err(Error::InvalidCapability(1)) }
-    }
-
-    /// Puts a word of an answer into the thread's register for it. The kernel says in the tag that there is
-    /// one, and then answers a caller with an empty tag; the word stays.
-    pub(crate) fn answer_in_register(&self, request: &Request, word: u64) {
-        request.thread.set_register(&self.memory, Register::R10, word);
-        request.thread.set_register(&self.memory, Register::Rsi, 1);
     }
 }
 

@@ -65,7 +65,7 @@ fn the_thread_starts_with_its_registers_and_spaces() {
     assert_eq!(thread.ipc_buffer(&memory), IMAGE.end);
     assert_eq!(thread.cspace().cap(&memory), machine.cap(2));
     assert_eq!(thread.vspace().cap(&memory), machine.cap(3));
-    assert_eq!(thread.reply().cap(&memory), Cap::Reply { tcb: thread.0, master: true });
+    assert_eq!(thread.reply().cap(&memory), Cap::Reply { tcb: thread.0, master: true, grant: true });
     assert!(matches!(thread.ipc_frame().cap(&memory), Cap::Frame { mapped: None, .. }));
 }
 

@@ -11,7 +11,7 @@ pub mod payload;
 
 use bytemuck::{Pod, Zeroable};
 
-pub use names::{Invocation, Kind, Number, Syscall, param};
+pub use names::{Invocation, Kind, Number, ParamName, Syscall, param};
 
 /// System calls are numbered -1, -2, …; numbers down to minus this, exclusively, have a place.
 pub const SYSCALLS: usize = 64;
@@ -33,16 +33,16 @@ pub struct Table {
     pub digest: [u8; 32],
     /// The kernel config's name, padded with zeros.
     pub config: [u8; 48],
-    /// Sizes, slots, labels of faults, options, in the order of [`Number::ALL`].
-    pub numbers: [u64; Number::COUNT],
-    /// How each operation's message looks, in the order of [`Invocation::ALL`].
-    pub messages: [Message; Invocation::COUNT],
     /// The [`Syscall`] with the number `-index`.
     pub syscalls: [u8; SYSCALLS],
     /// The [`Invocation`] of each label.
     pub labels: [u8; LABELS],
     /// The [`Kind`] of object of each type number.
     pub kinds: [u8; KINDS],
+    /// Sizes, slots, labels of faults, options, in the order of [`Number::ALL`].
+    pub numbers: [u64; Number::COUNT],
+    /// How each operation's message looks, in the order of [`Invocation::ALL`].
+    pub messages: [Message; Invocation::COUNT],
     /// Fills the last word up.
     pub padding: [u8; PADDING],
 }
@@ -118,6 +118,11 @@ impl Table {
     /// A number of the interface.
     pub fn number(&self, number: Number) -> u64 {
         self.numbers[number as usize]
+    }
+
+    /// The release as [`Number::RuleRelease`] has it.
+    pub const fn release(first: u64, second: u64) -> u64 {
+        first << 8 | second
     }
 
     /// The kernel config's name.

@@ -25,11 +25,6 @@ const NUMBERS: &[(N, u64)] = &[
     (N::SlotCount, 12),
     (N::MsgMaxLength, 120),
     (N::MsgMaxExtraCaps, 3),
-    (N::BadgeBits, 28),
-    (N::GuardBits, 18),
-    (N::IrqOffset, 48),
-    (N::VectorMin, 0),
-    (N::VectorMax, 109),
     (N::FaultNull, 0),
     (N::FaultCap, 1),
     (N::FaultUnknownSyscall, 2),
@@ -74,6 +69,13 @@ const NUMBERS: &[(N, u64)] = &[
     (N::ConfigTimeSlice, 5),
     (N::ConfigMaxNodes, 1),
     (N::RuleBootInfoExtraOffset, 4096),
+    (N::RuleRelease, Table::release(5, 0)),
+    (N::RuleGsIsIpcBuffer, 1),
+    (N::RuleContextWords, 19),
+    (N::RuleBadgeBits, 28),
+    (N::RuleGuardShift, 8),
+    (N::RuleGuardBits, 18),
+    (N::RuleGuardSizeShift, 2),
 ];
 
 /// The invocations: label, words, extra capabilities, parameters.
