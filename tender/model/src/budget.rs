@@ -4,10 +4,7 @@
 //! budget ends when the kernel is entered after its end: by an alarm for what has a period, by a tick of the
 //! processor's time for round robin, as the host makes these.
 
-use crate::{
-    Cap, Fault, Host, Kernel, SchedContext, Tcb, ThreadState,
-    sched_context::Moment,
-};
+use crate::{Cap, Fault, Host, Kernel, SchedContext, Tcb, ThreadState, sched_context::Moment};
 use selkie_tender_table::Number;
 
 /// Nanoseconds of a microsecond, which the interface counts in.
@@ -30,18 +27,6 @@ pub(crate) struct Budget {
     pub(crate) waiting: Tcb,
     /// The next alarm may be another one.
     changed: bool,
-}
-
-impl Default for SchedContext {
-    fn default() -> Self {
-        Self(0)
-    }
-}
-
-impl Default for Tcb {
-    fn default() -> Self {
-        Self(0)
-    }
 }
 
 impl<H: Host> Kernel<'_, H> {
@@ -197,7 +182,8 @@ impl<H: Host> Kernel<'_, H> {
 
     /// What is left of its budget is put off, when its thread can run now and it is not what pays already.
     pub(crate) fn unblock_budget(&mut self, sc: SchedContext) {
-        if sc.is_sporadic(&self.memory) && sc != self.budget.payer && sc.put_off(&self.memory, self.moment()) {
+        if sc.is_sporadic(&self.memory) && sc != self.budget.payer && sc.put_off(&self.memory, self.moment())
+        {
             self.budget.changed = true;
         }
     }

@@ -344,12 +344,7 @@ impl Rights {
 
     /// From a word of seL4's interface, where there is the right grant-reply.
     pub fn decode(word: u64) -> Self {
-        Self {
-            write: word & 1 != 0,
-            read: word & 2 != 0,
-            grant: word & 4 != 0,
-            grant_reply: word & 8 != 0,
-        }
+        Self { write: word & 1 != 0, read: word & 2 != 0, grant: word & 4 != 0, grant_reply: word & 8 != 0 }
     }
 
     /// From a word of seL4's interface, where there is no right grant-reply.

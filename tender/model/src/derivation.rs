@@ -272,9 +272,7 @@ impl<H: Host> Kernel<'_, H> {
             Cap::Notification { address, badge, rights: own } => {
                 Cap::Notification { address, badge, rights: own.and(rights) }
             }
-            Cap::ReplyObject { address, grant } => {
-                Cap::ReplyObject { address, grant: grant && rights.grant }
-            }
+            Cap::ReplyObject { address, grant } => Cap::ReplyObject { address, grant: grant && rights.grant },
             Cap::Frame { address, size, write, read, device, mapped } => {
                 let read = read && rights.read;
                 Cap::Frame { address, size, write: write && read && rights.write, read, device, mapped }

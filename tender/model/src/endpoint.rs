@@ -1,8 +1,11 @@
 //! Endpoints: sending, receiving, waiting for either.
 
 use crate::{
-    Cap, Host, Kernel, SchedContext, Tcb, ThreadState, message::CAP_REGISTER, queue::WaitQueue,
-    reply::Reply, transfer::{Receiving, Through},
+    Cap, Host, Kernel, SchedContext, Tcb, ThreadState,
+    message::CAP_REGISTER,
+    queue::WaitQueue,
+    reply::Reply,
+    transfer::{Receiving, Through},
 };
 use selkie_tender_table::Number;
 

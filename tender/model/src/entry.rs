@@ -1,12 +1,8 @@
 //! The ways into the kernel.
 
 use crate::{
-    Cap, Host, Kernel, LookupFailure, Next, Register, Tcb,
-    endpoint::Send,
-    fault::Fault,
-    message::CAP_REGISTER,
-    reply::Reply,
-    transfer::Receiving,
+    Cap, Host, Kernel, LookupFailure, Next, Register, Tcb, endpoint::Send, fault::Fault,
+    message::CAP_REGISTER, reply::Reply, transfer::Receiving,
 };
 use selkie_tender_table::{Number, Syscall};
 

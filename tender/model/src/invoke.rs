@@ -49,7 +49,11 @@ impl<H: Host> Kernel<'_, H> {
         };
         let refused = matches!(
             cap,
-            Cap::Thread { .. } | Cap::Domain | Cap::CNode { .. } | Cap::SchedControl | Cap::SchedContext { .. }
+            Cap::Thread { .. }
+                | Cap::Domain
+                | Cap::CNode { .. }
+                | Cap::SchedControl
+                | Cap::SchedContext { .. }
         );
         // Nobody hears of it: such a thread does not wait for an answer.
         if !(first && refused) {

@@ -2,9 +2,7 @@
 //! signalled, and the queue of those who wait. Where time is given by scheduling contexts there is a fifth: the
 //! one that is bound to it.
 
-use crate::{
-    Host, Kernel, SchedContext, Tcb, ThreadState, message::CAP_REGISTER, queue::WaitQueue,
-};
+use crate::{Host, Kernel, SchedContext, Tcb, ThreadState, message::CAP_REGISTER, queue::WaitQueue};
 
 /// Threads wait for a signal.
 const WAITING: u64 = 1;

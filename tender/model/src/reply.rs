@@ -4,10 +4,7 @@
 //! through it; then, in the stack of calls that a scheduling context has gone through, the reply object before
 //! it; then the one after it, or the scheduling context itself with bit 0 set when it is the last one.
 
-use crate::{
-    Host, Kernel, Memory, SchedContext, Tcb, ThreadState,
-    words::words,
-};
+use crate::{Host, Kernel, Memory, SchedContext, Tcb, ThreadState, words::words};
 
 /// A reply object, by its physical address; 0 where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

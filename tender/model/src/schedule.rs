@@ -307,7 +307,8 @@ impl<H: Host> Kernel<'_, H> {
 
     /// The thread, which is in no ready queue, may run next.
     fn run_next(&mut self, thread: Tcb) {
-        if self.is_mcs() && (thread.sched_context(&self.memory) == 0 || thread.in_release(&self.memory) != 0) {
+        if self.is_mcs() && (thread.sched_context(&self.memory) == 0 || thread.in_release(&self.memory) != 0)
+        {
             return;
         }
         if thread.domain(&self.memory) != DOMAIN {

@@ -6,7 +6,7 @@
 use crate::{Memory, Slot, words::words};
 
 /// A thread, by the physical address of its TCB; 0 where there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Tcb(pub u64);
 
 /// What a thread does.

@@ -103,10 +103,9 @@ impl fmt::Display for Call<'_> {
         let Some(name) = self.name else { return write!(f, "system call {}", self.number as i64) };
         f.write_str(name.name())?;
         match name {
-            Syscall::Yield
-            | Syscall::DebugHalt
-            | Syscall::DebugSnapshot
-            | Syscall::DebugDumpScheduler => Ok(()),
+            Syscall::Yield | Syscall::DebugHalt | Syscall::DebugSnapshot | Syscall::DebugDumpScheduler => {
+                Ok(())
+            }
             Syscall::DebugPutChar => {
                 write!(f, " '{}'", (self.address as u8).escape_ascii())
             }
@@ -127,7 +126,9 @@ impl fmt::Display for Call<'_> {
                 write!(f, " {}", Named(self.address, self.cap))?;
                 match self.cap {
                     Some(Cap::Notification { .. }) | None => Ok(()),
-                    Some(Cap::Endpoint { .. } | Cap::Reply { .. } | Cap::ReplyObject { .. }) => self.message(f),
+                    Some(Cap::Endpoint { .. } | Cap::Reply { .. } | Cap::ReplyObject { .. }) => {
+                        self.message(f)
+                    }
                     Some(_) => self.invocation(f),
                 }
             }
@@ -187,10 +188,7 @@ impl Call<'_> {
 
     fn receives(&self) -> bool {
         use Syscall::{NBRecv, NBSendRecv, NBSendWait, NBWait, Recv, ReplyRecv, Wait};
-        matches!(
-            self.name,
-            Some(Recv | NBRecv | ReplyRecv | Wait | NBWait | NBSendRecv | NBSendWait)
-        )
+        matches!(self.name, Some(Recv | NBRecv | ReplyRecv | Wait | NBWait | NBSendRecv | NBSendWait))
     }
 
     /// Whether the answer has a word that is worth a look.

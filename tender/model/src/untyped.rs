@@ -39,10 +39,7 @@ impl<H: Host> Kernel<'_, H> {
         if object_bits >= 64 || left >> object_bits < order.count {
             return Err(Error::NotEnoughMemory(left));
         }
-        let of_devices = matches!(
-            order.kind,
-            Kind::Page | Kind::LargePage | Kind::HugePage | Kind::Untyped
-        );
+        let of_devices = matches!(order.kind, Kind::Page | Kind::LargePage | Kind::HugePage | Kind::Untyped);
         if device && !of_devices {
             return Err(Error::InvalidArgument(1));
         }
