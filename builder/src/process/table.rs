@@ -43,6 +43,17 @@ pub enum Error {
 
 crate::exit_code!(Error, Failed);
 
+/// What only a kernel with scheduling contexts has, and what only one without.
+const NEEDED_WITH_MCS: &[Number] = &[
+    Number::ReplyBits,
+    Number::MinSchedContextBits,
+    Number::SlotSchedContext,
+    Number::FaultTimeout,
+    Number::BootInfoSchedControl,
+    Number::ConfigBootThreadTimeSlice,
+];
+const NEEDED_WITHOUT_MCS: &[Number] = &[Number::ConfigTimerTickMs, Number::ConfigTimeSlice];
+
 /// The table of `interface`, which belongs to the kernel config `config`.
 pub fn table(interface: &Interface, config: &str) -> Result<Table, Error> {
     Maker { interface, config }.table()
@@ -150,8 +161,18 @@ impl Maker<'_> {
         };
         match value {
             Some(value) => Ok(value),
-            None => self.allow(number.is_optional(), || format!("number `{name}`")).map(|()| 0),
+            None => self.allow(self.may_lack(number), || format!("number `{name}`")).map(|()| 0),
         }
+    }
+
+    /// Whether a kernel that gives time as this one does can be without the number.
+    fn may_lack(&self, number: Number) -> bool {
+        let needed = if self.is_mcs() { NEEDED_WITH_MCS } else { NEEDED_WITHOUT_MCS };
+        number.is_optional() && !needed.contains(&number)
+    }
+
+    fn is_mcs(&self) -> bool {
+        self.interface.system_call(Syscall::NBSendWait.name()).is_some()
     }
 
     /// What is no number in the kernel's headers; the tender's rules are told at [`Number`].
@@ -161,7 +182,7 @@ impl Maker<'_> {
         Some(match name {
             "boot-info-extra-offset" => rules.boot_info_extra_offset,
             "release" => release(&self.interface.version)?,
-            "mcs" => self.interface.system_call(Syscall::NBSendWait.name()).is_some().into(),
+            "mcs" => self.is_mcs().into(),
             "gs-is-ipc-buffer" => (rules.ipc_buffer == IpcBufferRule::GsBase).into(),
             "grant-reply" => (rules.call_right != CallRight::Grant).into(),
             "context-words" => {

@@ -263,6 +263,10 @@ impl<'m, H: Host> Kernel<'m, H> {
 
     /// The capabilities whose slots are the same for every root task.
     fn give_fixed(&self, boot: &Boot<'_>, layout: &Layout, slots: &Slots) {
+        let ports = match self.since(10, 0) {
+            true => Cap::IoPortControl,
+            false => Cap::IoPort { first: 0, last: u16::MAX },
+        };
         let caps = [
             (Number::SlotTcb, Cap::Thread { tcb: layout.tcb.0 }),
             (Number::SlotCNode, self.root_cnode),
@@ -270,17 +274,13 @@ impl<'m, H: Host> Kernel<'m, H> {
             (Number::SlotIrqControl, Cap::IrqControl),
             (Number::SlotAsidControl, Cap::AsidControl),
             (Number::SlotAsidPool, Cap::AsidPool { address: layout.asid_pool, base: 0 }),
-            (Number::SlotIoPort, Cap::IoPort { first: 0, last: u16::MAX }),
-            (Number::SlotIoPortControl, Cap::IoPortControl),
+            (Number::SlotIoPort, ports),
             (Number::SlotBootInfoFrame, mapped_page(layout.boot_info, boot.boot_info(), true)),
             (Number::SlotIpcBuffer, mapped_page(layout.ipc_buffer, boot.ipc_buffer(), true)),
             (Number::SlotDomain, Cap::Domain),
         ];
         for (number, cap) in caps {
-            // The first slot is for nothing: this kernel does not have that capability.
-            if self.rule(number) {
-                slots.set(&self.memory, self.table.number(number), cap);
-            }
+            slots.set(&self.memory, self.table.number(number), cap);
         }
     }
 

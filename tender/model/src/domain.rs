@@ -10,6 +10,9 @@ use selkie_tender_table::{Invocation, Number, param};
 const DURATION_BITS: u32 = 56;
 /// Entries that there is room for.
 const MOST: u64 = 128;
+/// Entries of a kernel that does not say how many: with several domains, and with one.
+const DEFAULT_LENGTH: u64 = 100;
+const SHORTEST: u64 = 2;
 
 /// The schedule. What it says of domains other than the first does not come to pass.
 #[derive(Debug)]
@@ -31,7 +34,12 @@ impl<H: Host> Kernel<'_, H> {
     #[cold]
     pub(crate) fn invoke_domain_schedule(&mut self, request: &Request) -> Result<Answer, Error> {
         request.complete(self)?;
-        let length = self.table.number(Number::ConfigDomainSchedules).clamp(2, MOST);
+        let domains = self.table.number(Number::ConfigDomains);
+        let length = match self.table.number(Number::ConfigDomainSchedules) {
+            0 if domains > 1 => DEFAULT_LENGTH,
+            0 => SHORTEST,
+            length => length.clamp(SHORTEST, MOST),
+        };
         let below = |value: u64, count: u64| {
             if value < count { Ok(()) } else { Err(Error::Range { min: 0, max: count - 1 }) }
         };
@@ -50,7 +58,7 @@ impl<H: Host> Kernel<'_, H> {
         let duration = request.value(self, at::DURATION);
         // The last entry is always an end.
         below(index, length - 1)?;
-        below(domain, self.table.number(Number::ConfigDomains))?;
+        below(domain, domains)?;
         if duration >> DURATION_BITS != 0 {
             return Err(Error::InvalidArgument(2));
         }

@@ -257,8 +257,8 @@ names! {
         SlotIrqControl = "slot.IRQ_CONTROL",
         SlotAsidControl = "slot.ASID_CONTROL",
         SlotAsidPool = "slot.ASID_POOL",
-        SlotIoPort optional = "slot.IO_PORT",
-        SlotIoPortControl optional = "slot.IO_PORT_CONTROL",
+        /// All IO ports, or the right to give them out.
+        SlotIoPort = "slot.IO_PORT",
         SlotIoSpace = "slot.IO_SPACE",
         SlotBootInfoFrame = "slot.BOOT_INFO_FRAME",
         SlotIpcBuffer = "slot.IPC_BUFFER",
