@@ -368,7 +368,8 @@ fn hardening() -> Hardening {
     Hardening::of(&rustix::system::uname().release().to_string_lossy())
 }
 
-fn kvm() -> Kvm {
+/// Whether this user can open `/dev/kvm`.
+pub(crate) fn kvm() -> Kvm {
     match fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
         Ok(_) => Kvm::Open,
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Kvm::NoPermission,

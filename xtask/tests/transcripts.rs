@@ -215,6 +215,27 @@ fn what_the_host_lacks_is_named() {
     assert!(String::from_utf8(text.stdout).unwrap().contains("qemu-system-x86"));
 }
 
+/// What is asked of this machine needs none of the host's tools, and answers in one document.
+#[test]
+fn this_machine_is_told_with_every_kernel_config() {
+    let empty = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| xtask(words).env("PATH", empty.path()).output().unwrap();
+    let output = run(&["doctor", "--this-machine", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let report = document(&output);
+    assert!(
+        report["machine"]["cpu-features"].as_array().unwrap().iter().any(|one| one == "sse2"),
+        "{report}"
+    );
+    let fits = report["kernels"].as_array().unwrap();
+    let release = fits.iter().find(|fit| fit["kernel"] == "x86_64-release").unwrap();
+    assert_eq!(release["uefi"]["boots"], "no", "{release}");
+    assert!(release["missing-features"].as_array().unwrap().is_empty(), "{release}");
+    let text = String::from_utf8(run(&["doctor", "--this-machine"]).stdout).unwrap();
+    assert!(text.contains("x86_64-release") && text.contains("Multiboot 2"), "{text}");
+    assert_eq!(run(&["doctor", "--this-machine", "--fix"]).status.code(), Some(2));
+}
+
 /// A PATH on which only apt-get is, which puts stand-ins for everything there and writes down what it was
 /// asked.
 fn host_with_apt(apt: &str) -> tempfile::TempDir {

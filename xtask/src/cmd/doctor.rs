@@ -1,5 +1,6 @@
 //! `doctor`
 
+use super::this_machine;
 use crate::{
     app::App,
     output::{Answer, Paint},
@@ -8,12 +9,14 @@ use crate::{
 use builder::{
     ExitCode,
     doctor::{self, Kvm, Part, Report},
+    machine,
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask doctor          a table, and one line that installs what is missing
-  cargo xtask doctor --fix    installs it where that needs no question: apt, as root or by sudo -n
+  cargo xtask doctor                   a table, and one line that installs what is missing
+  cargo xtask doctor --fix             installs it where that needs no question: apt, as root or by sudo -n
+  cargo xtask doctor --this-machine    which media for bare metal this very machine should boot
 
 Exit code 3 when something is missing that every image needs.";
 
@@ -24,10 +27,17 @@ pub(crate) struct Doctor {
     /// Install what is missing, with apt, as root or by `sudo -n`
     #[arg(long)]
     fix: bool,
+    /// Say instead which media for bare metal this machine should boot, by its processor and firmware
+    #[arg(long, conflicts_with = "fix")]
+    this_machine: bool,
 }
 
 impl Doctor {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
+        if self.this_machine {
+            let report = machine::report(&app.project)?;
+            return Answer::new(&report, this_machine::text(&report, app));
+        }
         let report = if self.fix {
             doctor::ensure(&app.context(), &Part::ALL).map_err(builder::Error::from)?
         } else {

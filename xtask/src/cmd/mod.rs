@@ -14,6 +14,7 @@ mod run;
 mod size;
 mod smoke;
 mod test;
+mod this_machine;
 
 use crate::{app::App, output::Answer};
 
