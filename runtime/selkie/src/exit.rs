@@ -35,7 +35,8 @@ const POWER_OFF: u16 = 1 << 13;
 /// The last line is framed: `[selkie:exit status=N nonce=…]`, on a line of its own. Then a host process ends
 /// with the status, and QEMU, where its debug-exit device is, with a code that is made of it. Elsewhere it is
 /// as the recipe's `at-exit` says, by whatever is the first to work:
-/// - `power-off`: as the machine's ACPI tables say (feature `acpi`); by the port that QEMU has for it;
+/// - `power-off`: as the machine's ACPI tables say (feature `acpi`); by the port that QEMU has for it (without
+///   that feature, and where QEMU loaded the kernel);
 /// - `reboot`: by the reset register that the tables name (feature `acpi`); by that of PCI chip sets; by the
 ///   keyboard controller;
 /// - `halt`, or when nothing has worked: the calling thread stops for ever.
@@ -60,14 +61,15 @@ pub fn exit(status: u8) -> ! {
 fn leave(status: u8, at_exit: AtExit) {
     let ports = IoPort::OWN;
     // A port that nobody answers for, or that has no effect, is a reason to try the next way.
-    let in_qemu = FwCfg::find(ports).is_some();
-    if device::in_process() || in_qemu {
+    let qemu = FwCfg::find(ports);
+    if device::in_process() || qemu.is_some() {
         let _ = ports.out8(DEBUG_EXIT, status + DEBUG_EXIT_OFFSET);
     }
     #[cfg(feature = "acpi")]
     crate::acpi::leave(at_exit);
     match at_exit {
-        AtExit::PowerOff if in_qemu => {
+        // What knows ACPI leaves QEMU's firmware as it leaves any: so a boot there shows that it can.
+        AtExit::PowerOff if qemu.is_some_and(|qemu| !cfg!(feature = "acpi") || qemu.has_kernel()) => {
             for port in PM1A_CONTROL {
                 let _ = ports.out16(port, POWER_OFF);
             }
