@@ -5,7 +5,7 @@ use crate::{
     Context, Digest, Result,
     bare_metal::{self, LeftOut, Media},
     bindings::{self, Bindings},
-    files,
+    exec, files,
     image::{self, Image, Manifest, Member, Role, ToolIdentity, name},
     index::Index,
     kernel::{self, KernelBuild, prebuilt},
@@ -19,7 +19,6 @@ use crate::{
         tender::{self, Tender},
     },
     qemu,
-    recipe::Format,
     root_task::{self, RootTask, RootTaskInputs},
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -261,7 +260,7 @@ impl Place {
         for LeftOut { what, why } in plan.media.iter().flat_map(|media| &media.left_out) {
             ctx.progress.note(&format!("{}: `{what}` is left out: {why}", plan.name));
         }
-        let written = self.fill(plan, parts);
+        let written = self.fill(ctx, plan, parts);
         if ctx.cancel.requested() || written.is_err() {
             let _ = files::remove(&self.partial);
         }
@@ -276,17 +275,22 @@ impl Place {
     }
 
     /// Writes all files into the partial folder.
-    fn fill(&self, plan: &Plan, parts: &Parts) -> Result<Vec<Member>> {
+    fn fill(&self, ctx: &Context<'_>, plan: &Plan, parts: &Parts) -> Result<Vec<Member>> {
         let dir = &self.partial;
         files::create_dir_all(dir)?;
         files::copy(&parts.root_task.stripped, &dir.join(name::ROOT_TASK))?;
         files::write(&dir.join(name::RECIPE), plan.recipe.expanded())?;
+        let mut log = log(parts)?;
         let (roles, process) = match (&parts.tender, &plan.media) {
             (Some(tender), _) => {
                 let (roles, identity) = process_files(dir, plan, parts, tender)?;
                 (roles, Some(identity))
             }
-            (None, Some(media)) => (metal_files(dir, plan, parts, media)?, None),
+            (None, Some(media)) => {
+                let (roles, packed) = metal_files(ctx, dir, plan, parts, media)?;
+                log.push_str(&format!("== media\n{packed}"));
+                (roles, None)
+            }
             (None, None) => (machine_files(dir, plan, parts)?, None),
         };
         let roles = roles.into_iter().chain([(name::RECIPE.to_owned(), Role::Recipe)]);
@@ -294,7 +298,7 @@ impl Place {
         let mut members = members.collect::<Result<Vec<_>, _>>()?;
         files::write(&dir.join(name::MANIFEST), manifest(plan, parts, process, &members).text())?;
         members.push(Member::read(dir, name::MANIFEST, Role::Manifest)?);
-        files::write(&dir.join(name::LOG), log(parts)?)?;
+        files::write(&dir.join(name::LOG), log)?;
         Ok(members)
     }
 
@@ -344,16 +348,26 @@ fn machine_files(dir: &Path, plan: &Plan, parts: &Parts) -> Result<Roles> {
     Ok(roles.map(|(name, role)| (name.to_owned(), role)).into())
 }
 
-/// What the firmware of a PC boots.
-fn metal_files(dir: &Path, plan: &Plan, parts: &Parts, media: &Media) -> Result<Roles> {
+/// What the firmware of a PC boots; with it, what the tools said.
+fn metal_files(
+    ctx: &Context<'_>,
+    dir: &Path,
+    plan: &Plan,
+    parts: &Parts,
+    media: &Media,
+) -> Result<(Roles, String)> {
     files::write(&dir.join(name::KERNEL), kernel_file(plan, parts)?)?;
     let mut roles: Roles =
         vec![(name::KERNEL.to_owned(), Role::Kernel), (name::ROOT_TASK.to_owned(), Role::RootTask)];
-    if media.has(Format::Netboot) {
-        bare_metal::netboot(dir, &plan.recipe)?;
-        roles.extend(name::NETBOOT.map(|name| (name.to_owned(), Role::Netboot)));
-    }
-    Ok(roles)
+    let members = roles.iter().map(|(name, role)| Member::read(dir, name, *role));
+    let members = members.collect::<Result<Vec<_>, _>>()?;
+    let manifest = manifest(plan, parts, None, &members).text();
+    let Plan { recipe, key, epoch, .. } = plan;
+    let payload = bare_metal::Payload { recipe, media, key: *key, epoch: *epoch, manifest: &manifest };
+    let (packed, log) = exec::record(|| bare_metal::pack(ctx, plan.packer.as_ref(), &payload, dir));
+    packed?;
+    roles.extend(media.files(&plan.name));
+    Ok((roles, log))
 }
 
 /// What runs as a process: the tender with the root task inside, one executable of the recipe's name.

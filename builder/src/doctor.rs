@@ -240,6 +240,12 @@ pub(crate) fn file(name: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The packages that meet the need `name`, as `family: packages`.
+pub(crate) fn packages_of_need(name: &str) -> String {
+    let need = TABLE.needs.iter().find(|need| need.name == name);
+    need.map_or_else(|| "unknown".to_owned(), Need::packages)
+}
+
 impl Need {
     /// The packages that have it, as `family: packages`.
     fn packages(&self) -> String {

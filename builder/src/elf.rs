@@ -161,6 +161,13 @@ impl<'a> Elf<'a> {
         }
     }
 
+    /// From the lowest to the highest address that is loaded, in bytes.
+    pub fn span(&self) -> u64 {
+        let loaded = || self.segments.iter().filter(|segment| segment.kind == elf::PT_LOAD);
+        let end = loaded().filter_map(Segment::end).max().unwrap_or_default();
+        end.saturating_sub(loaded().map(|segment| segment.address).min().unwrap_or_default())
+    }
+
     /// The first section of this name.
     pub fn section(&self, name: &str) -> Option<&Section<'a>> {
         self.sections.iter().find(|section| section.name == name)

@@ -49,7 +49,8 @@ pub mod name {
             Target::Process => &[name, ROOT_TASK],
             Target::BareMetal => &[KERNEL, ROOT_TASK],
         };
-        let media = media.map(|media| media.files(name)).unwrap_or_default();
+        let media =
+            media.map(|media| media.files(name)).unwrap_or_default().into_iter().map(|(name, _)| name);
         let last = [RECIPE, MANIFEST, LOG].map(str::to_owned);
         first.iter().map(|name| (*name).to_owned()).chain(media).chain(last).collect()
     }

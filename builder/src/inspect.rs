@@ -4,11 +4,14 @@
 //! image's folder, and texts are escaped before they reach a terminal.
 
 mod executable;
+pub(crate) mod medium;
 
 pub use executable::Executable;
+pub use medium::MediumReport;
 
 use crate::{
     Digest, Project, Target,
+    bare_metal::MediumError,
     elf::{self, Elf},
     files,
     image::{self, Role, Verified},
@@ -44,6 +47,9 @@ pub struct Report {
     pub kernel: Option<ElfReport>,
     /// The tender, with or without a root task inside.
     pub executable: Option<Executable>,
+    /// What lies on the media of a bare-metal image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<MediumReport>,
     /// Whether the kernel is a verified configuration, built from verified source.
     pub verified: Verified,
     /// What does not fit together; empty for a sound image.
@@ -64,6 +70,10 @@ pub enum Kind {
     Tender,
     /// A kernel that a Multiboot loader takes.
     Kernel,
+    /// An ISO image with kernel and root task.
+    Iso,
+    /// A disk image with kernel and root task.
+    Disk,
     /// Another ELF file.
     Elf,
 }
@@ -137,7 +147,7 @@ pub enum Error {
     Image(#[from] image::Error),
     /// Neither a file nor an image.
     #[error(
-        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, a root task or a kernel"
+        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a root task or a kernel"
     )]
     Neither(PathBuf),
     /// No such file, and no such image.
@@ -164,9 +174,17 @@ pub enum Error {
         /// Why.
         source: assemble::Error,
     },
+    /// A foreign or damaged medium.
+    #[error("{path}: {source}\n  help: {}", medium_help(source))]
+    Medium {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: MediumError,
+    },
     /// No ELF file.
     #[error(
-        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, a root task or a kernel"
+        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a root task or a kernel"
     )]
     Elf {
         /// The file.
@@ -182,6 +200,15 @@ crate::exit_code!(Error, |error| match error {
     _ => crate::ExitCode::Failed,
 });
 
+fn medium_help(error: &MediumError) -> &'static str {
+    match error {
+        MediumError::Foreign { .. } => {
+            "`inspect` reads what `cargo xtask build-image RECIPE --target bare-metal` made, for instance out/hello/bare-metal/hello.iso"
+        }
+        MediumError::Damaged { .. } => "build the image anew, or copy the file anew",
+    }
+}
+
 /// What `named` means: a file or folder, or else the image of a recipe of that name, as it was last built,
 /// for `target` or else for the first target that it was built for.
 pub fn find(project: &Project, named: &Path, target: Option<Target>) -> Result<PathBuf, Error> {
@@ -195,7 +222,7 @@ pub fn find(project: &Project, named: &Path, target: Option<Target>) -> Result<P
     images.find(|image| image.exists()).ok_or_else(|| Error::Missing { path: named.to_owned() })
 }
 
-/// Inspects an image's folder, a `manifest.json`, an executable, a root task or a kernel.
+/// Inspects an image's folder, a `manifest.json`, an executable, a medium, a root task or a kernel.
 pub fn inspect(path: &Path) -> Result<Report, Error> {
     let metadata = fs::metadata(path).map_err(files::Error::at("read", path))?;
     if metadata.is_dir() {
@@ -207,6 +234,9 @@ pub fn inspect(path: &Path) -> Result<Report, Error> {
     if path.file_name().is_some_and(|name| name == image::name::MANIFEST) {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
         return inspect_image(dir.unwrap_or(Path::new(".")));
+    }
+    if let Some(format) = medium::format(path)? {
+        return medium::inspect(path, format);
     }
     let data = read(path, elf::MAX_FILE)?;
     let mut report = Report::new(path, Kind::Elf);
@@ -264,6 +294,10 @@ fn inspect_image(dir: &Path) -> Result<Report, Error> {
                     report.executable = Some(executable);
                 }
             }
+        }
+        if let Some(bytes) = &content {
+            let named = (member.name.as_str(), member.role);
+            report.media.extend(medium::of_image(&manifest, named, bytes, &mut report.problems));
         }
         report.members.push(Member { name: member.name.clone(), role: member.role, size, sha256, matches });
     }
@@ -373,6 +407,7 @@ impl Report {
             root_task: None,
             kernel: None,
             executable: None,
+            media: Vec::new(),
             verified: Verified::None,
             problems: Vec::new(),
         }
@@ -393,6 +428,8 @@ impl Report {
             Kind::Tender => "tender without a root task",
             Kind::RootTask => "root task",
             Kind::Kernel => "kernel",
+            Kind::Iso => "ISO image of target bare-metal",
+            Kind::Disk => "disk image of target bare-metal",
             Kind::Elf => "ELF file",
         };
         writeln!(out, "{}: {kind}", self.path.display())?;
@@ -409,6 +446,7 @@ impl Report {
         if let Some(executable) = &self.executable {
             executable::render(out, executable)?;
         }
+        self.media.iter().try_for_each(|medium| medium::render(out, medium))?;
         for (name, elf) in [("kernel", &self.kernel), ("root task", &self.root_task)] {
             if let Some(elf) = elf {
                 render_elf(out, name, elf)?;

@@ -3,7 +3,7 @@
 
 use crate::{
     Context, Digest, Result, Target,
-    bare_metal::{Headers, Media},
+    bare_metal::{Headers, Media, Packer},
     bindings::{self, Era},
     cache, files, image,
     inputs::{tools, tree},
@@ -56,6 +56,9 @@ pub struct Plan {
     /// What is made for which firmware, for target `bare-metal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<Media>,
+    /// The boot loader and what else makes media, found.
+    #[serde(skip)]
+    pub(crate) packer: Option<Packer>,
 }
 
 /// Something that an image depends on.
@@ -98,6 +101,8 @@ pub enum InputKind {
     Tender,
     /// A program of the host.
     Tool,
+    /// The boot loader's files for a firmware.
+    BootLoader,
     /// Python modules, pinned by their hashes.
     Pins,
     /// The builder itself: its source, templates and locked dependencies.
@@ -199,6 +204,8 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
         Target::BareMetal => Some(Media::decide(recipe, headers(recipe, &tree)?)?),
         Target::Qemu | Target::Process => None,
     };
+    let packer = media.as_ref().map(|media| Packer::find(ctx, media)).transpose()?.flatten();
+    inputs.extend(packer.iter().flat_map(packer_inputs));
     let source_date_epoch = env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
     let epoch = epoch(source_date_epoch.as_deref())?;
     let steps = steps(&inputs, &recipe.function.name, &kernel.name, (target, epoch, media.as_ref()));
@@ -221,6 +228,7 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
         sources,
         tender,
         media,
+        packer,
     })
 }
 
@@ -257,9 +265,33 @@ fn prebuilt_kernel(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result
     Ok(Some(Input::new(InputKind::PrebuiltKernel, "prebuilt-kernel", digest).at(&file.path)))
 }
 
+/// The headers of the kernel that `tree` makes, or has.
+fn headers_of_tree(tree: &KernelTree) -> Result<Headers, files::Error> {
+    match tree.kind {
+        TreeKind::Make | TreeKind::Cmake => Ok(Headers::of_tree(&tree.root)),
+        TreeKind::Prefix => {
+            let content = files::read_at_most(&tree.root.join("bin/kernel.elf"), prebuilt::MOST)?;
+            Ok(Headers::of_file(&content))
+        }
+    }
+}
+
+/// What makes media.
+fn packer_inputs(packer: &Packer) -> Vec<Input> {
+    let tools = std::iter::once(&packer.grub.mkimage).chain(&packer.xorriso);
+    let tools = tools.map(|tool| {
+        Input::new(InputKind::Tool, &tool.name, tool.digest).at(&tool.path).version(&tool.version)
+    });
+    let platforms = packer.grub.platforms.iter().map(|platform| {
+        let name = format!("grub {}", platform.name());
+        Input::new(InputKind::BootLoader, &name, platform.digest).at(&platform.dir)
+    });
+    tools.chain(platforms).collect()
+}
+
 /// The headers of the kernel that boots.
 fn headers(recipe: &Recipe, tree: &KernelTree) -> Result<Headers> {
-    let Some(file) = &recipe.prebuilt_kernel else { return Ok(Headers::of_tree(&tree.root)) };
+    let Some(file) = &recipe.prebuilt_kernel else { return Ok(headers_of_tree(tree)?) };
     let content = files::read_at_most(&file.path, prebuilt::MOST)?;
     // What cannot be loaded is told when it is packed, with all that is wrong with it.
     Ok(Headers::of_file(&prebuilt::loadable(&content).unwrap_or(content)))
@@ -305,7 +337,8 @@ impl Input {
 /// The steps in their order, each with the inputs that it reads.
 fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option<&Media>)) -> Vec<Step> {
     use InputKind::{
-        Builder, Era, KernelConfig, KernelSource, Overlay, Pins, PrebuiltKernel, Recipe, Source, Tender,
+        BootLoader, Builder, Era, KernelConfig, KernelSource, Overlay, Pins, PrebuiltKernel, Recipe, Source,
+        Tender,
     };
     let mut steps: Vec<Step> = Vec::new();
     let mut add = |step: &str, what: String, kinds: &[InputKind], tools: &[&str], after: &[&str]| {
@@ -342,7 +375,8 @@ fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option
     }
     let what = format!("write the image of {name} for {}", image.0);
     let before = ["kernel", "bindings", "root-task", "tender"];
-    add("image", what, &[Builder, Recipe, KernelConfig, PrebuiltKernel], &[], &before);
+    let kinds = [Builder, Recipe, KernelConfig, PrebuiltKernel, BootLoader];
+    add("image", what, &kinds, &["grub-mkimage", "xorriso"], &before);
     steps
 }
 

@@ -2,10 +2,13 @@
 
 use crate::{
     Digest, Project,
+    bare_metal::medium::Medium,
     elf::{self, Elf},
-    image,
+    files,
+    image::{self, Role},
     inspect::{self, Error},
     process::assemble,
+    recipe::Format,
     root_task::{self, crate_of, demangle},
 };
 use object::elf::{STT_FUNC, STT_OBJECT};
@@ -13,6 +16,7 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -28,10 +32,23 @@ pub struct Report {
     pub members: Vec<Part>,
     /// What is inside the executable of a process.
     pub executable: Vec<Part>,
+    /// What is inside the media of a bare machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<MediumParts>,
     /// The root task, or the ELF file.
     pub elf: Option<Breakdown>,
     /// Why the root task is not broken down by crate and symbol, when it is not.
     pub remark: Option<String>,
+}
+
+/// What is inside a medium.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MediumParts {
+    /// The medium's file.
+    pub name: String,
+    /// Its files, and the rest.
+    pub parts: Vec<Part>,
 }
 
 /// Where the bytes of an ELF file go.
@@ -62,6 +79,9 @@ pub struct Part {
 /// as the step cache has it.
 pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error> {
     if !path.is_dir() {
+        if let Some(format) = inspect::medium::format(path)? {
+            return of_medium(project, path, format, top);
+        }
         let data = inspect::read(path, elf::MAX_FILE)?;
         if assemble::is_tender(&data) {
             return of_executable(project, path, &data, top);
@@ -74,6 +94,7 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
             total: data.len() as u64,
             members: Vec::new(),
             executable: Vec::new(),
+            media: Vec::new(),
             elf,
             remark,
         });
@@ -88,7 +109,7 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
         None => inspect::read(&path.join(image::name::ROOT_TASK), elf::MAX_FILE)?,
     };
     let elf = Elf::parse(&data).map_err(|source| Error::Elf { path: path.to_owned(), source })?;
-    let executable = manifest.members.iter().find(|member| member.role == image::Role::Executable);
+    let executable = manifest.members.iter().find(|member| member.role == Role::Executable);
     let executable = match executable {
         Some(member) => parts(path, &inspect::read(&path.join(&member.name), elf::MAX_FILE)?)?,
         None => Vec::new(),
@@ -100,8 +121,54 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
         total: members.iter().fold(0, |sum, member| sum.saturating_add(member.size)),
         members,
         executable,
+        media: media(path, &manifest)?,
         elf: Some(of_elf(&elf, top)),
         remark: elf.symbols.is_empty().then(|| remark.to_owned()),
+    })
+}
+
+/// What is inside each medium of the image in `dir`.
+fn media(dir: &Path, manifest: &image::Manifest) -> Result<Vec<MediumParts>, Error> {
+    let mut media = Vec::new();
+    for member in &manifest.members {
+        let format = match member.role {
+            Role::Iso => Format::Iso,
+            Role::Disk => Format::Disk,
+            _ => continue,
+        };
+        let medium = inspect::medium::read(&dir.join(&member.name), format)?;
+        media.push(MediumParts { name: member.name.clone(), parts: inside(&medium, member.size) });
+    }
+    Ok(media)
+}
+
+/// The files on a medium of `size` bytes, and what else it has.
+fn inside(medium: &Medium, size: u64) -> Vec<Part> {
+    let mut parts: Vec<_> =
+        medium.files.iter().map(|(name, size)| Part { name: name.clone(), size: *size }).collect();
+    let known = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.size));
+    sort(&mut parts);
+    parts.push(Part { name: "(tables and free space)".to_owned(), size: size.saturating_sub(known) });
+    parts
+}
+
+/// Measures a medium alone, and the root task on it.
+fn of_medium(project: &Project, path: &Path, format: Format, top: usize) -> Result<Report, Error> {
+    let medium = inspect::medium::read(path, format)?;
+    let size = fs::metadata(path).map_err(files::Error::at("read", path))?.len();
+    let unstripped = unstripped(project, Digest::of(&medium.root_task));
+    let data = unstripped.map(|path| inspect::read(&path, elf::MAX_FILE)).transpose()?;
+    let elf = Elf::parse(data.as_deref().unwrap_or(&medium.root_task))
+        .map_err(|source| Error::Elf { path: path.to_owned(), source })?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Report {
+        path: path.to_owned(),
+        total: size,
+        members: Vec::new(),
+        executable: Vec::new(),
+        media: vec![MediumParts { name, parts: inside(&medium, size) }],
+        elf: Some(of_elf(&elf, top)),
+        remark: elf.symbols.is_empty().then(|| "the root task's symbols are not in the cache".to_owned()),
     })
 }
 
@@ -120,7 +187,7 @@ fn of_executable(project: &Project, path: &Path, data: &[u8], top: usize) -> Res
         remark = parsed.symbols.is_empty().then(|| "the root task's symbols are not in the cache".to_owned());
     }
     let (path, total) = (path.to_owned(), data.len() as u64);
-    Ok(Report { path, total, members: Vec::new(), executable, elf, remark })
+    Ok(Report { path, total, members: Vec::new(), executable, media: Vec::new(), elf, remark })
 }
 
 /// What is inside an executable.
@@ -182,13 +249,18 @@ impl Report {
         let mut text = String::new();
         let breakdown =
             |part: fn(&Breakdown) -> &Vec<Part>| self.elf.as_ref().map(part).cloned().unwrap_or_default();
-        let tables = [
-            ("files", self.members.clone()),
-            ("inside the executable", self.executable.clone()),
-            ("sections of the root task in memory", breakdown(|elf| &elf.sections)),
-            ("crates", breakdown(|elf| &elf.crates)),
-            ("largest symbols", breakdown(|elf| &elf.symbols)),
-        ];
+        let own = |title: &str, parts| (title.to_owned(), parts);
+        let mut tables =
+            vec![own("files", self.members.clone()), own("inside the executable", self.executable.clone())];
+        let inside = |medium: &MediumParts| {
+            (format!("inside {}", inspect::printable(&medium.name)), medium.parts.clone())
+        };
+        tables.extend(self.media.iter().map(inside));
+        tables.extend([
+            own("sections of the root task in memory", breakdown(|elf| &elf.sections)),
+            own("crates", breakdown(|elf| &elf.crates)),
+            own("largest symbols", breakdown(|elf| &elf.symbols)),
+        ]);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}: {} bytes", self.path.display(), self.total);
         for (title, parts) in tables.iter().filter(|(_, parts)| !parts.is_empty()) {

@@ -2,7 +2,7 @@
 
 use super::Headers;
 use crate::{
-    image::name,
+    image::{Role, name},
     recipe::{BareMetalTarget, Firmware, Format, Recipe},
 };
 use serde::{Deserialize, Serialize};
@@ -83,16 +83,6 @@ pub enum Error {
         /// The recipe's name.
         name: String,
     },
-    /// Nothing is left.
-    #[error(
-        "nothing can be made of `{name}` for target `bare-metal`: {why}\n  help: widen `firmware` or `formats` in [targets.bare-metal]"
-    )]
-    Nothing {
-        /// The recipe's name.
-        name: String,
-        /// Why.
-        why: String,
-    },
 }
 
 crate::exit_code!(Error, Usage);
@@ -153,12 +143,12 @@ impl Media {
         self.firmware.contains(&firmware)
     }
 
-    /// The files of the media in an image's folder, for the recipe `name`.
-    pub fn files(&self, recipe: &str) -> Vec<String> {
+    /// The files of the media in an image's folder, for the recipe `name`, and what each is.
+    pub fn files(&self, recipe: &str) -> Vec<(String, Role)> {
         let files = |format: &Format| match format {
-            Format::Iso => vec![name::iso(recipe)],
-            Format::Disk => vec![name::disk(recipe)],
-            Format::Netboot => name::NETBOOT.map(str::to_owned).to_vec(),
+            Format::Iso => vec![(name::iso(recipe), Role::Iso)],
+            Format::Disk => vec![(name::disk(recipe), Role::Disk)],
+            Format::Netboot => name::NETBOOT.map(|name| (name.to_owned(), Role::Netboot)).to_vec(),
         };
         self.formats.iter().flat_map(files).collect()
     }

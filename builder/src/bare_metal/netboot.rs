@@ -21,13 +21,11 @@ pub(crate) fn netboot(dir: &Path, recipe: &Recipe) -> Result<(), files::Error> {
     }
     files::copy(&dir.join(name::KERNEL), &kernel)?;
     files::copy(&dir.join(name::ROOT_TASK), &root_task)?;
-    files::write(&script, text(&recipe.function.name, &recipe.bare_metal.kernel_command_line))
+    files::write(&script, text(&recipe.function.name, recipe.bare_metal.command_line_after_a_space()))
 }
 
 /// The script.
-fn text(name: &str, command_line: &str) -> String {
-    let command_line = command_line.trim();
-    let command_line = if command_line.is_empty() { String::new() } else { format!(" {command_line}") };
+fn text(name: &str, command_line: String) -> String {
     template::render(SCRIPT, &Script { name, command_line })
 }
 
@@ -37,12 +35,12 @@ mod tests {
 
     #[test]
     fn the_script_starts_the_kernel_with_its_command_line() {
-        let script = text("hello", "console_port=0x3f8");
+        let script = text("hello", " console_port=0x3f8".to_owned());
         assert!(script.starts_with("#!ipxe\n"), "{script}");
         assert!(
             script.contains("\nkernel kernel console_port=0x3f8 || goto failed\nmodule root-task ||"),
             "{script}"
         );
-        assert!(text("hello", "").contains("\nkernel kernel || goto failed\n"));
+        assert!(text("hello", String::new()).contains("\nkernel kernel || goto failed\n"));
     }
 }

@@ -191,6 +191,14 @@ pub struct Smoke {
     pub input: Option<String>,
 }
 
+impl BareMetalTarget {
+    /// The kernel's command line as it follows the kernel's name: with a space before it, unless it is empty.
+    pub(crate) fn command_line_after_a_space(&self) -> String {
+        let words: Vec<_> = self.kernel_command_line.split(' ').filter(|word| !word.is_empty()).collect();
+        words.iter().map(|word| format!(" {word}")).collect()
+    }
+}
+
 impl fmt::Display for Firmware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

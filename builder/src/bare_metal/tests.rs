@@ -1,0 +1,1 @@
+//! Media, written and read back.
