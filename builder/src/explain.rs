@@ -53,7 +53,20 @@ fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
 fn kernel(text: &mut String, plan: &Plan) -> std::fmt::Result {
     let config = &plan.kernel;
     writeln!(text, "\nkernel {}: seL4 {}", config.name, plan.tree.version)?;
-    writeln!(text, "  verified configuration: {}", kernel::verified(config, &plan.tree))?;
+    let verified = kernel::verified(config, &plan.tree);
+    writeln!(text, "  verified configuration: {verified} ({})", verified.why())?;
+    writeln!(text, "  needs of the CPU: {}", config.cpu_features.join(" "))?;
+    let beyond = config.beyond_tcg();
+    if !beyond.is_empty() {
+        writeln!(
+            text,
+            "  boots under KVM and on real machines only: QEMU's emulation lacks {}",
+            beyond.join(" and ")
+        )?;
+    }
+    if config.emulation_only {
+        writeln!(text, "  for emulated machines only: it does without a mitigation that real CPUs need")?;
+    }
     let options: Vec<String> = config.options.iter().map(|(name, value)| option(name, value)).collect();
     writeln!(text, "  options: {}", options.join(" "))?;
     for overlay in &config.overlays {

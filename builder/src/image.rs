@@ -149,11 +149,24 @@ pub enum Verified {
     OptionsAndSourceMatch,
 }
 
+impl Verified {
+    /// What is meant, for a reader.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::None => "other options, another release, or overlays",
+            Self::OptionsMatch => "the source is not that of the published release, to the last byte",
+            Self::OptionsAndSourceMatch => {
+                "the options of the tree's verified configuration, the published source"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::None => "none (other options, another release, or overlays)",
-            Self::OptionsMatch => "options match (the source is not that of the published release)",
+            Self::None => "none",
+            Self::OptionsMatch => "options match",
             Self::OptionsAndSourceMatch => "options and source digest match",
         })
     }

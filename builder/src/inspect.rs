@@ -436,7 +436,7 @@ impl Report {
         if let Some(image) = &self.image {
             render_image(out, image)?;
         }
-        writeln!(out, "verified:  none")?;
+        writeln!(out, "verified:  {}", self.verified)?;
         for member in &self.members {
             let state = if member.matches { "as in the manifest" } else { "NOT as in the manifest" };
             let size = member.size.map_or("?".into(), |size| size.to_string());

@@ -101,6 +101,9 @@ pub enum Error {
     /// The override cannot be handed over.
     #[error("the run configuration cannot be handed over: {0}")]
     Override(io::Error),
+    /// The kernel needs a CPU that the emulation is not.
+    #[error("it would not boot here: {0}\n  help: run it on a host with KVM, or take another kernel config")]
+    Unfit(String),
 }
 
 crate::exit_code!(Error, |error| match error {
@@ -137,6 +140,9 @@ pub fn run(
             let probe = qemu::Probe::new(&qemu, &boot, sign);
             let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &probe)?;
             ctx.progress.note(&accelerator.to_string());
+            if let Some(reason) = boot.vm.unfit(accelerator.accel) {
+                return Err(Error::Unfit(reason).into());
+            }
             boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, fds)
         }
         Target::BareMetal => {

@@ -4,16 +4,20 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use builder::{
-    Context, Digest, Project,
+    Context, Digest, Project, bindings,
     context::Silent,
+    image::Verified,
     inputs::tree,
     kernel::{self, KernelBuild, KernelTree, TreeKind},
-    kernel_config::{KernelConfig, UserSource},
+    kernel_config::{KernelConfig, OptionValue, Source, UserSource},
 };
 use std::{
+    collections::{BTreeMap, BTreeSet},
     env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
+use walkdir::WalkDir;
 
 /// The variable with the trees, separated as in PATH.
 const TREES: &str = "SELKIE_KERNEL_SOURCES";
@@ -74,6 +78,9 @@ fn every_current_config_builds_from_every_tree() {
             assert_eq!(kernel.is_mcs(), name.contains("mcs"), "{name}");
             assert_eq!(kernel.has("PRINTING"), name.ends_with("debug"), "{name}");
             assert_eq!(kernel.has("VERIFICATION_BUILD"), name.ends_with("verified"), "{name}");
+            for feature in kernel::features(&kernel.options) {
+                assert!(config.cpu_features.iter().any(|known| known == feature), "{name}: {feature}");
+            }
             assert!(kernel.api.interfaces.iter().all(|file| file.is_file()));
             assert!(!build(&project, &config, &tree).fresh, "{name} is built twice");
         }
@@ -86,4 +93,227 @@ fn every_current_config_builds_from_every_tree() {
 /// Whether Python left something beside the generators.
 fn pyc(root: &Path) -> bool {
     walkdir::WalkDir::new(root).into_iter().any(|entry| entry.unwrap().file_name() == "__pycache__")
+}
+
+/// What the tree's own file says of its verified configuration, read without the builder's help.
+fn verified_options(root: &Path) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(root.join("configs/X64_verified.cmake")).unwrap();
+    let set = |line: &str| {
+        let words = line.trim().strip_prefix("set(")?;
+        let mut words = words.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.trim_matches('"').to_owned()))
+    };
+    text.lines().filter_map(set).collect()
+}
+
+#[test]
+fn the_verified_config_has_exactly_the_options_of_the_trees_own_file() {
+    let project = kept();
+    for root in trees() {
+        let Some((config, tree)) = located(&project, "x86_64-current-verified", &root) else { continue };
+        let mut ours: BTreeMap<String, String> =
+            config.options.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        ours.insert("KernelPlatform".to_owned(), config.platform.name().to_owned());
+        ours.insert("KernelSel4Arch".to_owned(), config.arch.to_string());
+        assert_eq!(ours, verified_options(&root), "{}", tree.version);
+        assert!(config.overlays.is_empty());
+        assert_eq!(kernel::verified(&config, &tree), Verified::OptionsAndSourceMatch);
+        assert_eq!(config.beyond_tcg(), ["pcid", "invpcid"]);
+
+        let changed = KernelTree { digest: Digest::of("changed"), ..tree.clone() };
+        assert_eq!(kernel::verified(&config, &changed), Verified::OptionsMatch);
+        // One option that would make it boot here, and the word is gone: the kernel is not built.
+        for (name, value) in [("KernelFSGSBase", "msr"), ("KernelSupportPCID", "OFF")] {
+            let mut other = config.clone();
+            other.options.insert(name.to_owned(), OptionValue::Text(value.to_owned()));
+            let ctx = Context::new(&project, &Silent);
+            let text = kernel::build(&ctx, &other, &tree).unwrap_err().to_string();
+            assert!(text.contains(name) && text.contains("verified configuration"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn options_that_the_tree_does_not_take_are_explained() {
+    let project = kept();
+    for root in trees() {
+        let Some((config, tree)) = located(&project, CONFIGS[0], &root) else { continue };
+        let refused = |name: &str, value: OptionValue| {
+            let mut config = config.clone();
+            config.options.insert(name.to_owned(), value);
+            kernel::build(&Context::new(&project, &Silent), &config, &tree).unwrap_err().to_string()
+        };
+        let text = refused("KernelPrintin", OptionValue::Flag(true));
+        assert!(
+            text.contains("no option `KernelPrintin`") && text.contains("did you mean `KernelPrinting`"),
+            "{text}"
+        );
+        // Several nodes and several domains exclude each other.
+        let text = refused("KernelColourPrinting", OptionValue::Flag(true));
+        assert!(text.contains("`KernelColourPrinting`"), "{text}");
+        return;
+    }
+}
+
+/// The checkout with an output folder of its own, but the same Python.
+fn elsewhere(out: &Path) -> Project {
+    let kept = kept();
+    let steps = out.join(".cache/steps");
+    fs::create_dir_all(&steps).unwrap();
+    symlink(kept.cache().join("steps/python"), steps.join("python")).unwrap();
+    Project { out: out.to_owned(), ..kept }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in WalkDir::new(from).sort_by_file_name() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).unwrap();
+        } else if entry.file_type().is_symlink() {
+            symlink(fs::read_link(entry.path()).unwrap(), target).unwrap();
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Digest> {
+    let files = WalkDir::new(dir).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    let relative = |path: &Path| path.strip_prefix(dir).unwrap().to_owned();
+    files.map(|entry| (relative(entry.path()), Digest::of_file(entry.path()).unwrap())).collect()
+}
+
+#[test]
+fn a_kernel_is_the_same_wherever_tree_and_build_lie() {
+    let here = kept();
+    let mut releases = BTreeSet::new();
+    for root in trees() {
+        let dir = tempfile::tempdir().unwrap();
+        let moved = dir.path().join("another tree");
+        copy(&root, &moved);
+        let project = elsewhere(&dir.path().join("another folder"));
+        let Some((config, tree)) = located(&here, "x86_64-current-debug", &root) else { continue };
+        if !releases.insert(tree.version.clone()) {
+            continue;
+        }
+        let one = build(&here, &config, &tree);
+        let (config, tree) = located(&project, "x86_64-current-debug", &moved).unwrap();
+        let other = build(&project, &config, &tree);
+        assert!(other.fresh && one.key == other.key, "{}", tree.version);
+        assert_eq!(contents(&one.dir), contents(&other.dir), "{}", tree.version);
+    }
+}
+
+/// An installed kernel made of the default one: the layout of a prefix with the files of 5.0.0.
+fn prefix_of_default(project: &Project, dir: &Path) -> (KernelConfig, KernelTree, KernelBuild) {
+    let ctx = Context::new(project, &Silent);
+    let config = KernelConfig::load(project, "x86_64-release").unwrap();
+    let tree = kernel::locate(&ctx, &config).unwrap();
+    let built = build(project, &config, &tree);
+    let include = dir.join("libsel4/include");
+    for folder in built.include_dirs.iter().rev() {
+        copy(folder, &include);
+    }
+    fs::create_dir_all(dir.join("bin")).unwrap();
+    fs::copy(&built.elf, dir.join("bin/kernel.elf")).unwrap();
+    let names = ["object-api.xml", "object-api-sel4-arch.xml", "object-api-arch.xml"];
+    for (file, name) in built.api.interfaces.iter().zip(names) {
+        fs::copy(file, include.join("interfaces").join(name)).unwrap();
+    }
+    // What a build of today passes as macros, in the header that all of libsel4 includes.
+    let header = include.join("autoconf.h");
+    let macros: Vec<String> = built
+        .defines
+        .iter()
+        .map(|define| {
+            let (name, value) = define.split_once('=').unwrap_or((define, "1"));
+            format!("#ifndef {name}\n#define {name} {value}\n#endif\n")
+        })
+        .collect();
+    fs::write(&header, macros.concat() + &fs::read_to_string(&header).unwrap()).unwrap();
+    let json = |value: &OptionValue| match value {
+        OptionValue::Flag(on) => serde_json::Value::Bool(*on),
+        value => serde_json::Value::String(value.to_string()),
+    };
+    let mut options: serde_json::Map<_, _> =
+        config.options.iter().map(|(name, value)| (name.clone(), json(value))).collect();
+    options.insert("SEL4_ARCH".to_owned(), "x86_64".into());
+    options.insert("PLAT".to_owned(), "pc99".into());
+    fs::create_dir_all(include.join("kernel")).unwrap();
+    fs::write(include.join("kernel/gen_config.json"), serde_json::to_vec(&options).unwrap()).unwrap();
+    fs::write(dir.join("VERSION"), "5.0.0\n").unwrap();
+    (config, tree, built)
+}
+
+#[test]
+fn a_prefix_gives_the_very_kernel_and_interface_that_it_was_installed_from() {
+    let project = kept();
+    let ctx = Context::new(&project, &Silent);
+    let dir = tempfile::tempdir().unwrap();
+    let (config, tree, built) = prefix_of_default(&project, dir.path());
+    let prefix =
+        Source::Prefix { path: dir.path().to_owned(), versions: "=5.0.0".parse().unwrap(), digest: None };
+    let mut installed = KernelConfig { source: prefix, ..config.clone() };
+    let found = kernel::locate(&ctx, &installed).unwrap();
+    assert_eq!((found.kind, found.version.as_str()), (TreeKind::Prefix, "5.0.0"));
+    assert_eq!(kernel::verified(&installed, &found), Verified::None);
+    let taken = build(&project, &installed, &found);
+    assert_eq!(fs::read(&taken.multiboot).unwrap(), fs::read(&built.multiboot).unwrap());
+    let digest = |config: &KernelConfig, tree: &KernelTree, kernel: &KernelBuild| {
+        bindings::generate(&ctx, config, tree, kernel).unwrap().interface_digest
+    };
+    assert_eq!(digest(&installed, &found, &taken), digest(&config, &tree, &built));
+
+    // Pinned: the mismatch has both digests, and the one to write down.
+    let Source::Prefix { digest, .. } = &mut installed.source else { panic!("a prefix") };
+    *digest = Some(Digest::of("another"));
+    let text = kernel::locate(&ctx, &installed).unwrap_err().to_string();
+    for part in [
+        format!("pinned: {}", Digest::of("another")),
+        format!("found:  {}", found.digest),
+        format!("write `digest = \"{}\"`", found.digest),
+    ] {
+        assert!(text.contains(&part), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_tree_and_no_prefix_is_explained() {
+    let project = kept();
+    let ctx = Context::new(&project, &Silent);
+    let dir = tempfile::tempdir().unwrap();
+    let locate = |name: &str, user: Option<&UserSource>| {
+        let config = KernelConfig::load_with(&project, name, user)?;
+        kernel::locate(&ctx, &config)
+    };
+    let refused = |user: Option<UserSource>, expected: &str| {
+        let text = locate(CONFIGS[0], user.as_ref()).unwrap_err().to_string();
+        assert!(text.contains(expected) && text.contains("help: "), "{text}");
+    };
+    let tree = |path: &Path| Some(UserSource::Tree(path.to_owned()));
+    let prefix = |path: &Path| Some(UserSource::Prefix(path.to_owned()));
+    refused(None, "is for a kernel of your own, and none is named");
+    refused(tree(dir.path()), "is not a source tree of seL4: it has no `VERSION`");
+    refused(tree(&dir.path().join("gone")), "there is no such folder");
+    refused(prefix(dir.path()), "is not an installed seL4 kernel: it has no `bin/kernel.elf`");
+    prefix_of_default(&project, dir.path());
+    refused(prefix(dir.path()), "is seL4 5.0.0, and x86_64-current-release is for >=10.1, <17");
+    fs::remove_file(dir.path().join("VERSION")).unwrap();
+    let json = dir.path().join("libsel4/include/kernel/gen_config.json");
+    let machine = r#""SEL4_ARCH": "x86_64", "PLAT": "pc99""#;
+    fs::write(&json, format!("{{{machine}}}")).unwrap();
+    refused(prefix(dir.path()), "does not say which release of seL4 it is");
+    fs::write(dir.path().join("VERSION"), "99.0.0\n").unwrap();
+    refused(prefix(dir.path()), "is seL4 99.0.0");
+    // Without a VERSION, options tell the release.
+    fs::remove_file(dir.path().join("VERSION")).unwrap();
+    fs::write(&json, format!(r#"{{{machine}, "NUM_DOMAIN_SCHEDULES": "2"}}"#)).unwrap();
+    let found = locate(CONFIGS[0], prefix(dir.path()).as_ref()).unwrap();
+    assert_eq!((found.version.as_str(), found.kind), ("15.0.0", TreeKind::Prefix));
+    fs::write(&json, r#"{"SEL4_ARCH": "aarch64", "PLAT": "qemu-arm-virt"}"#).unwrap();
+    refused(prefix(dir.path()), "is a kernel for aarch64 (qemu-arm-virt), and");
+    // A crate's kernel config hands over to another one, by what it says itself.
+    let text = locate("x86_64-debug", tree(dir.path()).as_ref()).unwrap_err().to_string();
+    assert!(text.contains("is not a source tree of seL4"), "{text}");
 }

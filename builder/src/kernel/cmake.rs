@@ -59,6 +59,7 @@ pub(super) fn compiler(arch: Arch) -> &'static str {
 }
 
 /// One build, into the empty folder `dir`.
+#[derive(Clone, Copy)]
 pub(super) struct Build<'a> {
     pub(super) ctx: &'a Context<'a>,
     pub(super) config: &'a KernelConfig,
@@ -67,6 +68,18 @@ pub(super) struct Build<'a> {
     pub(super) tools: &'a [HostTool],
     pub(super) python: &'a Path,
     pub(super) dir: &'a Path,
+}
+
+/// One build and the folder for what is not kept of it.
+struct Work<'a> {
+    ctx: &'a Context<'a>,
+    config: &'a KernelConfig,
+    tree: &'a KernelTree,
+    cc: &'a Path,
+    tools: &'a [HostTool],
+    python: &'a Path,
+    dir: &'a Path,
+    folder: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -84,22 +97,36 @@ impl Build<'_> {
         made
     }
 
+    /// seL4's CMake files hand paths to tools without quotes: below a path with blanks or other characters that a
+    /// shell reads, the work is done elsewhere.
+    fn make(&self) -> Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%=".contains(c);
+        if self.dir.to_string_lossy().chars().all(plain) {
+            return self.work(self.dir.join("work")).make();
+        }
+        let apart = tempfile::tempdir().map_err(files::Error::at("make", &std::env::temp_dir()))?;
+        self.work(apart.path().join("work")).make()
+    }
+
+    fn work(&self, folder: PathBuf) -> Work<'_> {
+        let Self { ctx, config, tree, cc, tools, python, dir } = *self;
+        Work { ctx, config, tree, cc, tools, python, dir, folder }
+    }
+}
+
+impl Work<'_> {
     fn make(&self) -> Result<()> {
         self.prepare()?;
         self.configure()?;
         cmake_options::check(self.ctx.project, self.config, self.tree, &self.build())?;
-        let ninja = Tool::new(self.tool("ninja"), &self.work());
+        let ninja = Tool::new(self.tool("ninja"), &self.folder);
         self.cleared(ninja).arg("-C").arg(self.build()).run(&self.ctx.cancel)?;
         self.collect()?;
-        Ok(files::remove(&self.work())?)
-    }
-
-    fn work(&self) -> PathBuf {
-        self.dir.join("work")
+        Ok(files::remove(&self.folder)?)
     }
 
     fn build(&self) -> PathBuf {
-        self.work().join("build")
+        self.folder.join("build")
     }
 
     fn tool(&self, name: &str) -> PathBuf {
@@ -110,7 +137,7 @@ impl Build<'_> {
     /// Writes what is not in the tree: the toolchain, Python under the names that the trees use, and for former
     /// trees the project around them.
     fn prepare(&self) -> Result<()> {
-        let work = self.work();
+        let work = self.folder.clone();
         let bin = work.join("bin");
         files::create_dir_all(&bin)?;
         let python = crate::exec::quote(&self.python.to_string_lossy());
@@ -136,30 +163,30 @@ impl Build<'_> {
 
     /// What every nested tool sees: the fixed environment of [`Tool`], with our Python first.
     fn cleared(&self, tool: Tool) -> Tool {
-        let mut path = self.work().join("bin").into_os_string();
+        let mut path = self.folder.join("bin").into_os_string();
         if let Some(rest) = std::env::var_os("PATH") {
             path.push(":");
             path.push(rest);
         }
         // The order of a set of strings must not depend on chance.
-        tool.env("PATH", path).env("PYTHONHASHSEED", "0").env("TMPDIR", self.work())
+        tool.env("PATH", path).env("PYTHONHASHSEED", "0").env("TMPDIR", self.folder.clone())
     }
 
     fn configure(&self) -> Result<()> {
-        let source = if is_former(self.tree) { self.work().join("project") } else { self.tree.root.clone() };
-        let maps = [(&self.tree.root, "sel4"), (&self.work(), "build")]
+        let source = if is_former(self.tree) { self.folder.join("project") } else { self.tree.root.clone() };
+        let maps = [(&self.tree.root, "sel4"), (&self.folder, "build")]
             .map(|(from, to)| format!("\"-ffile-prefix-map={}={to}\"", from.display()))
             .join(" ");
         let former = if is_former(self.tree) { FORMER_WARNINGS } else { "" };
         let define = |name: &str, value: &str| format!("-D{name}={value}");
-        let cmake = Tool::new(self.tool("cmake"), &self.work())
+        let cmake = Tool::new(self.tool("cmake"), &self.folder)
             .args(["-G", "Ninja", "-S"])
             .arg(source)
             .arg("-B")
             .arg(self.build())
             .args([
                 define("CMAKE_MAKE_PROGRAM", &self.tool("ninja").display().to_string()),
-                define("CMAKE_TOOLCHAIN_FILE", &self.work().join("toolchain.cmake").display().to_string()),
+                define("CMAKE_TOOLCHAIN_FILE", &self.folder.join("toolchain.cmake").display().to_string()),
                 // seL4 chooses its own optimisation.
                 define("CMAKE_BUILD_TYPE", "None"),
                 define("CMAKE_C_FLAGS", &format!("{maps} {former}")),
@@ -215,7 +242,7 @@ impl Build<'_> {
     /// Copies what a compiler or the bindings' generator reads below `from`. Generated files say in a comment
     /// where they were made: such places are left out.
     fn copy_headers(&self, from: &Path, to: &Path) -> Result<()> {
-        let places = [(self.work(), "build"), (self.tree.root.clone(), "sel4")];
+        let places = [(self.folder.clone(), "build"), (self.tree.root.clone(), "sel4")];
         for entry in walkdir::WalkDir::new(from).sort_by_file_name() {
             let entry = entry.map_err(|error| files::Error::at("read", from)(error.into()))?;
             let path = entry.path();

@@ -17,7 +17,7 @@ type Cache = BTreeMap<String, String>;
 /// Everything that CMake is told: what `arch` and `platform` of `config` mean, and its options.
 pub(super) fn all(config: &KernelConfig, tree: &KernelTree) -> Cache {
     let mut options = machine(config, tree);
-    options.extend(config.options.iter().map(|(name, value)| (name.clone(), text(value))));
+    options.extend(config.options.iter().map(|(name, value)| (name.clone(), value.to_string())));
     options
 }
 
@@ -30,15 +30,6 @@ fn machine(config: &KernelConfig, tree: &KernelTree) -> Cache {
         [("KernelArch", "x86"), ("KernelX86Sel4Arch", arch.as_str())]
     };
     names.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-}
-
-fn text(value: &OptionValue) -> String {
-    match value {
-        OptionValue::Flag(true) => "ON".to_owned(),
-        OptionValue::Flag(false) => "OFF".to_owned(),
-        OptionValue::Number(number) => number.to_string(),
-        OptionValue::Text(text) => text.clone(),
-    }
 }
 
 /// Checks that CMake, which configured `build`, took every option of `config` as it was meant, and, when
@@ -74,7 +65,7 @@ fn parse(cache: &str) -> BTreeMap<&str, Entry<'_>> {
 /// What is wrong with the options of `config`, by what CMake made of them.
 fn taken(config: &KernelConfig, cache: &BTreeMap<&str, Entry<'_>>) -> Vec<Complaint> {
     let complain = |(name, value): (&String, &OptionValue)| {
-        let wanted = text(value);
+        let wanted = value.to_string();
         let (message, help) = match cache.get(name.as_str()) {
             // An option that no file of the tree declares keeps the type that the command line gave it.
             None | Some(Entry { kind: "UNINITIALIZED", .. }) => {

@@ -8,7 +8,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -148,6 +148,14 @@ pub enum Error {
         /// What the prefix is for.
         found: String,
     },
+    /// There is nothing.
+    #[error(
+        "{root}: there is no such folder\n  help: name the folder of a source tree of seL4 or of an installed kernel"
+    )]
+    Absent {
+        /// What was named.
+        root: PathBuf,
+    },
     /// No way to build it is known.
     #[error(
         "{root} has no Makefile and Kconfig, and no CMakeLists.txt: this is no tree of seL4 that can be built"
@@ -188,7 +196,8 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::NotNamed { .. }
+    Error::Absent { .. }
+    | Error::NotNamed { .. }
     | Error::NotATree { .. }
     | Error::NotAPrefix { .. }
     | Error::NotAccepted { .. } => crate::ExitCode::Usage,
@@ -268,10 +277,18 @@ fn kind_of(root: &Path) -> Result<TreeKind, Error> {
     Err(Error::Method { root: root.to_owned() })
 }
 
+/// The folder that the user named, without links in its path.
+pub(super) fn folder(path: &Path) -> Result<PathBuf, Error> {
+    match fs::canonicalize(path) {
+        Ok(root) => Ok(root),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Absent { root: path.to_owned() }),
+        Err(source) => Err(Error::Unreadable { root: path.to_owned(), source }),
+    }
+}
+
 /// The folder `path`, when it is a source tree of the CMake era.
 fn source_tree(path: &Path) -> Result<PathBuf, Error> {
-    let root =
-        fs::canonicalize(path).map_err(|source| Error::Unreadable { root: path.to_owned(), source })?;
+    let root = folder(path)?;
     let lacks = ["VERSION", "CMakeLists.txt", "config.cmake", "libsel4/CMakeLists.txt", "src/object/tcb.c"];
     match lacks.into_iter().find(|file| !root.join(file).is_file()) {
         Some(lacks) => Err(Error::NotATree { root, lacks }),

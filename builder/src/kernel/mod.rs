@@ -7,6 +7,7 @@ mod check;
 mod cmake;
 mod cmake_options;
 mod elf32;
+mod features;
 mod headers;
 mod kconfig;
 mod locate;
@@ -19,6 +20,7 @@ mod prefix;
 mod resolved;
 
 pub use elf32::{multiboot_header, multiboot2_header};
+pub use features::{features, features_of_prefix};
 pub use locate::{Error, KernelTree, TreeKind, locate};
 pub use options::autoconf;
 
@@ -180,9 +182,11 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
             let dirs = made.chain(layout.libsel4(&tree.root)).collect();
             (dirs, layout.defines().map(str::to_owned).collect(), config.options.clone())
         }
-        TreeKind::Cmake => (vec![file(cmake::INCLUDE)], Vec::new(), resolved::recall(&entry.dir)?),
-        TreeKind::Prefix => {
-            (vec![tree.root.join("libsel4/include")], Vec::new(), resolved::recall(&entry.dir)?)
+        // The headers up to 12.1 look at the configuration only where this says that there is one.
+        kind => {
+            let root = if kind == TreeKind::Prefix { &tree.root } else { &entry.dir };
+            let defines = vec!["HAVE_AUTOCONF".to_owned()];
+            (vec![root.join(cmake::INCLUDE)], defines, resolved::recall(&entry.dir)?)
         }
     };
     Ok(KernelBuild {

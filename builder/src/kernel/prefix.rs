@@ -6,10 +6,7 @@ use crate::{
     Result, files,
     kernel_config::{Arch, KernelConfig, OptionValue},
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// The installed kernel.
 const KERNEL: &str = "bin/kernel.elf";
@@ -36,8 +33,7 @@ const TELLS: [(&str, &str); 4] = [
 
 /// The folder `path`, when it is a prefix for the machine that `config` is for.
 pub(super) fn check(path: &Path, config: &KernelConfig) -> Result<PathBuf, Error> {
-    let root =
-        fs::canonicalize(path).map_err(|source| Error::Unreadable { root: path.to_owned(), source })?;
+    let root = locate::folder(path)?;
     if let Some(lacks) = HAS.iter().find(|file| !root.join(file).is_file()) {
         return Err(Error::NotAPrefix { root, lacks: (*lacks).to_owned() });
     }

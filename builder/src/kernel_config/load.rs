@@ -5,6 +5,7 @@ use crate::{
     Project, Result,
     diagnostic::{Diagnostic, Diagnostics},
     document::{Document, Findings, Source as Text, at, names, schema::Schema, shown, suggest::did_you_mean},
+    kernel,
     recipe::Recipe,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
@@ -64,7 +65,20 @@ impl KernelConfig {
             return Err(Diagnostics(vec![Diagnostic::of_file(file, message).help(help)]).into());
         }
         config.source = config.source.at(user);
+        if let UserSource::Prefix(path) = user {
+            config.adapt(&kernel::features_of_prefix(path));
+        }
         Ok(config)
+    }
+
+    /// What an installed kernel needs of the CPU counts, not what the options here would need.
+    fn adapt(&mut self, features: &[&str]) {
+        let new = features.iter().filter(|feature| !self.cpu_features.iter().any(|known| known == *feature));
+        let new: Vec<String> = new.map(|feature| (*feature).to_owned()).collect();
+        if !new.is_empty() {
+            self.cpu_features.extend(new);
+            "max".clone_into(&mut self.qemu_cpu);
+        }
     }
 
     /// The kernel config of `recipe`, with the source that the user names for it.

@@ -149,6 +149,17 @@ pub enum OptionValue {
     Text(String),
 }
 
+/// As CMake has it.
+impl fmt::Display for OptionValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(on) => f.write_str(if *on { "ON" } else { "OFF" }),
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 /// A header that stands in for one of the tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -196,6 +207,9 @@ pub struct KernelConfig {
     pub overlays: Vec<Overlay>,
 }
 
+/// CPU features that QEMU's emulation has had in no release so far (target/i386/cpu.c), of those that seL4 may need.
+const TCG_LACKS: &[&str] = &["pcid", "invpcid", "vmx"];
+
 impl KernelConfig {
     /// Whether a flag is on. `name` has no `CONFIG_`.
     pub fn has(&self, name: &str) -> bool {
@@ -205,6 +219,12 @@ impl KernelConfig {
     /// Whether the kernel prints (and has DebugPutChar).
     pub fn is_debug(&self) -> bool {
         self.has("DEBUG_BUILD") || self.has("KernelDebugBuild")
+    }
+
+    /// The CPU features that the kernel needs and QEMU's emulation lacks, as `/proc/cpuinfo` names them.
+    pub fn beyond_tcg(&self) -> Vec<String> {
+        let lacks = |feature: &&String| TCG_LACKS.contains(&feature.as_str());
+        self.cpu_features.iter().filter(lacks).cloned().collect()
     }
 
     /// Whether threads are scheduled by scheduling contexts.

@@ -28,6 +28,8 @@ pub struct Vm {
     pub serial: Serial,
     /// The recipe's own arguments, as written.
     pub extra_args: Vec<String>,
+    /// CPU features that the kernel needs and QEMU's emulation lacks.
+    pub beyond_tcg: Vec<String>,
 }
 
 /// What QEMU connects the guest's console to.
@@ -60,7 +62,19 @@ impl Vm {
             memory_mib: recipe.qemu.memory >> 20,
             serial: recipe.devices.serial,
             extra_args: recipe.qemu.extra_args.clone(),
+            beyond_tcg: kernel.beyond_tcg(),
         }
+    }
+
+    /// Why the kernel cannot run under `accel`, when it cannot: not even its first line would be seen.
+    pub fn unfit(&self, accel: Accel) -> Option<String> {
+        let lacking = accel == Accel::Tcg && !self.beyond_tcg.is_empty();
+        lacking.then(|| {
+            format!(
+                "the kernel needs {} of the CPU, which QEMU's emulation lacks; it boots under KVM and on real machines that have it",
+                self.beyond_tcg.join(" and ")
+            )
+        })
     }
 
     /// All arguments but the accelerator, as options with their values.
@@ -191,6 +205,7 @@ pub(crate) mod tests {
             memory_mib: 64,
             serial: Serial::Com1,
             extra_args: Vec::new(),
+            beyond_tcg: Vec::new(),
         }
     }
 

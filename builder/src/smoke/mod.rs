@@ -116,6 +116,19 @@ pub fn smoke(
     dir: &Path,
     options: &SmokeOptions,
 ) -> Result<RunReport> {
+    let report = judged(ctx, recipe, target, dir, options)?;
+    // In a process no kernel of seL4 runs.
+    let manifest = (target != Target::Process).then(|| Manifest::read(dir).ok()).flatten();
+    Ok(RunReport { verified: manifest.map(|manifest| manifest.kernel.verified), ..report })
+}
+
+fn judged(
+    ctx: &Context<'_>,
+    recipe: &Recipe,
+    target: Target,
+    dir: &Path,
+    options: &SmokeOptions,
+) -> Result<RunReport> {
     let name = &recipe.function.name;
     let boot = options.boot.filter(|_| target == Target::BareMetal);
     let Some(spec) = &recipe.smoke else {
@@ -130,7 +143,7 @@ pub fn smoke(
         }
         Target::Process => trial.as_process(ctx),
         Target::BareMetal => {
-            let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+            let kernel = KernelConfig::of(ctx.project, recipe)?;
             let path = match boot {
                 Some(path) => path,
                 None => first_boot(dir)?,
@@ -187,6 +200,9 @@ impl Trial<'_> {
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
         let accelerator = qemu::choose(ctx, options.accel, host, &Probe::new(&qemu, boot, sign))?;
         let accel = accelerator.accel;
+        if let Some(reason) = boot.vm.unfit(accel) {
+            return Ok(RunReport::not_run(self.name, self.target, Verdict::Skip { reason }));
+        }
         let launch = |run_file| Ok(boot.launch(&qemu, accel, Some(run_file)).into());
         self.once(ctx, &expected, launch, Some(accelerator))
     }
@@ -207,6 +223,9 @@ impl Trial<'_> {
         let boot = pc.without_firmware();
         let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &Probe::new(&qemu, &boot, sign))?;
         let accel = accelerator.accel;
+        if let Some(reason) = boot.vm.unfit(accel) {
+            return Ok(RunReport::not_run(self.name, self.target, Verdict::Skip { reason }).by(self.boot));
+        }
         let launch = |run_file| {
             let (launch, traces) = pc.launch(&qemu, accel, run_file)?;
             Ok(Run { launch, traces: Some(traces) })
@@ -277,6 +296,7 @@ impl Trial<'_> {
             target: self.target,
             boot: self.boot,
             verdict,
+            verified: None,
             status,
             timing: Timing { first_output, first_line, end: Some(ended.duration) },
             accelerator,

@@ -3,6 +3,7 @@
 use super::{Cause, Verdict};
 use crate::{
     Error, ExitCode, Target,
+    image::Verified,
     qemu::{Accelerator, BootPath},
 };
 use regex::Regex;
@@ -22,6 +23,8 @@ pub struct RunReport {
     pub boot: Option<BootPath>,
     /// What was found.
     pub verdict: Verdict,
+    /// Whether the kernel is a verified configuration; none where no kernel runs.
+    pub verified: Option<Verified>,
     /// The function's exit status, where exit line and exit port agree on it.
     pub status: Option<u8>,
     /// When things happened.
@@ -71,6 +74,7 @@ impl RunReport {
             target,
             boot: None,
             verdict,
+            verified: None,
             status: None,
             timing: Timing::default(),
             accelerator: None,
@@ -182,6 +186,9 @@ impl fmt::Display for Summary {
                 Verdict::Pass => writeln!(f)?,
                 Verdict::Fail { cause, .. } => writeln!(f, "  {cause}")?,
                 Verdict::Skip { reason } => writeln!(f, "  {reason}")?,
+            }
+            if let Some(verified) = report.verified.filter(|verified| *verified != Verified::None) {
+                writeln!(f, "      verified configuration: {verified}")?;
             }
         }
         for report in self.reports.iter().filter(|report| report.verdict.word() == "FAIL") {

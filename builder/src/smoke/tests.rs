@@ -49,6 +49,7 @@ impl Stage {
             memory_mib: 64,
             serial: Serial::Com1,
             extra_args: Vec::new(),
+            beyond_tcg: Vec::new(),
         };
         let spec = Smoke {
             expect: vec![

@@ -223,6 +223,7 @@ impl Pc {
             memory_mib: recipe.bare_metal.memory >> 20,
             serial: recipe.devices.serial,
             extra_args: Vec::new(),
+            beyond_tcg: kernel.beyond_tcg(),
         }
     }
 
