@@ -73,7 +73,8 @@ impl Sample {
     pub(crate) fn good() -> Self {
         let note = note::tests::sample().encode();
         let run =
-            run_config::encode(&Default::default(), crate::recipe::Serial::Com1, "0123456789abcdef").unwrap();
+            run_config::encode(&Default::default(), crate::recipe::Serial::Com1, 115_200, "0123456789abcdef")
+                .unwrap();
         let sites = SITE.to_le_bytes().to_vec();
         let sites_at = RODATA + 0x800;
         let size = 0x808;

@@ -12,7 +12,7 @@
 
 use crate::{
     Target,
-    recipe::{AtExit, Env, RawRun, Serial},
+    recipe::{AtExit, Env, RawRun, SERIAL_SPEED, Serial},
 };
 
 /// The first bytes of a run configuration; the digit is the version of the format.
@@ -78,8 +78,9 @@ impl Override {
 
 /// The content of `.selkie.run`.
 ///
-/// `nonce` is what the exit line must repeat: 16 hexadecimal digits that no other image has.
-pub fn encode(run: &RawRun, serial: Serial, nonce: &str) -> Result<Vec<u8>, Error> {
+/// `speed` is that of the serial port on bare metal, [`SERIAL_SPEED`] divided by a whole number. `nonce` is what the
+/// exit line must repeat: 16 hexadecimal digits that no other image has.
+pub fn encode(run: &RawRun, serial: Serial, speed: u32, nonce: &str) -> Result<Vec<u8>, Error> {
     let mut records = Records::new();
     records.args("", (!run.args.is_empty()).then_some(run.args.as_slice()))?;
     records.env("", &run.env)?;
@@ -102,6 +103,11 @@ pub fn encode(run: &RawRun, serial: Serial, nonce: &str) -> Result<Vec<u8>, Erro
         },
     )?;
     records.add("serial", serial_name(serial))?;
+    if speed != SERIAL_SPEED {
+        // The recipe's check lets no 0 through.
+        let divisor = SERIAL_SPEED / speed.max(1);
+        records.add(&format!("{}.serial-divisor", Target::BareMetal), &divisor.to_string())?;
+    }
     records.add("nonce", nonce)?;
     Ok(records.end())
 }
@@ -193,12 +199,12 @@ mod tests {
             process: RawTargetRun { args: Some(vec![]), env: env(&[("P", "2")]) },
             bare_metal: RawTargetRun { args: Some(vec!["m".into()]), env: env(&[]) },
         };
-        let bytes = encode(&run, Serial::Com2, "0123456789abcdef").unwrap();
+        let bytes = encode(&run, Serial::Com2, 9600, "0123456789abcdef").unwrap();
         let text = "SELKIERUN1\0arg=a b\0arg=\0env=A=ä\0env=B=2=3\0qemu.arg=q\0qemu.env=A=1\0process.no-arg=\0process.env=P=2\0bare-metal.arg=m\0at-exit=reboot\0\
-                    serial=com2\0nonce=0123456789abcdef\0\0";
+                    serial=com2\0bare-metal.serial-divisor=12\0nonce=0123456789abcdef\0\0";
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), text);
         let records = decode(&bytes).unwrap();
-        assert_eq!(records.len(), 12);
+        assert_eq!(records.len(), 13);
         assert_eq!(records[3], ("env".to_owned(), "B=2=3".to_owned()));
     }
 
@@ -229,7 +235,7 @@ mod tests {
 
     #[test]
     fn damaged_bytes_decode_to_nothing() {
-        let bytes = encode(&RawRun::default(), Serial::Com1, "0123456789abcdef").unwrap();
+        let bytes = encode(&RawRun::default(), Serial::Com1, SERIAL_SPEED, "0123456789abcdef").unwrap();
         for end in 0..bytes.len() {
             assert_eq!(decode(&bytes[..end]), None, "cut at {end}");
         }

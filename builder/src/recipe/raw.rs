@@ -226,7 +226,7 @@ pub struct RawBareMetal {
     pub firmware: Option<Vec<Firmware>>,
     /// What is made. Default: all that the kernel and the firmware allow.
     pub formats: Option<Vec<Format>>,
-    /// Bits per second of the boot loader's output on the serial port that `serial` in `[devices]` names: 115200 divided by a whole number. Default: 115200.
+    /// Bits per second of the boot loader and of the function on the serial port that `serial` in `[devices]` names: 115200 divided by a whole number. Default: 115200.
     pub serial_speed: Option<u32>,
     /// What the boot loader hands to the kernel, for instance `"disable_iommu"`. The function does not see it. Default: `console_port=` and `debug_port=` with the serial port's number.
     pub kernel_command_line: Option<String>,

@@ -36,7 +36,12 @@ impl Job<'_> {
     pub(super) fn link_args(&self, dir: &Path, objects: &[PathBuf]) -> Result<Vec<OsString>, Error> {
         let recipe = self.inputs.recipe;
         let script = store(dir, "root-task", "ld", script(recipe.stack, recipe.heap).as_bytes())?;
-        let run = run_config::encode(&recipe.run, recipe.devices.serial, self.nonce)?;
+        let run = run_config::encode(
+            &recipe.run,
+            recipe.devices.serial,
+            recipe.bare_metal.serial_speed,
+            self.nonce,
+        )?;
         let note = store(dir, "data", "o", &data_object(&self.manifest.encode(), &run))?;
         let libraries = dir.join("empty");
         for name in EMPTY_LIBRARIES {

@@ -256,6 +256,7 @@ struct Key<'a> {
     source: &'a RootTaskSource,
     features: &'a [String],
     acpi: bool,
+    serial_speed: u32,
     sources: Digest,
     bindings: Digest,
     toolchain: &'a Toolchain,
@@ -272,6 +273,7 @@ impl<'a> Key<'a> {
             source: &recipe.source,
             features: &recipe.features,
             acpi: recipe.acpi,
+            serial_speed: recipe.bare_metal.serial_speed,
             sources: inputs.sources,
             bindings: Digest::of_file(inputs.bindings).map_err(Error::io(inputs.bindings))?,
             toolchain: inputs.toolchain,
@@ -282,8 +284,8 @@ impl<'a> Key<'a> {
     /// What the exit line of this root task repeats. It follows from what the function is made of and not
     /// from the host's tools, so that compilers that make the same code make the same root task.
     fn nonce(&self) -> String {
-        let Self { manifest, run, source, features, acpi, sources, bindings, .. } = self;
-        Digest::of_json(&(manifest, run, source, features, acpi, sources, bindings)).short(16)
+        let Self { manifest, run, source, features, acpi, serial_speed, sources, bindings, .. } = self;
+        Digest::of_json(&(manifest, run, source, features, acpi, serial_speed, sources, bindings)).short(16)
     }
 }
 

@@ -170,6 +170,15 @@ impl<'a> RunConfig<'a> {
         }
     }
 
+    /// What 115,200 bits per second are divided by on the console's serial port.
+    pub fn serial_divisor(self) -> u16 {
+        let number = |text: &str| {
+            text.bytes()
+                .fold(0, |number: u16, digit| number.wrapping_mul(10).wrapping_add((digit & 0x0f).into()))
+        };
+        self.single("serial-divisor=").map_or(1, number).max(1)
+    }
+
     #[inline(never)]
     fn single(self, key: &'a str) -> Option<&'a str> {
         let own = || self.own.first(self.target, key).or_else(|| self.own.first("", key));
@@ -250,6 +259,17 @@ mod tests {
             (AtExit::PowerOff, SerialPort::Com1)
         );
         assert_eq!((RunConfig::NONE.nonce(), RunConfig::NONE.args().count()), ("", 0));
+    }
+
+    #[test]
+    fn reads_the_divisor_of_the_serial_port() {
+        let section = b"SELKIERUN1\0bare-metal.serial-divisor=12\0\0";
+        let on = |target| RunConfig::new(target, section).unwrap().serial_divisor();
+        assert_eq!((on("bare-metal"), on("qemu")), (12, 1));
+        for text in ["0", "", "x", "65536", "99999"] {
+            let section = format!("SELKIERUN1\0serial-divisor={text}\0\0");
+            assert!(RunConfig::new("qemu", section.as_bytes()).unwrap().serial_divisor() > 0, "{text}");
+        }
     }
 
     #[test]

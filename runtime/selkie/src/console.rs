@@ -101,7 +101,8 @@ impl Console {
         if let Some(serial) = Serial::from_bits(SERIAL.load(Ordering::Relaxed)) {
             return Some(serial);
         }
-        let serial = Serial::open(IoPort::OWN, config::get().serial()).ok()?;
+        let config = config::get();
+        let serial = Serial::open_slow(IoPort::OWN, config.serial(), config.serial_divisor()).ok()?;
         SERIAL.store(serial.to_bits(), Ordering::Relaxed);
         Some(serial)
     }

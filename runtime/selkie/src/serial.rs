@@ -36,6 +36,11 @@ pub struct Serial {
 impl Serial {
     /// Sets the port up for 115,200 bits per second, 8 bits, no parity, if there is one.
     pub fn open(ports: IoPort, port: SerialPort) -> Result<Self> {
+        Self::open_slow(ports, port, 1)
+    }
+
+    /// The same for 115,200 bits per second divided by `divisor`, which is not 0.
+    pub fn open_slow(ports: IoPort, port: SerialPort, divisor: u16) -> Result<Self> {
         let base = match port {
             SerialPort::Com1 => 0x3f8,
             SerialPort::Com2 => 0x2f8,
@@ -46,9 +51,10 @@ impl Serial {
             return Err(Error::NoDevice);
         }
         serial.write(INTERRUPT_ENABLE, 0)?;
-        serial.write(LINE_CONTROL, 0x80)?; // The next two registers are the divisor of 115,200.
-        serial.write(DATA, 1)?;
-        serial.write(INTERRUPT_ENABLE, 0)?;
+        let [low, high] = divisor.to_le_bytes();
+        serial.write(LINE_CONTROL, 0x80)?; // The next two registers are the divisor.
+        serial.write(DATA, low)?;
+        serial.write(INTERRUPT_ENABLE, high)?;
         serial.write(LINE_CONTROL, 0x03)?; // 8 bits, no parity, 1 stop bit.
         serial.write(FIFO_CONTROL, 0x07)?; // Both FIFOs on and empty, an interrupt for each byte.
         serial.write(MODEM_CONTROL, 0x0b)?; // Ready, and interrupts reach the line.
