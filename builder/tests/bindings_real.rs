@@ -1,14 +1,11 @@
 //! Bindings for the real kernels. Builds them first, in seconds, and needs a C compiler and Python.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod stubs;
+
 use builder::{
     Context, Project,
-    bindings::{
-        self, ApiFiles, Bindings, Era, Interface,
-        era::TypeKind,
-        interface::{Invocation, Param, ParamPlace},
-        probe,
-    },
+    bindings::{self, ApiFiles, Bindings, Era, Interface, probe},
     context::{Cancel, Silent},
     kernel::{self, KernelBuild, KernelTree},
     kernel_config::KernelConfig,
@@ -206,84 +203,5 @@ fn parameters_travel_as_the_trees_own_stubs_send_them() {
         .unwrap();
     let stubs = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for call in &interface.invocations {
-        let head = format!("\n{}_{}(", call.interface, call.method);
-        let start = stubs.find(&head).unwrap_or_else(|| panic!("{head}"));
-        let stub = &stubs[start..][..stubs[start..].find("\n}").unwrap()];
-        let lines: Vec<_> = stub.lines().map(str::trim).collect();
-        for expected in c_statements(&interface, call) {
-            assert!(lines.contains(&expected.as_str()), "{expected}\n{stub}");
-        }
-    }
-}
-
-/// The statements that the stub generator writes for an invocation.
-fn c_statements(interface: &Interface, call: &Invocation) -> Vec<String> {
-    let tag = format!(
-        "seL4_MessageInfo_t tag = seL4_MessageInfo_new({}, 0, {}, {});",
-        call.id, call.caps, call.words
-    );
-    let mut statements = vec![tag];
-    let mut words = vec![Vec::new(); call.words];
-    for param in &call.inputs {
-        let name = &param.name;
-        match param.place {
-            ParamPlace::Cap(index) => statements.push(format!("seL4_SetCap({index}, {name});")),
-            ParamPlace::Bits { word, shift, bits } => {
-                words[word].push(c_input(interface, param, shift, bits))
-            }
-            ParamPlace::Words { word, .. } => {
-                for (index, member) in members(interface, param).iter().enumerate() {
-                    words[word + index].push(format!("{name}->{member}"));
-                }
-            }
-        }
-    }
-    for (index, terms) in words.iter().enumerate() {
-        let value = terms.join(" | ");
-        statements.push(if index < 4 {
-            format!("mr{index} = {value};")
-        } else {
-            format!("seL4_SetMR({index}, {value});")
-        });
-    }
-    let source = |word: usize| if word < 4 { format!("mr{word}") } else { format!("seL4_GetMR({word})") };
-    for param in &call.outputs {
-        let name = &param.name;
-        match param.place {
-            ParamPlace::Cap(_) => panic!("{name} comes out as a capability"),
-            ParamPlace::Bits { word, bits: 64, .. } => {
-                statements.push(format!("result.{name} = {};", source(word)))
-            }
-            ParamPlace::Bits { word, shift: 0, bits } => {
-                statements.push(format!("result.{name} = ({} & {:#x});", source(word), (1_u64 << bits) - 1));
-            }
-            ParamPlace::Bits { word, shift, bits } => {
-                let mask = (1_u64 << bits) - 1;
-                statements.push(format!("result.{name} = ({} >> {shift}) & {mask:#x};", source(word)));
-            }
-            ParamPlace::Words { word, .. } => {
-                for (index, member) in members(interface, param).iter().enumerate() {
-                    statements.push(format!("{name}->{member} = {};", source(word + index)));
-                }
-            }
-        }
-    }
-    statements
-}
-
-fn c_input(interface: &Interface, param: &Param, shift: u32, bits: u32) -> String {
-    // The era takes CapData for a plain word; in C it is a structure of one.
-    let structure =
-        interface.types[&param.c_type].kind == TypeKind::Bitfield || param.c_type == "seL4_CapData_t";
-    let name = if structure { format!("{}.words[0]", param.name) } else { param.name.clone() };
-    match (bits, shift) {
-        (64, _) => name,
-        (_, 0) => format!("({name} & {:#x}ull)", (1_u64 << bits) - 1),
-        _ => format!("(({name} & {:#x}ull) << {shift})", (1_u64 << bits) - 1),
-    }
-}
-
-fn members<'a>(interface: &'a Interface, param: &Param) -> &'a [String] {
-    &interface.contexts.iter().find(|context| context.c == param.c_type).unwrap().members
+    stubs::check(&interface, &stubs);
 }

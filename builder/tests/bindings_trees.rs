@@ -2,6 +2,8 @@
 //! to look at, over every prefix in the folders that `SELKIE_TEST_PREFIXES` names (separated by colons).
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod stubs;
+
 use builder::{
     bindings::{self, ApiFiles, Era, Interface, probe, rust},
     context::Cancel,
@@ -89,5 +91,13 @@ fn every_number_is_what_the_headers_say() {
             let json = serde_json::to_string_pretty(&interface).unwrap();
             fs::write(out.join("interface.json"), json).unwrap();
         }
+    }
+}
+
+#[test]
+fn parameters_travel_as_the_trees_own_stubs_send_them() {
+    for prefix in prefixes() {
+        let path = prefix.root.join("libsel4/include/interfaces/sel4_client.h");
+        stubs::check(&prefix.interface(), &fs::read_to_string(path).unwrap());
     }
 }

@@ -216,7 +216,11 @@ fn features(interface: &Interface) -> Vec<Feature> {
             has("X86PageDirectoryGetStatusBits"),
             "a page directory tells which pages were used",
         ),
-        feature("set_tls_base", has("TCBSetTLSBase"), "TCB_SetTLSBase, and FS and GS in the user context"),
+        feature(
+            "set_tls_base",
+            interface.rules.tls_base == TlsBaseRule::SetTlsBase,
+            "TCB_SetTLSBase, and FS and GS in the user context",
+        ),
         feature(
             "clock_in_boot_info",
             keeps("BootInfo", "arch_info"),
