@@ -5,7 +5,7 @@
 mod stubs;
 
 use builder::{
-    bindings::{self, ApiFiles, Era, Interface, probe, rust},
+    bindings::{self, ApiFiles, Era, Interface, bitfields, probe, rust},
     context::Cancel,
     kernel_config::{Arch, OptionValue},
 };
@@ -81,6 +81,7 @@ fn prefixes() -> Vec<Prefix> {
 fn every_number_is_what_the_headers_say() {
     for prefix in prefixes() {
         let interface = prefix.interface();
+        bitfields::check(&interface, &prefix.era, &[prefix.root.join("libsel4/include")]).unwrap();
         if let Err(error) = prefix.probe(&prefix.era, &interface) {
             panic!("{}: {error}", prefix.name());
         }

@@ -11,7 +11,7 @@ pub use load::Error;
 use crate::kernel_config::Arch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// One file of `kernel-configs/eras/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct Era {
     pub config: ConfigNames,
     /// What the probe includes and how it names things.
     pub probe: ProbeOptions,
+    /// The files with bit fields that a build leaves beside the headers, when it leaves any.
+    pub bitfield_files: Option<BitfieldFiles>,
     /// Types of parameters, by their C name.
     pub types: BTreeMap<String, Type>,
     /// Structures of words of which a kernel has less than the XML says.
@@ -231,6 +233,18 @@ pub struct ProbeOptions {
     pub headers: Vec<String>,
     /// What libsel4 puts before a system call's name.
     pub system_call_prefix: String,
+    /// What libsel4 calls the number after the last label.
+    pub label_count: String,
+}
+
+/// The files with bit fields that a build leaves beside the headers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BitfieldFiles {
+    /// Their names, relative to an include folder.
+    pub files: Vec<PathBuf>,
+    /// The tagged union whose tags are the numbers of the group `fault`.
+    pub faults: String,
 }
 
 /// The type of a parameter.
@@ -341,6 +355,8 @@ pub struct Bitfield {
     pub c: Option<String>,
     /// One sentence.
     pub doc: String,
+    /// The block of the bit-field files that it is.
+    pub block: Option<String>,
     /// Bits that are always set.
     #[serde(default)]
     pub fixed: u64,
@@ -354,6 +370,8 @@ pub struct Bitfield {
 pub struct BitRange {
     /// Its name in the bindings.
     pub name: String,
+    /// Its name in the block.
+    pub c: Option<String>,
     /// Number of its lowest bit.
     pub shift: u32,
     /// How many bits it has.

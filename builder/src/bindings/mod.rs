@@ -6,6 +6,7 @@
 //! [`Interface`] ([`resolve`]); from it come the Rust source ([`rust`]), `interface.json` and the
 //! interface digest; and a C probe ([`probe`]) holds every number against the tree's own headers.
 
+pub mod bitfields;
 pub mod condition;
 pub mod era;
 pub mod interface;
@@ -69,6 +70,14 @@ pub enum Error {
     /// Names of the interface fall together in Rust.
     #[error(transparent)]
     Rust(#[from] rust::Error),
+    /// The interface disagrees with the tree's bit-field files.
+    #[error("kernel-configs/eras/{era}.toml: {source}")]
+    Bitfields {
+        /// The era.
+        era: String,
+        /// Why.
+        source: Box<bitfields::Error>,
+    },
     /// The interface disagrees with the tree's headers.
     #[error("kernel-configs/eras/{era}.toml: {source}")]
     Probe {
@@ -149,6 +158,8 @@ pub fn generate(
     let inputs = (&era, &kernel.options, &tree.version, tree.digest, kernel.key);
     let entry = ctx.cache.step("bindings", &inputs, |dir| {
         let interface = interface(&name, &era, &kernel.api, &kernel.options, &tree.version)?;
+        let held = bitfields::check(&interface, &era, &kernel.include_dirs);
+        held.map_err(|source| Error::Bitfields { era: name.clone(), source: Box::new(source) })?;
         let headers = probe::Headers {
             compiler: &kernel.compiler,
             include_dirs: &kernel.include_dirs,

@@ -176,6 +176,8 @@ pub fn items(interface: &Interface, era: &Era) -> Vec<Item> {
     for call in &interface.invocations {
         add(format!("label {}", call.id), call.id.clone(), call.label.cast_signed());
     }
+    let after = interface.invocations.last().map_or(1, |last| last.label + 1);
+    add("number after the last label".into(), era.probe.label_count.clone(), after.cast_signed());
     for (c, known) in &interface.types {
         add(format!("size of {c}"), format!("sizeof({c})"), known.size.cast_signed());
     }

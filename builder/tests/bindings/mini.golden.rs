@@ -48,6 +48,8 @@ macro_rules! when {
     (priority_authority { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
     // a mapped page is changed by an invocation of its own
     (page_remap { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
+    // labels for pages of devices, with an IOMMU or without
+    (io_labels { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
     // a page directory tells which pages were used
     (status_bits { $($yes:tt)* } else { $($no:tt)* }) => { $($no)* };
     // TCB_SetTLSBase, and FS and GS in the user context

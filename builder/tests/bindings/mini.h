@@ -9,7 +9,7 @@ typedef signed char mini_Bool;
 typedef mini_Word mini_CNode, mini_Thread, mini_Arch_Page;
 
 enum { mini_SysCall = -1, mini_SysSend = -2, mini_SysDebugPutChar = -4 };
-enum { ThreadConfigure = 1, ThreadWrite, ThreadRead, ArchPageMap };
+enum { ThreadConfigure = 1, ThreadWrite, ThreadRead, ArchPageMap, nLabels };
 enum { mini_UntypedObject, mini_ThreadObject, mini_ExtraObject, mini_PageObject };
 enum { mini_CapNull, mini_CapThread };
 enum { mini_NoError, mini_RangeError };

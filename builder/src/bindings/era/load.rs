@@ -185,9 +185,7 @@ fn lay_over(below: &mut Table, above: Table) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
-            (Some(Value::Array(below)), Value::Array(above))
-                if above.iter().all(|item| name(item).is_some()) =>
-            {
+            (Some(Value::Array(below)), Value::Array(above)) if is_named(&above) => {
                 for item in above {
                     match below.iter_mut().find(|known| name(known) == name(&item)) {
                         Some(known) => *known = item,
@@ -202,6 +200,11 @@ fn lay_over(below: &mut Table, above: Table) {
     }
 }
 
+/// Whether a list is one of named tables. An empty one is not: it leaves nothing of what is below it.
+fn is_named(list: &[Value]) -> bool {
+    !list.is_empty() && list.iter().all(|item| name(item).is_some())
+}
+
 fn name(item: &Value) -> Option<&str> {
     item.get("name")?.as_str()
 }
@@ -214,10 +217,13 @@ mod tests {
     fn what_is_inherited_is_replaced_name_by_name() {
         let table = |text: &str| toml::from_str::<Table>(text).unwrap();
         let mut below =
-            table("a = 1\n[t]\nx = 1\ny = 2\n[[g]]\nname = 'one'\nv = [1, 2]\n[[g]]\nname = 'two'\nv = [3]");
-        lay_over(&mut below, table("a = 2\n[t]\ny = 3\n[[g]]\nname = 'one'\nw = 0\n[[g]]\nname = 'three'"));
+            table("a = 1\nl = [1]\n[t]\nx = 1\ny = 2\n[[g]]\nname = 'one'\nv = [1, 2]\n[[g]]\nname = 'two'\nv = [3]");
+        lay_over(
+            &mut below,
+            table("a = 2\nl = []\n[t]\ny = 3\n[[g]]\nname = 'one'\nw = 0\n[[g]]\nname = 'three'"),
+        );
         let expected = table(
-            "a = 2\n[t]\nx = 1\ny = 3\n[[g]]\nname = 'one'\nw = 0\n[[g]]\nname = 'two'\nv = [3]\n[[g]]\nname = 'three'",
+            "a = 2\nl = []\n[t]\nx = 1\ny = 3\n[[g]]\nname = 'one'\nw = 0\n[[g]]\nname = 'two'\nv = [3]\n[[g]]\nname = 'three'",
         );
         assert_eq!(below, expected);
     }
