@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 use tempfile::TempDir;
 
@@ -100,5 +101,32 @@ fn parameters_travel_as_the_trees_own_stubs_send_them() {
     for prefix in prefixes() {
         let path = prefix.root.join("libsel4/include/interfaces/sel4_client.h");
         stubs::check(&prefix.interface(), &fs::read_to_string(path).unwrap());
+    }
+}
+
+#[test]
+fn the_guest_crate_compiles_without_a_warning() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("runtime/sys/src/lib.rs");
+    for prefix in prefixes() {
+        let out = TempDir::new().unwrap();
+        let bindings = out.path().join("bindings.rs");
+        fs::write(&bindings, rust::render(&prefix.interface(), &prefix.era).unwrap()).unwrap();
+        let output = Command::new("rustc")
+            .args([
+                "--edition",
+                "2024",
+                "--target",
+                "x86_64-unknown-linux-gnu",
+                "-Dwarnings",
+                "-Dmissing_docs",
+            ])
+            .args(["--crate-type", "rlib", "--crate-name", "selkie_sys", "--emit", "metadata"])
+            .args(["-Cpanic=abort", "-Crelocation-model=static"])
+            .arg(&source)
+            .env("SELKIE_BINDINGS", &bindings)
+            .current_dir(out.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}: {}", prefix.name(), String::from_utf8_lossy(&output.stderr));
     }
 }

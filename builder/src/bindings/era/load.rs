@@ -216,8 +216,9 @@ mod tests {
     #[test]
     fn what_is_inherited_is_replaced_name_by_name() {
         let table = |text: &str| toml::from_str::<Table>(text).unwrap();
-        let mut below =
-            table("a = 1\nl = [1]\n[t]\nx = 1\ny = 2\n[[g]]\nname = 'one'\nv = [1, 2]\n[[g]]\nname = 'two'\nv = [3]");
+        let mut below = table(
+            "a = 1\nl = [1]\n[t]\nx = 1\ny = 2\n[[g]]\nname = 'one'\nv = [1, 2]\n[[g]]\nname = 'two'\nv = [3]",
+        );
         lay_over(
             &mut below,
             table("a = 2\nl = []\n[t]\ny = 3\n[[g]]\nname = 'one'\nw = 0\n[[g]]\nname = 'three'"),
