@@ -2,17 +2,22 @@
 
 mod lengths;
 mod queues;
-mod replies;
 mod rights;
 mod transfer;
 
+selkie_sys::when!(mcs {
+    #[path = "ipc/reply_objects.rs"]
+    mod replies;
+} else { mod replies; });
+
 use crate::{
+    kernel,
     notification::{badged, drop_cap},
     tap::Tap,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
 use selkie::{
-    cap::{Capability, Reply, Rights, Slot},
+    cap::{Caller, Capability, Reply, Rights, Slot},
     message::{MAX_CAPS, MAX_WORDS, set_receive_place},
     prelude::*,
     thread::yield_now,
@@ -21,7 +26,10 @@ use selkie::{
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     one_way(tap, sys)?;
     calls(tap, sys)?;
-    saved_replies(tap, sys)?;
+    if !kernel::MCS {
+        saved_replies(tap, sys)?;
+    }
+    kept_callers(tap, sys)?;
     capabilities(tap, sys)?;
     order(tap, sys)?;
     rights::run(tap, sys)?;
@@ -115,6 +123,41 @@ fn saved_replies(tap: &mut Tap, sys: &mut System) -> Result<()> {
     tap.yes("a reply capability works once", kept.place().copy(endpoint.place(), Rights::ALL).is_ok());
     kept.place().delete()?;
     sys.memory.release_slots(kept, 1);
+    sys.memory.destroy(object)
+}
+
+/// The same on every kernel, with a place that keeps a caller.
+fn kept_callers(tap: &mut Tap, sys: &mut System) -> Result<()> {
+    static TURN: AtomicU64 = AtomicU64::new(0);
+    TURN.store(0, Ordering::SeqCst);
+    let object = sys.memory.create::<Endpoint>()?;
+    let kept = Caller::new(&mut sys.memory)?;
+    let endpoint = object.cap();
+    let ask = move |word| {
+        let answer = endpoint.call(&Message::with(0, &[word])).get(0);
+        (answer, TURN.fetch_add(1, Ordering::SeqCst))
+    };
+    let first = sys.spawn(move || ask(1))?;
+    yield_now();
+    let second = sys.spawn(move || ask(2))?;
+    let request = kept.recv(endpoint)?;
+    let next = endpoint.recv();
+    Reply::to_caller(&Message::with(0, &[next.message.get(0) * 100]));
+    yield_now();
+    kept.reply(&Message::with(0, &[request.message.get(0) * 100]));
+    tap.is("a caller that was kept is answered", first.join(sys), Ok((100, 1)));
+    tap.is("another was answered before", second.join(sys), Ok((200, 0)));
+    kept.reply(&Message::new(0));
+    let third = sys.spawn(move || ask(3))?;
+    let request = kept.recv(endpoint)?;
+    // Any thread can answer.
+    let answer = move |kept: Caller| {
+        kept.reply(&Message::with(0, &[request.message.get(0) * 100]));
+        kept
+    };
+    let kept = sys.spawn(move || answer(kept))?.join(sys)?;
+    tap.is("a place keeps one caller after the other", third.join(sys), Ok((300, 2)));
+    kept.destroy(&mut sys.memory)?;
     sys.memory.destroy(object)
 }
 

@@ -1,6 +1,7 @@
 //! Addresses of slots: depths, guards, CNodes in CNodes, as source and as destination.
 
 use crate::{
+    kernel,
     raw::{Answer, End, ask, delete_first, depth, done, guard, illegal, missing, no_root, range, too_short},
     tap::Tap,
 };
@@ -9,7 +10,7 @@ use selkie::{
     memory::Objects,
     prelude::*,
 };
-use selkie_sys::{Word, label};
+use selkie_sys::{Word, label, when};
 
 /// Two CNodes of 16 slots, the second in slot 2 of the first; a notification in slot 1 of each.
 struct Bench {
@@ -176,11 +177,14 @@ fn deep_guards(tap: &mut Tap, bench: &Bench) -> Result<()> {
     outer.place(4, 4).delete()
 }
 
+/// The last label of CNodes: with MCS there is no saving of a caller.
+const LAST: Word = when!(mcs { label::CNODE_ROTATE } else { label::CNODE_SAVE_CALLER });
+
 /// Every operation with a word too few, and with a capability too few.
 fn lengths(tap: &mut Tap, bench: &Bench) {
     let outer = bench.outer.cap().slot();
     let pair = [outer, outer];
-    let cases: [(&str, Word, &[Word], &[Slot]); 9] = [
+    let cases: [(&str, Word, &[Word], &[Slot]); 8] = [
         ("a copy", label::CNODE_COPY, &[9, 4, 1, 4, 7], &pair[..1]),
         ("a mint", label::CNODE_MINT, &[9, 4, 1, 4, 7, 1], &pair[..1]),
         ("a move", label::CNODE_MOVE, &[9, 4, 1, 4], &pair[..1]),
@@ -189,15 +193,17 @@ fn lengths(tap: &mut Tap, bench: &Bench) {
         ("a delete", label::CNODE_DELETE, &[9, 4], &[]),
         ("a revoke", label::CNODE_REVOKE, &[9, 4], &[]),
         ("a cancelling of sends", label::CNODE_CANCEL_BADGED_SENDS, &[9, 4], &[]),
-        ("a saving of the caller", label::CNODE_SAVE_CALLER, &[9, 4], &[]),
     ];
     for (what, label, words, caps) in cases {
         too_short(tap, what, outer, label, words, caps);
+    }
+    if !kernel::MCS {
+        too_short(tap, "a saving of the caller", outer, LAST, &[9, 4], &[]);
     }
     let lonely = ask(outer, label::CNODE_ROTATE, &[9, 4, 0, 2, 4, 0, 1, 4], &[]);
     tap.is("a rotate without capabilities", lonely, crate::raw::truncated());
     let none = ask(outer, label::CNODE_DELETE, &[], &[]);
     tap.is("an operation without words", none, crate::raw::truncated());
     tap.is("the operation before the length", ask(outer, label::UNTYPED_RETYPE, &[], &[]), illegal());
-    tap.is("the label after the last one", ask(outer, label::CNODE_SAVE_CALLER + 1, &[9, 4], &[]), illegal());
+    tap.is("the label after the last one", ask(outer, LAST + 1, &[9, 4], &[]), illegal());
 }

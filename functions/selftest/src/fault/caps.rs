@@ -2,11 +2,12 @@
 
 use crate::{
     actor::{Actor, NOTES, calm, rest},
+    kernel,
     notification::badged,
     tap::Tap,
 };
 use selkie::{
-    cap::{CNode, Capability, Pml4, Reply, Rights, Slot, Space},
+    cap::{CNode, Capability, Pml4, Reply, Rights, Slot, Space, Tcb},
     memory::Objects,
     prelude::*,
 };
@@ -17,6 +18,8 @@ use selkie_sys::{MessageInfo, Word, fault, lookup_failure, stub, syscall};
 struct Bench {
     node: Objects<CNode>,
     handler: Objects<Endpoint>,
+    /// The handler's endpoint once more, in a slot of the function's own.
+    outside: Endpoint,
     endpoint: Objects<Endpoint>,
     /// Where the actor waits when all is done.
     end: Objects<Notification>,
@@ -44,10 +47,12 @@ impl Bench {
         let end = sys.memory.create::<Notification>()?;
         node.cap().place(15, 4).copy(end.cap().place(), Rights::ALL)?;
         let guard = CNode::guard(GUARD, guard_bits);
-        let space =
-            Space { fault_endpoint: Slot(at(1, guard_bits)), cnode: node.cap(), guard, vspace: Pml4::OWN };
+        // With MCS the fault endpoint is looked up at once, in the CSpace of whoever sets it.
+        let outside = badged(sys, handler.cap(), Rights::ALL, BADGE)?;
+        let fault_endpoint = kernel::on_mcs(outside.slot(), Slot(at(1, guard_bits)));
+        let space = Space { fault_endpoint, cnode: node.cap(), guard, vspace: Pml4::OWN };
         let actor = Actor::in_space(sys, space)?;
-        Ok(Self { node, handler, endpoint, end, actor, guard_bits })
+        Ok(Self { node, handler, outside, endpoint, end, actor, guard_bits })
     }
 
     /// The fault after a system call `number` on the address `cap`.
@@ -66,6 +71,7 @@ impl Bench {
         self.actor.end(sys)?;
         sys.memory.destroy(self.end)?;
         sys.memory.destroy(self.endpoint)?;
+        crate::notification::drop_cap(sys, self.outside)?;
         sys.memory.destroy(self.handler)?;
         sys.memory.destroy(self.node)
     }
@@ -183,6 +189,16 @@ fn unhandled(tap: &mut Tap, sys: &mut System) -> Result<()> {
     for (what, handler) in
         [("without a fault endpoint", Slot::NULL), ("with one that may not grant", mean.slot())]
     {
+        if kernel::MCS && handler != Slot::NULL {
+            // There it is refused when it is set.
+            let space = Space { fault_endpoint: handler, cnode: CNode::OWN, guard: 0, vspace: Pml4::OWN };
+            let tcb = sys.memory.create::<Tcb>()?;
+            // SAFETY: the thread never runs.
+            let set = unsafe { tcb.cap().set_space(space) };
+            tap.is("a fault endpoint that may not grant", set, Err(Error::InvalidCapability { number: 1 }));
+            sys.memory.destroy(tcb)?;
+            continue;
+        }
         let actor = Actor::new(sys, handler)?;
         NOTES.clear();
         NOTES.set(8, syscall::RECV as Word);

@@ -2,6 +2,7 @@
 
 use crate::{
     actor::{NOTES, calm},
+    kernel,
     notification::{badged, drop_cap},
     raw::{ask, capability},
     tap::Tap,
@@ -58,14 +59,25 @@ fn senders(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let object = sys.memory.create::<Endpoint>()?;
     let endpoint = object.cap();
     let threads = three(sys, endpoint)?;
-    tap.is("senders of several priorities are served as they came", drain(endpoint), 123);
+    let order = kernel::on_mcs(213, 123);
+    tap.is(
+        "senders of several priorities are served as they came, with MCS by priority",
+        drain(endpoint),
+        order,
+    );
     for thread in threads {
         thread.join(sys)?;
     }
     let threads = three(sys, endpoint)?;
     threads[2].tcb().set_priority(PRIORITIES[2] - 1)?;
     threads[0].tcb().set_priority(PRIORITIES[0] - 1)?;
-    tap.is("a change of priority does not change the order", drain(endpoint), 123);
+    tap.is("a change of priority that changes no order", drain(endpoint), order);
+    for thread in threads {
+        thread.join(sys)?;
+    }
+    let threads = three(sys, endpoint)?;
+    threads[2].tcb().set_priority(PRIORITIES[0] + 1)?;
+    tap.is("a change of priority moves a sender with MCS only", drain(endpoint), kernel::on_mcs(231, 123));
     for thread in threads {
         thread.join(sys)?;
     }
@@ -85,7 +97,8 @@ fn receivers(tap: &mut Tap, sys: &mut System) -> Result<()> {
         endpoint.try_send(&Message::with(0, &[number]));
     }
     let got: Vec<_> = threads.into_iter().map(|thread| thread.join(sys)).collect();
-    tap.is("receivers of several priorities are served as they came", got, vec![Ok(1), Ok(2), Ok(3)]);
+    let want = kernel::on_mcs([2, 1, 3], [1, 2, 3]).map(Ok).to_vec();
+    tap.is("receivers of several priorities are served as they came, with MCS by priority", got, want);
     endpoint.try_send(&Message::with(0, &[4]));
     tap.yes("what nobody waits for is gone", endpoint.try_recv().is_none());
     sys.memory.destroy(object)
@@ -104,7 +117,7 @@ fn leaving(tap: &mut Tap, sys: &mut System) -> Result<()> {
     }
     let threads = three(sys, endpoint)?;
     tap.is("resume of a sender that waits", threads[0].tcb().resume(), Ok(()));
-    tap.is("puts it at the end", drain(endpoint), 231);
+    tap.is("puts it at the end, with MCS of its priority", drain(endpoint), kernel::on_mcs(213, 231));
     for thread in threads {
         thread.join(sys)?;
     }

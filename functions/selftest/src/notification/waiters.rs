@@ -2,6 +2,7 @@
 
 use crate::{
     actor::calm,
+    kernel,
     notification::{badged, drop_cap},
     tap::Tap,
 };
@@ -41,7 +42,8 @@ fn order(tap: &mut Tap, sys: &mut System) -> Result<()> {
         cap.as_ref().map_err(|error| *error)?.signal();
     }
     let got: Vec<_> = threads.into_iter().map(|thread| thread.join(sys)).collect();
-    tap.is("waiting threads are woken as they came", got, vec![Ok(1), Ok(2), Ok(1 << 63)]);
+    let want = kernel::on_mcs([2, 1, 1 << 63], [1, 2, 1 << 63]).map(Ok).to_vec();
+    tap.is("waiting threads are woken as they came, with MCS by their priorities", got, want);
     tap.is("what woke a thread is taken", object.cap().poll(), None);
     for cap in &caps {
         cap.as_ref().map_err(|error| *error)?.signal();
@@ -102,12 +104,13 @@ fn leaving(tap: &mut Tap, sys: &mut System) -> Result<()> {
     threads[0].tcb().resume()?;
     signal.signal();
     tap.is(
-        "a resumed one waits behind the others",
+        "a resumed one waits behind the others, with MCS behind those of its priority",
         threads.iter().map(JoinHandle::is_finished).collect::<Vec<_>>(),
-        vec![false, true, true],
+        kernel::on_mcs([true, true, false], [false, true, true]).to_vec(),
     );
+    let waits = kernel::on_mcs(2, 0);
     // SAFETY: the thread waits for a signal and holds no lock.
-    unsafe { threads.remove(0).kill(sys)? };
+    unsafe { threads.remove(waits).kill(sys)? };
     signal.signal();
     tap.is("a deleted thread takes no signal", object.cap().poll(), Some(2));
     for thread in threads {
@@ -127,7 +130,7 @@ fn leaving(tap: &mut Tap, sys: &mut System) -> Result<()> {
 
 /// A notification is deleted while threads wait for it: they repeat their system calls on an empty slot.
 fn deleted(tap: &mut Tap, sys: &mut System) -> Result<()> {
-    let memory = sys.memory.create_untyped(5)?;
+    let memory = sys.memory.create_untyped(ObjectType::Notification.bits())?;
     let handler = sys.memory.create::<Endpoint>()?;
     let slot = sys.memory.slot()?;
     memory.cap().retype(ObjectType::Notification, CNode::OWN.place(0, 0), slot.0, 1)?;

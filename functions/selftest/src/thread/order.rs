@@ -7,12 +7,12 @@ use crate::{
 };
 use core::time::Duration;
 use selkie::{
-    cap::{Capability, Reply, Slot, Tcb},
+    cap::{Caller, Capability, Slot, Tcb},
     clock,
     prelude::*,
     thread::yield_now,
 };
-use selkie_sys::Word;
+use selkie_sys::{MessageInfo, Word, portable};
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     turns(tap, sys)?;
@@ -143,14 +143,16 @@ extern "C" fn listen(_: Word) -> ! {
     }
 }
 
-/// Receives from the endpoint in note 9, logs 2 and replies, for ever.
+/// Receives from the endpoint in note 9 with the reply object in note 10, logs 2 and replies, for ever.
 extern "C" fn serve(_: Word) -> ! {
-    let endpoint = Endpoint::at(Slot(NOTES.get(9)));
+    let (endpoint, reply) = (NOTES.get(9), NOTES.get(10));
     loop {
-        let received = endpoint.recv();
+        // SAFETY: a message changes nothing but registers.
+        let (info, _) = unsafe { portable::recv(endpoint, reply, &mut [0; 4]) };
         NOTES.log(2);
-        if received.message.label() == 1 {
-            Reply::to_caller(&Message::new(0));
+        if info.label() == 1 {
+            // SAFETY: as above.
+            unsafe { portable::reply(reply, MessageInfo::new(0, 0, 0, 0), &[0; 4]) };
             NOTES.log(3);
         }
     }
@@ -170,6 +172,8 @@ fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
     NOTES.clear();
     NOTES.set(8, signal.slot().0);
     NOTES.set(9, endpoint.slot().0);
+    let reply = Caller::new(&mut sys.memory)?;
+    NOTES.set(10, reply.slot().0);
     listener.start(listen, 0)?;
     server.start(serve, 0)?;
     let settle = || {
@@ -214,6 +218,7 @@ fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
     server.tcb().suspend()?;
     listener.end(sys)?;
     server.end(sys)?;
+    reply.destroy(&mut sys.memory)?;
     sys.memory.destroy(meeting)?;
     sys.memory.destroy(object)
 }

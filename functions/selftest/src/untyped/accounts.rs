@@ -9,7 +9,7 @@ use selkie::{
     prelude::*,
     vspace,
 };
-use selkie_sys::{Word, label, object};
+use selkie_sys::{Word, bits, label, object};
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     capacity(tap, sys)?;
@@ -29,7 +29,7 @@ fn capacity(tap: &mut Tap, sys: &mut System) -> Result<()> {
     const FILLS: [(&str, ObjectType, Word, u8); 12] = [
         ("256 untypeds of 16 bytes", ObjectType::Untyped { bits: 4 }, 256, 12),
         ("256 endpoints", ObjectType::Endpoint, 256, 12),
-        ("128 notifications", ObjectType::Notification, 128, 12),
+        ("a page of notifications", ObjectType::Notification, 1 << (12 - bits::NOTIFICATION), 12),
         ("2 TCBs", ObjectType::Tcb, 2, 12),
         ("8 CNodes of 16 slots", ObjectType::CNode { bits: 4 }, 8, 12),
         ("64 CNodes of 2 slots", ObjectType::CNode { bits: 1 }, 64, 12),
@@ -63,7 +63,8 @@ fn watermark(tap: &mut Tap, sys: &mut System) -> Result<()> {
     tap.is("an endpoint", make(object::ENDPOINT, 0, 1), done());
     tap.is("it takes 16 bytes", make(object::LARGE_PAGE, 1, 1), memory(8192 - 16));
     tap.is("a notification", make(object::NOTIFICATION, 1, 1), done());
-    tap.is("it begins at a multiple of 32", make(object::LARGE_PAGE, 2, 1), memory(8192 - 64));
+    let taken = 2 << bits::NOTIFICATION;
+    tap.is("it begins at a multiple of its size", make(object::LARGE_PAGE, 2, 1), memory(8192 - taken));
     tap.is("a TCB", make(object::TCB, 2, 1), done());
     tap.is("it begins at a multiple of 2048", make(object::LARGE_PAGE, 3, 1), memory(4096));
     tap.is("what failed has taken nothing", make(object::PAGE_4K, 3, 2), memory(4096));

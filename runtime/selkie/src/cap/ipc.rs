@@ -131,6 +131,11 @@ impl Caller {
         Ok(Self { slot, object })
     }
 
+    /// Where the way back is kept: a reply object on a kernel with MCS, elsewhere what was saved.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// Waits for a message at `endpoint` and keeps the way back to its caller, if it is one: whoever was kept before
     /// is forgotten.
     pub fn recv(&self, endpoint: Endpoint) -> Result<Received> {
