@@ -33,7 +33,8 @@ pub fn calm(sys: &mut System, checks: impl FnOnce(&mut System) -> Result<()>) ->
 #[derive(Debug)]
 pub struct Actor {
     tcb: Objects<Tcb>,
-    share: Share,
+    /// The time that it runs on.
+    pub share: Share,
     memory: Mapping,
 }
 

@@ -2,8 +2,8 @@
 //! is built for.
 
 use crate::raw::{Answer, delete_first, done};
-use selkie::{cap::Slot, prelude::*};
-use selkie_sys::{Word, config, when};
+use selkie::{LookupFailure, cap::Slot, prelude::*};
+use selkie_sys::{Word, config, lookup_failure, when};
 
 pub use selkie_sys::portable::MCS;
 
@@ -47,6 +47,20 @@ pub fn occupied() -> Result<()> {
 /// The same, word by word.
 pub fn answer_where_occupied() -> Answer {
     if REMAP { delete_first() } else { done() }
+}
+
+/// Whether a capability fault says where the look-up ended. With MCS, seL4 13 to 15 lose it on the way and say that
+/// there was no root.
+const TOLD: bool = !MCS || since(16);
+
+/// What a fault says of a look-up that ended like this.
+pub fn told(failure: LookupFailure) -> LookupFailure {
+    if TOLD { failure } else { LookupFailure::InvalidRoot }
+}
+
+/// The same, word by word.
+pub fn told_words(failure: &[Word]) -> &[Word] {
+    if TOLD { failure } else { &[lookup_failure::INVALID_ROOT] }
 }
 
 /// What the address of an IPC buffer is a multiple of.

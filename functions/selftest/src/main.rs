@@ -27,6 +27,8 @@ mod tap;
 mod thread;
 mod untyped;
 
+selkie_sys::when!(mcs { mod mcs; } else {});
+
 selkie::entry!(main);
 
 fn main(sys: &mut System) -> u8 {
@@ -44,6 +46,7 @@ fn main(sys: &mut System) -> u8 {
     tap.group(sys, "notification", notification::run);
     tap.group(sys, "ipc", ipc::run);
     tap.group(sys, "thread", thread::run);
+    selkie_sys::when!(mcs { tap.group(sys, "mcs", mcs::run) } else {});
     tap.group(sys, "paging", paging::run);
     tap.group(sys, "vspace", paging::second::run);
     tap.group(sys, "fault", fault::run);

@@ -10,8 +10,8 @@ use selkie_sys::{Word, error, lookup_failure};
 /// What the kernel answers to an invocation: an error's number, or 0, and the words of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    label: Word,
-    words: Vec<Word>,
+    pub label: Word,
+    pub words: Vec<Word>,
 }
 
 /// Invokes the capability in `object` with a message of these words and capabilities.

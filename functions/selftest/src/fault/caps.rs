@@ -110,7 +110,7 @@ fn details(fault: Option<(Word, Word, Vec<Word>)>) -> Option<(Word, Word, Vec<Wo
 }
 
 fn want(cap: Word, receiving: bool, failure: &[Word]) -> Option<(Word, Word, Vec<Word>)> {
-    Some((BADGE, fault::CAP_FAULT, [&[cap, Word::from(receiving)], failure].concat()))
+    Some((BADGE, fault::CAP_FAULT, [&[cap, Word::from(receiving)], kernel::told_words(failure)].concat()))
 }
 
 fn guarded(tap: &mut Tap, sys: &mut System) -> Result<()> {

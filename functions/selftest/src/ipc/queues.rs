@@ -216,7 +216,7 @@ fn deleted_endpoint(tap: &mut Tap, sys: &mut System) -> Result<()> {
 }
 
 fn faulted(handler: &Objects<Endpoint>, slot: Slot) -> bool {
-    let failure = LookupFailure::MissingCapability { bits_left: 0 };
+    let failure = kernel::told(LookupFailure::MissingCapability { bits_left: 0 });
     handler.cap().try_recv().is_some_and(|received| {
         matches!(Fault::decode(&received.message), Fault::Cap { address, receiving: true, failure: why, .. }
             if address == slot.0 && why == failure)

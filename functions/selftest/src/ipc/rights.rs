@@ -2,6 +2,7 @@
 
 use crate::{
     actor::calm,
+    kernel,
     notification::{badged, drop_cap},
     raw::{ask, capability},
     tap::Tap,
@@ -91,8 +92,8 @@ fn fault_of(
 fn is_missing(fault: &Fault, slot: Slot) -> bool {
     matches!(
         *fault,
-        Fault::Cap { address, receiving: true, failure: LookupFailure::MissingCapability { bits_left: 0 }, .. }
-            if address == slot.0
+        Fault::Cap { address, receiving: true, failure, .. }
+            if address == slot.0 && failure == kernel::told(LookupFailure::MissingCapability { bits_left: 0 })
     )
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     actor::calm,
+    kernel,
     notification::{badged, drop_cap},
     raw::{ask, capability},
     tap::Tap,
@@ -168,7 +169,7 @@ fn nowhere(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
         33
     })?;
     let fault = Fault::decode(&handler.cap().recv().message);
-    let failure = LookupFailure::GuardMismatch { bits_left: 64, guard: 0, guard_bits: 48 };
+    let failure = kernel::told(LookupFailure::GuardMismatch { bits_left: 64, guard: 0, guard_bits: 48 });
     tap.yes(
         "a capability from nowhere is a fault while sending",
         matches!(fault, Fault::Cap { address, receiving: false, failure: why, .. }

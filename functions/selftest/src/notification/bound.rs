@@ -2,6 +2,7 @@
 
 use crate::{
     actor::calm,
+    kernel,
     notification::{badged, drop_cap},
     raw::{ask, done, illegal, too_short},
     tap::Tap,
@@ -122,7 +123,7 @@ fn waits(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let tcb = sys.memory.create::<Tcb>()?;
     let signal = object.cap();
     tcb.cap().bind_notification(signal)?;
-    let failure = LookupFailure::MissingCapability { bits_left: 0 };
+    let failure = kernel::told(LookupFailure::MissingCapability { bits_left: 0 });
     for (what, polls) in [("a wait of another thread is a fault", false), ("so is its poll", true)] {
         let body = move || if polls { signal.poll() } else { Some(signal.wait()) };
         let thread = Builder::new().fault_endpoint(handler.cap()).spawn(sys, body)?;

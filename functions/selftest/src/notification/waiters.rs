@@ -138,7 +138,7 @@ fn deleted(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let one = Builder::new().fault_endpoint(handler.cap()).spawn(sys, body)?;
     let other = Builder::new().fault_endpoint(handler.cap()).spawn(sys, body)?;
     tap.is("a notification is deleted where threads wait", slot.place().delete(), Ok(()));
-    let failure = LookupFailure::MissingCapability { bits_left: 0 };
+    let failure = kernel::told(LookupFailure::MissingCapability { bits_left: 0 });
     let faults = core::iter::from_fn(|| handler.cap().try_recv())
         .map(|received| Fault::decode(&received.message))
         .filter(|fault| {
