@@ -1,6 +1,7 @@
 //! The address space: structures and pages, mapped, shared, taken away.
 
 mod frames;
+mod image;
 mod levels;
 pub mod second;
 
@@ -29,7 +30,8 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     large_pages(tap, sys)?;
     refusals(tap, sys)?;
     levels::run(tap, sys)?;
-    frames::run(tap, sys)
+    frames::run(tap, sys)?;
+    image::run(tap, sys)
 }
 
 /// One structure of each level.

@@ -9,16 +9,18 @@ use crate::{
     syscall::syscall,
     vdso::Vdso,
 };
-use core::{cell::Cell, fmt::Arguments};
+use core::fmt::Arguments;
 use linux_raw_sys::general;
 use selkie_tender_filter::GUEST_END;
-use selkie_tender_model::{Access, Host, MapError};
+use selkie_tender_model::{Access, FirstWords, Host, MapError};
 use selkie_tender_setup::{Loaded, PHYSICAL_BASE};
 
 /// This process, as the model sees it.
 #[derive(Debug)]
 pub(crate) struct Process {
     loaded: &'static Loaded,
+    /// The memory's first pages, at the root task's addresses or in the window.
+    first: &'static FirstWords<'static>,
     pub(crate) console: &'static mut Output,
     input: Input,
     clock: Clock,
@@ -29,10 +31,15 @@ static CONSOLE: Place<Output> = Place::new();
 
 impl Process {
     /// This process, with what set-up has loaded, its console's input and its vDSO.
-    pub(crate) fn new(loaded: &'static Loaded, input: Source, vdso: Option<Vdso>) -> Self {
+    pub(crate) fn new(
+        loaded: &'static Loaded,
+        first: &'static FirstWords<'static>,
+        input: Source,
+        vdso: Option<Vdso>,
+    ) -> Self {
         // SAFETY: there is one process.
         let console = unsafe { CONSOLE.put(Output::new(Output::CONSOLE)) };
-        Self { loaded, console, input: Input::new(input), clock: Clock::new(vdso) }
+        Self { loaded, first, console, input: Input::new(input), clock: Clock::new(vdso) }
     }
 
     /// What set-up has loaded.
@@ -46,40 +53,85 @@ impl Process {
         self.input.wait();
     }
 
-    /// Physical memory as the tender sees it, from `paddr` on.
-    pub(crate) fn window(&self, paddr: u64) -> *mut u64 {
+    /// The kernel's object at `paddr`, as the tender sees it.
+    pub(crate) fn object(&self, paddr: u64) -> *mut u64 {
+        let first = self.first.size() + PHYSICAL_BASE;
         let start = self.loaded.memory.as_ptr().cast_mut().cast::<u64>();
-        start.wrapping_byte_add(paddr.wrapping_sub(PHYSICAL_BASE) as usize)
+        start.wrapping_byte_add(paddr.wrapping_sub(first) as usize)
     }
 
-    /// The page of this physical address in the root task's file, when it is one of those that do not lie in
-    /// the memory.
-    fn file_page(&self, paddr: u64) -> Option<&'static [u8]> {
-        self.loaded.file_page(self.loaded.image().start + (paddr - PHYSICAL_BASE))
+    /// Moves the first pages into the memory's file when they are about to be mapped elsewhere, or others are to
+    /// be mapped in their place.
+    fn prepare(&mut self, address: u64, size: u64, paddr: Option<u64>) -> Result<(), MapError> {
+        let (pages, first) = (self.loaded.first_pages(), PHYSICAL_BASE..PHYSICAL_BASE + self.first.size());
+        let in_place = address < pages.end && pages.start < address + size;
+        let is_first = paddr.is_some_and(|paddr| first.contains(&paddr));
+        if (in_place || is_first) && !self.first.has_moved() {
+            self.move_first_pages()?;
+        }
+        match paddr.filter(|_| is_first) {
+            Some(paddr) => self.bring_file_page(paddr),
+            None => {}
+        }
+        Ok(())
     }
 
-    /// Brings a page of the file into the memory, to be mapped from there.
-    fn copy_page(&self, paddr: u64, bytes: &[u8]) {
-        for (word, bytes) in self.page(paddr).iter().zip(bytes.chunks(size_of::<u64>())) {
+    /// Maps the memory's file in place of the first pages, but for those that nobody can write to, and copies
+    /// them there. When Linux refuses, what has not come to its turn stays as it is.
+    fn move_first_pages(&mut self) -> Result<(), MapError> {
+        let pages = self.loaded.first_pages().step_by(PAGE).zip(self.first.words().chunks(PAGE_WORDS));
+        for ((address, words), offset) in pages.zip((0..).step_by(PAGE)) {
+            if self.loaded.file_page(address).is_some() {
+                continue;
+            }
+            let mut copy = [0; PAGE_WORDS];
+            copy.iter_mut().zip(words).for_each(|(copy, word)| *copy = word.get());
+            self.show(address, PHYSICAL_BASE + offset, PAGE as u64, Access::ReadWrite)?;
+            // What is zero is so in the file, too, and takes no page there.
+            for (copy, word) in copy.into_iter().zip(words).filter(|(copy, _)| *copy != 0) {
+                word.set(copy);
+            }
+        }
+        self.first.set_moved();
+        Ok(())
+    }
+
+    /// Brings a page that comes from the root task's file into the memory, when it is not there yet: it is about
+    /// to be mapped from there.
+    fn bring_file_page(&self, paddr: u64) {
+        let offset = paddr - PHYSICAL_BASE;
+        let Some(bytes) = self.loaded.file_page(self.loaded.image().start + offset) else { return };
+        let first = (offset / size_of::<u64>() as u64) as usize;
+        let page = self.first.words().get(first..first + PAGE_WORDS).unwrap_or_default();
+        if page.iter().any(|word| word.get() != 0) {
+            return;
+        }
+        for (word, bytes) in page.iter().zip(bytes.chunks(size_of::<u64>())) {
             let mut last = [0; size_of::<u64>()];
             last[..bytes.len()].copy_from_slice(bytes);
             word.set(u64::from_le_bytes(last));
         }
     }
 
-    /// Whether such a page has been brought into the memory before.
-    fn is_copied(&self, paddr: u64) -> bool {
-        self.page(paddr).iter().any(|word| word.get() != 0)
-    }
-
-    fn page(&self, paddr: u64) -> &'static [Cell<u64>] {
-        let first = ((paddr - PHYSICAL_BASE) / size_of::<u64>() as u64) as usize;
-        self.loaded.memory.get(first..first + PAGE_WORDS).unwrap_or_default()
+    /// Maps a page of the memory.
+    fn show(&mut self, address: u64, paddr: u64, size: u64, access: Access) -> Result<(), MapError> {
+        let access = match access {
+            Access::Read => general::PROT_READ,
+            Access::ReadWrite => general::PROT_READ | general::PROT_WRITE,
+        };
+        let flags = general::MAP_SHARED | general::MAP_FIXED;
+        let (memory, offset) = (self.loaded.memory_fd as u64, self.loaded.offset(paddr).ok_or(MapError)?);
+        // SAFETY: the address is one of the root task's (`is_free`), so no memory of the tender goes away.
+        let mapped = unsafe {
+            syscall(general::__NR_mmap, [address, size, access.into(), flags.into(), memory, offset])
+        };
+        mapped.map(drop).map_err(|_| MapError)
     }
 }
 
-/// Words of a page.
-const PAGE_WORDS: usize = 4096 / size_of::<u64>();
+/// Bytes and words of a page.
+const PAGE: usize = 4096;
+const PAGE_WORDS: usize = PAGE / size_of::<u64>();
 /// No process may map what is below: Linux's default for `vm.mmap_min_addr`.
 const LOWEST: u64 = 0x1_0000;
 
@@ -98,28 +150,16 @@ impl Host for Process {
     }
 
     fn map(&mut self, address: u64, paddr: u64, size: u64, access: Access) -> Result<(), MapError> {
-        if let Some(bytes) = self.file_page(paddr)
-            && !self.is_copied(paddr)
-        {
-            self.copy_page(paddr, bytes);
-        }
-        let access = match access {
-            Access::Read => general::PROT_READ,
-            Access::ReadWrite => general::PROT_READ | general::PROT_WRITE,
-        };
-        let flags = general::MAP_SHARED | general::MAP_FIXED;
-        let (memory, offset) = (self.loaded.memory_fd as u64, paddr - PHYSICAL_BASE);
-        // SAFETY: the address is one of the root task's (`is_free`), so no memory of the tender goes away.
-        let mapped = unsafe {
-            syscall(general::__NR_mmap, [address, size, access.into(), flags.into(), memory, offset])
-        };
-        mapped.map(drop).map_err(|_| MapError)
+        self.prepare(address, size, Some(paddr))?;
+        self.show(address, paddr, size, access)
     }
 
     fn unmap(&mut self, address: u64, size: u64) {
-        // SAFETY: as above. It fails only where the kernel has no room to keep the rest of a mapping apart;
-        // then the page stays in sight.
-        let _ = unsafe { syscall(general::__NR_munmap, [address, size]) };
+        // Where Linux has no room for more mappings, the page stays in sight.
+        if self.prepare(address, size, None).is_ok() {
+            // SAFETY: as above.
+            let _ = unsafe { syscall(general::__NR_munmap, [address, size]) };
+        }
     }
 
     fn console_write(&mut self, byte: u8) {

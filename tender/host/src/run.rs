@@ -79,7 +79,7 @@ pub(crate) fn first(kernel: &'static mut TheKernel) -> ! {
     let state = unsafe { State::get() };
     let thread = kernel.current();
     // What the processor has now is what a fresh thread begins with.
-    state.fpu = kernel.host().window(thread.0).wrapping_byte_add(Tcb::FPU as usize);
+    state.fpu = kernel.host().object(thread.0).wrapping_byte_add(Tcb::FPU as usize);
     prepare(state, kernel, thread);
     // SAFETY: all is ready; the frames above are never returned to.
     unsafe { selkie_go() }
@@ -98,7 +98,7 @@ fn parts() -> (&'static mut State, &'static mut TheKernel) {
 /// Makes `thread` the one that `selkie_leave` goes to.
 fn prepare(state: &mut State, kernel: &mut TheKernel, thread: Tcb) {
     let memory = kernel.memory();
-    let tcb = kernel.host().window(thread.0);
+    let tcb = kernel.host().object(thread.0);
     state.registers = tcb.wrapping_byte_add(Tcb::REGISTERS as usize);
     switch_fpu(state, tcb.wrapping_byte_add(Tcb::FPU as usize));
     let [ip, sp, fs, gs, after] =

@@ -16,7 +16,7 @@ use linux_raw_sys::{
     auxvec::{AT_HWCAP2, AT_MINSIGSTKSZ, AT_SYSINFO_EHDR},
     general,
 };
-use selkie_tender_model::{Boot, BootError, Kernel, Memory};
+use selkie_tender_model::{Boot, BootError, FirstWords, Kernel, Memory, kernel_bytes};
 use selkie_tender_setup as setup;
 use selkie_tender_table::{
     Number, SYSCALLS, Syscall, Table,
@@ -78,6 +78,7 @@ fn fail(error: impl core::fmt::Display) -> ! {
 }
 
 static LOADED: Place<Loaded> = Place::new();
+static FIRST: Place<FirstWords<'static>> = Place::new();
 static KERNEL: Place<Kernel<'static, Process>> = Place::new();
 
 /// Follows the command line up to a root task that could run; none when there is only something to print.
@@ -93,7 +94,7 @@ fn prepare(process: setup::Process) -> Result<Option<(Options, &'static Loaded)>
     };
     let entry = (&raw const entry::selkie_entry).addr() as u64;
     // SAFETY: the tender is linked far above, and Linux has put nothing there.
-    let loaded = unsafe { setup::load(&Raw, process, &payload, &options, entry) }?;
+    let loaded = unsafe { setup::load(&Raw, process, &payload, &options, entry, kernel_bytes) }?;
     // SAFETY: this happens once.
     Ok(Some((options, unsafe { LOADED.put(loaded) })))
 }
@@ -174,7 +175,9 @@ fn boot(
     input: Source,
     vdso: Option<Vdso>,
 ) -> Result<&'static mut Kernel<'static, Process>, StartError> {
-    let host = Process::new(loaded, input, vdso);
+    // SAFETY: this happens once.
+    let first = unsafe { FIRST.put(FirstWords::new(loaded.first, loaded.shared)) };
+    let host = Process::new(loaded, first, input, vdso);
     let (segments, count) = loaded.writable();
     let boot = Boot {
         image: loaded.image(),
@@ -184,7 +187,8 @@ fn boot(
         extra_bytes: loaded.extra_bytes,
         tsc_mhz: 0,
     };
-    let kernel = Kernel::boot(Memory::new(PHYSICAL_BASE, loaded.memory), loaded.table, host, &boot)
+    let memory = Memory::with_first(PHYSICAL_BASE, first, loaded.memory);
+    let kernel = Kernel::boot(memory, loaded.table, host, &boot)
         .map_err(|error| StartError::Boot(error, loaded.settings.memory))?;
     // SAFETY: this happens once.
     Ok(unsafe { KERNEL.put(kernel) })

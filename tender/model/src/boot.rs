@@ -46,6 +46,14 @@ pub struct Boot<'b> {
     pub tsc_mhz: u64,
 }
 
+/// Bytes of what the kernel makes at the start for itself, a multiple of 4096: they come after the root task's
+/// pages, which are mapped at `pages`, and are never shown to it.
+pub fn kernel_bytes(table: &Table, pages: &Range<u64>) -> u64 {
+    let image = pages.start..pages.end - 2 * PAGE;
+    let boot = Boot { image, writable: &[], entry: 0, extra_pages: 0, extra_bytes: 0, tsc_mhz: 0 };
+    Layout::new(0, table, &boot).free - (pages.end - pages.start)
+}
+
 /// The root task cannot be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootError {

@@ -60,13 +60,13 @@ mod untyped;
 mod vspace;
 mod words;
 
-pub use boot::{Boot, BootError};
+pub use boot::{Boot, BootError, kernel_bytes};
 pub use cap::{Cap, FrameSize, Rights};
 pub use error::{Error, LookupFailure};
 pub use fault::Fault;
 pub use host::{Access, Host, MapError};
 pub use kernel::{Kernel, Next};
-pub use memory::Memory;
+pub use memory::{FirstWords, Memory};
 pub use sched_context::SchedContext;
 pub use slot::{Mdb, Slot};
 pub use tcb::{Register, Tcb, ThreadState};

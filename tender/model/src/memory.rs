@@ -11,13 +11,57 @@ use core::cell::Cell;
 #[derive(Debug, Clone, Copy)]
 pub struct Memory<'m> {
     base: u64,
+    /// The words before those of `rest`.
+    first: Option<&'m FirstWords<'m>>,
+    /// The address of the first of `words`.
+    rest: u64,
     words: &'m [Cell<u64>],
+}
+
+/// The first words of a memory. They can be seen at one place to begin with, and later at another.
+#[derive(Debug, Clone)]
+pub struct FirstWords<'m> {
+    begin: &'m [Cell<u64>],
+    later: &'m [Cell<u64>],
+    moved: Cell<bool>,
+}
+
+impl<'m> FirstWords<'m> {
+    /// Words at `begin`; as many at `later` can take their place.
+    pub fn new(begin: &'m [Cell<u64>], later: &'m [Cell<u64>]) -> Self {
+        Self { begin, later, moved: Cell::new(false) }
+    }
+
+    /// Bytes of them.
+    pub fn size(&self) -> u64 {
+        size_of_val(self.begin) as u64
+    }
+
+    /// Whether they are seen at the other place.
+    pub fn has_moved(&self) -> bool {
+        self.moved.get()
+    }
+
+    /// From now on they are seen at the other place, where they have been copied to.
+    pub fn set_moved(&self) {
+        self.moved.set(true);
+    }
+
+    /// Where they are now.
+    pub fn words(&self) -> &'m [Cell<u64>] {
+        if self.has_moved() { self.later } else { self.begin }
+    }
 }
 
 impl<'m> Memory<'m> {
     /// Memory that begins at the physical address `base`.
     pub fn new(base: u64, words: &'m [Cell<u64>]) -> Self {
-        Self { base, words }
+        Self { base, first: None, rest: base, words }
+    }
+
+    /// Memory that begins at the physical address `base` with `first`, followed by `words`.
+    pub fn with_first(base: u64, first: &'m FirstWords<'m>, words: &'m [Cell<u64>]) -> Self {
+        Self { base, first: Some(first), rest: base + first.size(), words }
     }
 
     /// The first physical address.
@@ -27,12 +71,12 @@ impl<'m> Memory<'m> {
 
     /// Bytes of it.
     pub fn size(&self) -> u64 {
-        self.words.len() as u64 * 8
+        self.end() - self.base
     }
 
     /// The address after the last one.
     pub fn end(&self) -> u64 {
-        self.base + self.size()
+        self.rest + size_of_val(self.words) as u64
     }
 
     /// Whether the bytes from `address` to `address + size` are memory.
@@ -43,20 +87,20 @@ impl<'m> Memory<'m> {
     /// The word at `address`.
     #[inline]
     pub fn get(&self, address: u64) -> u64 {
-        self.words[self.index(address)].get()
+        self.word(address).get()
     }
 
     /// Sets the word at `address`.
     #[inline]
     pub fn set(&self, address: u64, value: u64) {
-        self.words[self.index(address)].set(value);
+        self.word(address).set(value);
     }
 
     /// Sets `size` bytes to zero, a multiple of 8. Words that are zero already are not written, so that
     /// memory that was never used stays unused.
     pub fn zero(&self, address: u64, size: u64) {
-        let start = self.index(address);
-        for word in &self.words[start..start + (size / 8) as usize] {
+        let (words, start) = self.place(address);
+        for word in &words[start..start + (size / 8) as usize] {
             if word.get() != 0 {
                 word.set(0);
             }
@@ -72,6 +116,10 @@ impl<'m> Memory<'m> {
 
     /// Writes bytes at any address.
     pub fn write(&self, address: u64, bytes: &[u8]) {
+        // A page that is read first is brought in twice.
+        if let (Ok(word), true) = (bytes.try_into(), address.is_multiple_of(8)) {
+            return self.set(address, u64::from_le_bytes(word));
+        }
         for (address, byte) in (address..).zip(bytes) {
             let (at, shift) = (address & !7, 8 * (address & 7));
             self.set(at, self.get(at) & !(0xff << shift) | u64::from(*byte) << shift);
@@ -79,8 +127,19 @@ impl<'m> Memory<'m> {
     }
 
     #[inline]
-    fn index(&self, address: u64) -> usize {
+    fn word(&self, address: u64) -> &'m Cell<u64> {
+        let (words, index) = self.place(address);
+        &words[index]
+    }
+
+    /// Where the word at `address` is: among which words, and its number there.
+    #[inline]
+    fn place(&self, address: u64) -> (&'m [Cell<u64>], usize) {
         debug_assert!(address.is_multiple_of(8), "{address:#x} is no address of a word");
-        (address.wrapping_sub(self.base) / 8) as usize
+        let (words, start) = match self.first {
+            Some(first) if address < self.rest => (first.words(), self.base),
+            _ => (self.words, self.rest),
+        };
+        (words, (address.wrapping_sub(start) / 8) as usize)
     }
 }

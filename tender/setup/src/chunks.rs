@@ -12,6 +12,12 @@ const HEADER: usize = 16;
 /// The console's rings lie at a multiple of a cache line.
 const REGION_ALIGN: usize = 64;
 
+/// Bytes of the list of devices and the console's region, where nothing overrides the run configuration.
+const LEAST: usize =
+    (2 * HEADER + 8 + 64 * MOST_DEVICES).next_multiple_of(REGION_ALIGN) + Console::SMALL_SIZE as usize;
+/// The most devices in the list.
+const MOST_DEVICES: usize = 2;
+
 const MAGIC: &[u8] = b"SELKIERUN1\0";
 
 /// What has been written.
@@ -21,6 +27,11 @@ pub(crate) struct Extent {
     pub(crate) chunks: usize,
     /// Bytes of the chunks and of the console's region after them.
     pub(crate) all: usize,
+}
+
+/// The most bytes that [`write`] takes with these options.
+pub(crate) fn room(options: &Options) -> usize {
+    if options.overrides_run() { MAX_CHUNKS } else { LEAST }
 }
 
 /// Writes the chunks to the begin of `out`, which the root task sees at `address`.
@@ -48,7 +59,7 @@ pub(crate) fn write(
         header(&mut out[list_size..], RUN_CHUNK, run_size);
     }
     header(out, DEVICES_CHUNK, list_size);
-    let mut filled = [Device::default(); 2];
+    let mut filled = [Device::default(); MOST_DEVICES];
     for (place, kind) in filled.iter_mut().zip(list) {
         *place = Device { number: *kind as u32, ..Device::default() };
         if *kind == DeviceKind::Console {
@@ -80,12 +91,13 @@ fn header(out: &mut [u8], id: u64, size: usize) {
 /// Writes what overrides the run configuration and returns its size; 0 when nothing does. What the command
 /// line says comes before what the descriptor holds: the first record of a name counts.
 fn run_override(calls: Calls<'_>, options: &Options, out: &mut [u8]) -> Result<usize, Error> {
+    if !options.overrides_run() {
+        return Ok(0);
+    }
     let mut records = Records { out, length: 0 };
-    let mut any = false;
     records.put(MAGIC)?;
     let own_args = options.guest_args().is_some();
     if let Some(args) = options.guest_args() {
-        any = true;
         let mut count = 0;
         for argument in args {
             records.record(b"arg=", argument.as_bytes())?;
@@ -96,17 +108,15 @@ fn run_override(calls: Calls<'_>, options: &Options, out: &mut [u8]) -> Result<u
         }
     }
     for entry in options.env() {
-        any = true;
         records.record(b"env=", entry.as_bytes())?;
     }
     if let Some(descriptor) = options.run_fd {
-        any = true;
         let start = records.length;
         let end = read_all(calls, descriptor, &mut records.out[start..])? + start;
         records.merge(start, end, own_args).map_err(|why| Error::Run { descriptor, why })?;
     }
     records.put(b"\0")?;
-    Ok(if any { records.length } else { 0 })
+    Ok(records.length)
 }
 
 /// Reads a descriptor to its end.

@@ -196,6 +196,16 @@ impl Calls<'_> {
         if address.is_some_and(|address| address != mapped) { Err(Errno(errno::EEXIST)) } else { Ok(mapped) }
     }
 
+    /// Takes pages away.
+    ///
+    /// # Safety
+    /// Nobody uses them.
+    pub(crate) unsafe fn unmap(self, pages: &Range<u64>) -> Result<(), Errno> {
+        let size = (pages.end - pages.start) as usize;
+        // SAFETY: the caller vouches for it.
+        unsafe { self.raw(general::__NR_munmap, [pages.start as usize, size, 0, 0, 0, 0]) }.map(drop)
+    }
+
     /// Shows private pages, of which none has been written to, at `to` too.
     ///
     /// # Safety

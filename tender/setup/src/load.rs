@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Options, PAGE, Payload, Process, RootTask, SiteCount, Thunks,
-    chunks::{self, MAX_CHUNKS},
+    chunks::{self, Extent},
     elf::{Access, MAX_SEGMENTS},
     linux::{Calls, Errno, Linux},
     map::{self, Image},
@@ -28,9 +28,10 @@ const BOOT_PAGES: u64 = 2;
 
 /// A root task in its memory, ready but for the kernel's objects.
 ///
-/// The memory begins with the image's pages, one page for the IPC buffer, one for BootInfo, and
-/// [`extra_pages`](Self::extra_pages) with chunks; the root task sees them in this order from
-/// [`image`](Self::image) on. Read-only pages of the image are not in the memory but come from the file.
+/// The physical memory begins with [`first`](Self::first): the image's pages, one page for the IPC buffer, one
+/// for BootInfo, and [`extra_pages`](Self::extra_pages) with chunks; the root task sees them in this order from
+/// [`image`](Self::image) on. Read-only pages of the image are not in the memory but come from the file. Then
+/// comes what the kernel makes for itself, and then what the root task may make objects of.
 #[derive(Debug)]
 pub struct Loaded {
     /// The interface that the root task was built for.
@@ -39,9 +40,17 @@ pub struct Loaded {
     pub settings: Settings,
     /// The root task.
     pub root_task: RootTask<'static>,
-    /// All of its memory.
+    /// The memory's first pages, as the root task sees them when it starts. Those that can be written are no
+    /// part of the memory's file: before they are mapped elsewhere, or taken away, they move to
+    /// [`shared`](Self::shared).
+    pub first: &'static [Cell<u64>],
+    /// As many words at the end of the memory's file.
+    pub shared: &'static [Cell<u64>],
+    /// The rest of the memory.
     pub memory: &'static [Cell<u64>],
-    /// The memory's descriptor.
+    /// Bytes of it for the kernel's own objects. They are in no file, so that they cannot be mapped.
+    pub kernel_bytes: u64,
+    /// The descriptor of the memory's file.
     pub memory_fd: i32,
     /// The root task's file.
     pub file: &'static [u8],
@@ -59,6 +68,28 @@ impl Loaded {
     /// The addresses of the image, multiples of 4096.
     pub fn image(&self) -> Range<u64> {
         self.root_task.image()
+    }
+
+    /// The addresses of the pages that the root task sees when it starts.
+    pub fn first_pages(&self) -> Range<u64> {
+        let image = self.image();
+        image.start..image.start + size_of_val(self.first) as u64
+    }
+
+    /// Where the page of this physical address is in the memory's file; none for one of the kernel's own.
+    pub fn offset(&self, paddr: u64) -> Option<u64> {
+        let offset = paddr.checked_sub(PHYSICAL_BASE)?;
+        let (first, memory) = (size_of_val(self.first) as u64, size_of_val(self.memory) as u64);
+        match offset.checked_sub(first) {
+            None => Some(memory - self.kernel_bytes + offset),
+            Some(rest) => rest.checked_sub(self.kernel_bytes),
+        }
+    }
+
+    /// The window on the memory, the kernel's own part included.
+    pub(crate) fn window(&self) -> Range<u64> {
+        let start = self.memory.as_ptr() as u64;
+        start..start + (size_of_val(self.memory) + size_of_val(self.shared)) as u64
     }
 
     /// The image's segments: their pages, and whether they are written to. The second value counts them.
@@ -96,7 +127,8 @@ impl Loaded {
     }
 }
 
-/// Checks, maps and patches the root task. `entry` is where the tender takes system calls.
+/// Checks, maps and patches the root task. `entry` is where the tender takes system calls, and `kernel_bytes` says
+/// how much memory the kernel takes for itself, a multiple of 4096, when these pages are mapped at the start.
 ///
 /// # Safety
 /// Nobody uses addresses below 2 GiB, and nothing is mapped behind the tender.
@@ -107,6 +139,7 @@ pub unsafe fn load(
     payload: &Payload,
     options: &Options,
     entry: u64,
+    kernel_bytes: fn(&Table, &Range<u64>) -> u64,
 ) -> Result<Loaded, Error> {
     let calls = Calls(linux);
     let file = file(calls, payload, options)?;
@@ -118,46 +151,80 @@ pub unsafe fn load(
     let table = payload.table(&note.interface, note.config.as_bytes())?;
     let table = table.ok_or(Error::Interface { config: note.config.as_bytes() })?;
     let settings = settings(payload, options, note.memory)?;
-    let image = root_task.image();
-    let image_bytes = image.end - image.start;
-    let extra = image_bytes + BOOT_PAGES * PAGE;
-    let too_small =
-        |needed: u64| Error::TooSmall { memory: settings.memory, needed: needed.next_multiple_of(PAGE) };
-    if extra + PAGE > settings.memory {
-        return Err(too_small(extra + PAGE));
-    }
     if !(file.as_ptr() as u64).is_multiple_of(PAGE) {
         return Err(Error::Payload("its root task does not begin on a page"));
     }
-    let (memory_fd, window) = map::memory(calls, map::window_address(process), settings.memory)?;
-    let room = window.get_mut(extra as usize..).ok_or(too_small(extra))?;
-    let limit = room.len().min(MAX_CHUNKS);
-    let address = image.end + BOOT_PAGES * PAGE;
-    let extent = chunks::write(calls, options, settings.devices, &mut room[..limit], address)?;
-    let extra_pages = (extent.all as u64).div_ceil(PAGE);
     // An operator's root task is in another file.
     let headers = process.program_headers().filter(|_| !payload.is_operator()).unwrap_or_default();
-    let shown = Image { root_task: &root_task, file, memory: memory_fd, headers };
+    let shown = Image { root_task: &root_task, file, headers };
     // SAFETY: the caller vouches for these addresses; nothing runs there yet.
+    let (first, extent) = unsafe { first_pages(calls, shown, options, &settings) }?;
+    // SAFETY: the image has just been mapped like this.
     let (thunks, sites) = unsafe {
-        map::guest(calls, shown, (BOOT_PAGES + extra_pages) * PAGE)?;
         map::copy_data(&root_task, file);
         map::patch(calls, &root_task, file, entry)?
     };
+    let first_bytes = first.end - first.start;
+    let kernel_bytes = kernel_bytes(table, &first);
+    let needed = first_bytes.saturating_add(kernel_bytes);
+    let rest = settings.memory.checked_sub(needed);
+    let rest = rest.ok_or(Error::TooSmall { memory: settings.memory, needed })?;
+    let (memory_fd, window) = map::memory(calls, process, kernel_bytes, rest + first_bytes)?;
     let words =
         bytemuck::try_cast_slice_mut::<u8, u64>(window).map_err(|_| Error::Memory(settings.memory))?;
+    let (memory, shared) =
+        Cell::from_mut(words).as_slice_of_cells().split_at((kernel_bytes + rest) as usize / size_of::<u64>());
     Ok(Loaded {
         table,
         settings,
         root_task,
-        memory: Cell::from_mut(words).as_slice_of_cells(),
+        // SAFETY: these pages have been mapped, at a multiple of their size, and stay. What of them cannot be
+        // written, nobody writes to: no capability says that it can be.
+        first: unsafe {
+            core::slice::from_raw_parts(
+                first.start as *const Cell<u64>,
+                first_bytes as usize / size_of::<u64>(),
+            )
+        },
+        shared,
+        memory,
+        kernel_bytes,
         memory_fd,
         file,
         extra_bytes: extent.chunks as u64,
-        extra_pages,
+        extra_pages: (extent.all as u64).div_ceil(PAGE),
         sites,
         thunks,
     })
+}
+
+/// Shows the root task its image and, after it, the IPC buffer, BootInfo and chunks. Gives the addresses of all
+/// these pages, and what of the last ones has been written.
+///
+/// # Safety
+/// Nobody uses addresses below 2 GiB.
+unsafe fn first_pages(
+    calls: Calls<'_>,
+    shown: Image<'_>,
+    options: &Options,
+    settings: &Settings,
+) -> Result<(Range<u64>, Extent), Error> {
+    let image = shown.root_task.image();
+    let start = image.end + BOOT_PAGES * PAGE;
+    let taken = start - image.start;
+    let room = settings.memory.checked_sub(taken).filter(|room| *room >= PAGE);
+    let room = room.ok_or(Error::TooSmall { memory: settings.memory, needed: taken + PAGE })?;
+    let room = room.min((chunks::room(options) as u64).next_multiple_of(PAGE));
+    // SAFETY: the caller's; then these bytes can be written, and nobody else knows of them.
+    let chunks = unsafe {
+        map::guest(calls, shown, BOOT_PAGES * PAGE + room)?;
+        core::slice::from_raw_parts_mut(start as *mut u8, room as usize)
+    };
+    let extent = chunks::write(calls, options, settings.devices, chunks, start)?;
+    let end = start + (extent.all as u64).next_multiple_of(PAGE);
+    // SAFETY: no chunk lies there.
+    unsafe { map::trim(calls, &(end..start + room)) }?;
+    Ok((image.start..end, extent))
 }
 
 /// The bytes of the root task, mapped privately: in the executable itself, or what the operator names.

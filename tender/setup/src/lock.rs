@@ -203,8 +203,8 @@ fn seal(calls: Calls<'_>, process: Process, loaded: &Loaded) -> Result<(), Errno
         pages.end = next.end;
     }
     one(pages.start, pages.end)?;
-    let window = loaded.memory.as_ptr() as u64;
-    one(window, window + loaded.settings.memory)?;
+    let window = loaded.window();
+    one(window.start, window.end)?;
     let thunks = loaded.thunks.pages();
     if thunks.is_empty() { Ok(()) } else { one(thunks.start, thunks.end) }
 }

@@ -10,33 +10,44 @@ use core::ops::Range;
 use linux_raw_sys::general::{
     MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
 };
-use selkie_tender_filter::{LARGE_PAGE, TENDER};
+use selkie_tender_filter::TENDER;
 
 const READ_WRITE: u32 = PROT_READ | PROT_WRITE;
 
-/// Where the tender sees all of the root task's memory: after itself, with a gap, and near enough to share
-/// its page tables.
-pub(crate) fn window_address(process: Process) -> u64 {
+/// Bytes between the tender and its window: whoever runs over the end of the one does not reach the other.
+const GAP: u64 = 16 * PAGE;
+
+/// Where the tender sees the root task's memory: after itself, with a gap, and near enough to share its page
+/// tables.
+fn window_address(process: Process) -> u64 {
     let headers = process.program_headers().unwrap_or_default();
     let ends = own_segments(headers).map(|segment| segment.address.saturating_add(segment.memory_size));
     let end = ends.fold(TENDER, u64::max);
-    end.next_multiple_of(LARGE_PAGE) + LARGE_PAGE
+    end.next_multiple_of(PAGE) + GAP
 }
 
-/// Makes the memory of `size` bytes and shows it to the tender at `address`.
-pub(crate) fn memory(calls: Calls<'_>, address: u64, size: u64) -> Result<(i32, &'static mut [u8]), Error> {
+/// Makes `size` bytes of memory, and shows the tender `private` bytes that nobody else ever sees, followed by the
+/// memory.
+pub(crate) fn memory(
+    calls: Calls<'_>,
+    process: Process,
+    private: u64,
+    size: u64,
+) -> Result<(i32, &'static mut [u8]), Error> {
     let failed = |what| move |errno| Error::Linux { what, errno, help: "give less memory with --memory" };
     let memory = calls.memory(size).map_err(failed("making the root task's memory"))?;
-    let how = Mapping {
-        access: READ_WRITE,
-        flags: MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
-        file: Some((memory, 0)),
+    let address = window_address(process);
+    let map = |address, size, flags, file| {
+        let flags = MAP_FIXED_NOREPLACE | MAP_NORESERVE | flags;
+        // SAFETY: nothing is replaced.
+        unsafe { calls.map(Some(address), size, Mapping { access: READ_WRITE, flags, file }) }
     };
-    // SAFETY: nothing is replaced.
-    let window = unsafe { calls.map(Some(address), size, how) };
-    let window = window.map_err(failed("mapping the root task's memory"))?;
+    map(address, private, MAP_PRIVATE, None)
+        .and_then(|_| map(address + private, size, MAP_SHARED, Some((memory, 0))))
+        .map_err(failed("mapping the root task's memory"))?;
     // SAFETY: these bytes have just been mapped, can be written, and nobody else knows of them.
-    Ok((memory, unsafe { core::slice::from_raw_parts_mut(window as *mut u8, size as usize) }))
+    let window = unsafe { core::slice::from_raw_parts_mut(address as *mut u8, (private + size) as usize) };
+    Ok((memory, window))
 }
 
 /// Copies the data of the image to where the root task sees it: what it uses is in its page tables then.
@@ -59,21 +70,26 @@ pub(crate) struct Image<'i> {
     pub(crate) root_task: &'i RootTask<'static>,
     /// Its file, mapped privately from its first byte on and never written to.
     pub(crate) file: &'static [u8],
-    /// The descriptor of its memory.
-    pub(crate) memory: i32,
     /// The program headers of this very executable: what of the root task Linux has mapped already.
     pub(crate) headers: &'i [u8],
 }
 
-/// Shows the root task its image and, after it, `more` bytes of its memory. The text can still be written.
+/// Shows the root task its image and, after it, `more` bytes. The text can still be written.
+///
+/// What can be written lies in pages that only this process has. They take the place of the first ones of the
+/// memory for as long as the root task does not ask for them elsewhere, which most never do: pages of the memory
+/// are the file system's, and each costs the start five times as much.
 ///
 /// # Safety
 /// Nobody uses addresses below 2 GiB.
 pub(crate) unsafe fn guest(calls: Calls<'_>, image: Image<'_>, more: u64) -> Result<(), Error> {
     let all = image.root_task.image();
     let memory = |from: u64, to: u64| {
-        let file = Some((image.memory, from - all.start));
-        let how = Mapping { access: READ_WRITE, flags: MAP_SHARED | MAP_FIXED_NOREPLACE, file };
+        let how = Mapping {
+            access: READ_WRITE,
+            flags: MAP_PRIVATE | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
+            file: None,
+        };
         // SAFETY: nothing is replaced.
         if from < to { unsafe { calls.map(Some(from), to - from, how) }.map(drop) } else { Ok(()) }
     };
@@ -184,6 +200,15 @@ fn image_failed(errno: Errno) -> Error {
         errno,
         help: "its addresses may be in use: link the root task at 0x400000",
     }
+}
+
+/// Takes pages away that [`guest`] has shown in vain.
+///
+/// # Safety
+/// Nobody uses them.
+pub(crate) unsafe fn trim(calls: Calls<'_>, pages: &Range<u64>) -> Result<(), Error> {
+    // SAFETY: the caller's.
+    if pages.is_empty() { Ok(()) } else { unsafe { calls.unmap(pages) }.map_err(image_failed) }
 }
 
 /// Shows a whole file, to be read.

@@ -189,6 +189,11 @@ impl Options {
         })
     }
 
+    /// Whether anything of the run configuration comes from the command line.
+    pub(crate) fn overrides_run(&self) -> bool {
+        self.guest_args.is_some() || self.run_fd.is_some() || self.env().next().is_some()
+    }
+
     fn allow(&mut self, list: &'static [u8]) -> Result<(), UsageError> {
         for entry in list.split(|byte| *byte == b',') {
             if let Some(size) = entry.strip_prefix(b"memory=") {

@@ -8,10 +8,13 @@ use linux_raw_sys::{errno, general::*};
 use selkie_base::devices::{Console, DEVICES_CHUNK, DeviceKind, Devices, RUN_CHUNK};
 use selkie_tender_filter::{GUEST_END, TENDER};
 use selkie_tender_setup::{
-    CANNOT_START, Command, Error, Linux, Loaded, LockDown, Options, Payload, Process, SiteCount, load, lock,
-    report,
+    CANNOT_START, Command, Error, Linux, Loaded, LockDown, Options, PHYSICAL_BASE, Payload, Process,
+    SiteCount, load, lock, report,
 };
-use selkie_tender_table::payload::{Settings, device};
+use selkie_tender_table::{
+    Table,
+    payload::{Settings, device},
+};
 use std::{
     cell::{Cell, RefCell},
     ffi::CString,
@@ -199,12 +202,12 @@ impl Setup {
     ) -> Result<Loaded, Error> {
         if options.verify || self.settings.devices & device::NET != 0 || file.is_none() {
             // SAFETY: nothing of this program lies below 2 GiB or behind the stand-in for the tender.
-            return unsafe { load(gate, process, payload, options, entry()) };
+            return unsafe { load(gate, process, payload, options, entry(), kernel_bytes) };
         }
         // As an operator's tender would, but with the devices of the image.
         options.root_task = file.map(|path| &*Box::leak(path.into_boxed_c_str()));
         // SAFETY: as above.
-        unsafe { load(gate, process, payload, options, entry()) }
+        unsafe { load(gate, process, payload, options, entry(), kernel_bytes) }
     }
 }
 
@@ -263,6 +266,14 @@ fn rights(address: u64) -> String {
     maps.lines().find(inside).and_then(|line| line.split(' ').nth(1)).unwrap_or("none").to_owned()
 }
 
+/// What the kernel takes here.
+const KERNEL: u64 = 0x3000;
+
+fn kernel_bytes(_: &Table, pages: &std::ops::Range<u64>) -> u64 {
+    assert!(pages.start.is_multiple_of(4096) && pages.end.is_multiple_of(4096));
+    KERNEL
+}
+
 fn check_load() {
     let gate = Gate::new(None);
     let loaded = Setup::new().load(&gate).0.expect("it can be loaded");
@@ -280,24 +291,40 @@ fn check_load() {
     assert!(guest(BASE, 0x4000).iter().all(|byte| *byte == 0), "the stack");
     for (address, expected) in [
         (BASE - 1, "none"),
-        (BASE, "rw-s"),
+        (BASE, "rw-p"),
         (TEXT, "r-xp"),
         (RODATA, "r--p"),
-        (DATA, "rw-s"),
-        (IMAGE_END, "rw-s"),
-        (IMAGE_END + 2 * 4096, "rw-s"),
+        (DATA, "rw-p"),
+        (IMAGE_END, "rw-p"),
+        (IMAGE_END + 2 * 4096, "rw-p"),
         (IMAGE_END + 3 * 4096, "none"),
         (BASE - 4097, "none"),
-        (loaded.memory.as_ptr() as u64, "rw-s"),
+        (loaded.memory.as_ptr() as u64, "rw-p"),
+        (loaded.memory.as_ptr() as u64 + KERNEL, "rw-s"),
+        (loaded.shared.as_ptr() as u64, "rw-s"),
     ] {
         assert_eq!(rights(address), expected, "{address:#x}");
     }
-    // What the root task writes, the tender sees at the same page of the memory.
+    // What the root task writes, the tender sees, and nobody else: it is not in the memory's file.
     let word = (DATA & !7) + 64;
     // SAFETY: this is data of the root task.
     unsafe { (word as *mut u64).write_volatile(0x1234_5678) };
-    assert_eq!(loaded.memory[(word - BASE) as usize / 8].get(), 0x1234_5678);
-    assert_eq!(loaded.memory.len(), (8 << 20) / 8);
+    assert_eq!(loaded.first[(word - BASE) as usize / 8].get(), 0x1234_5678);
+    assert!(loaded.shared.iter().all(|word| word.get() == 0));
+    let pages = BASE..IMAGE_END + 3 * 4096;
+    let first = pages.end - pages.start;
+    assert_eq!((loaded.first_pages(), loaded.kernel_bytes), (pages, KERNEL));
+    assert_eq!(loaded.first.len(), loaded.shared.len());
+    assert_eq!(loaded.first.len() + loaded.memory.len(), (8 << 20) / 8);
+    // The file has the root task's memory and then the first pages; what the kernel makes is not in it.
+    let rest = (8 << 20) - first - KERNEL;
+    let expected = [(0, Some(rest)), (first - 4096, Some(rest + first - 4096)), (first, None)];
+    for (paddr, offset) in
+        [(first + KERNEL - 4096, None), (first + KERNEL, Some(0))].into_iter().chain(expected)
+    {
+        assert_eq!(loaded.offset(PHYSICAL_BASE + paddr), offset, "{paddr:#x}");
+    }
+    assert_eq!(loaded.offset(PHYSICAL_BASE - 4096), None);
     let page = loaded.file_page(TEXT & !4095).expect("the text comes from the file");
     assert_eq!(page[..], loaded.file[(common::offset(TEXT) & !4095) as usize..][..page.len()]);
     assert_eq!(loaded.file_page(DATA & !4095), None);
@@ -462,7 +489,7 @@ fn act(action: &str, loaded: &Loaded, forgotten: bool) {
             "map-frame" => {
                 let mapped = raw(__NR_mmap, [frame, 4096, read_write, shared, memory, 1 << 20]);
                 (frame as *mut u64).write_volatile(99);
-                let seen = loaded.memory[(1 << 20) / 8].get();
+                let seen = loaded.memory[(KERNEL as usize + (1 << 20)) / 8].get();
                 let unmapped = raw(__NR_munmap, [frame, 4096, 0, 0, 0, 0]);
                 exit(i32::from((mapped as usize, seen, unmapped) != (frame, 99, 0)));
             }
@@ -590,7 +617,7 @@ fn damaged(seed: u64) {
         }
         // What an attempt has mapped before it failed.
         let _ = raw(__NR_munmap, [0x1_0000, (1 << 31) - 0x1_0000, 0, 0, 0, 0]);
-        let _ = raw(__NR_munmap, [TENDER as usize + (2 << 20), 64 << 20, 0, 0, 0, 0]);
+        let _ = raw(__NR_munmap, [TENDER as usize, 80 << 20, 0, 0, 0, 0]);
         let _ = raw(__NR_close_range, [3, u32::MAX as usize, 0, 0, 0, 0]);
     }
     println!("{loaded}");
@@ -598,5 +625,6 @@ fn damaged(seed: u64) {
 
 fn unload(loaded: &Loaded) {
     let window = loaded.memory.as_ptr() as usize;
-    assert_eq!(raw(__NR_munmap, [window, loaded.settings.memory as usize, 0, 0, 0, 0]), 0);
+    let size = size_of_val(loaded.memory) + size_of_val(loaded.shared);
+    assert_eq!(raw(__NR_munmap, [window, size, 0, 0, 0, 0]), 0);
 }
