@@ -111,12 +111,10 @@ const TIMEOUT_REGISTERS: [Register; 19] = {
 
 /// Bits of a page fault's address that its message has on seL4 5.0.0.
 const VM_ADDRESS: u64 = 0xffff_ffff;
-/// Bits of a page fault's error code that its message has on seL4 5.0.0. That of a fetch is not among them: that
-/// kernel does not use what forbids execution, so the processor does not tell fetches from reads.
+/// Bits of a page fault's error code that its message has. That of a fetch is not among them: seL4 does not use
+/// what forbids execution to the user, so only a processor that forbids it to the kernel (SMEP) tells fetches
+/// from reads, and no kernel config asks for one.
 const VM_CODE: u64 = 0xf;
-/// Bits of a page fault's error code that its message has on later ones, which forbid themselves to execute what
-/// is the user's, so that the processor tells.
-const VM_CODE_WITH_FETCH: u64 = 0x1f;
 /// Bits of an exception's number and error code that its message has.
 const EXCEPTION_WORD: u64 = 0xffff_ffff;
 
@@ -185,10 +183,10 @@ impl<H: Host> Kernel<'_, H> {
     fn set_fault(&self, thread: Tcb, fault: Fault) {
         let memory = &self.memory;
         let (label, words) = match fault {
-            Fault::Vm { address, fetch, code } if self.since(10, 0) => {
-                (Number::FaultVm, [address, fetch.into(), code & VM_CODE_WITH_FETCH])
+            Fault::Vm { address, code, .. } => {
+                let bits = if self.since(10, 0) { u64::MAX } else { VM_ADDRESS };
+                (Number::FaultVm, [address & bits, 0, code & VM_CODE])
             }
-            Fault::Vm { address, code, .. } => (Number::FaultVm, [address & VM_ADDRESS, 0, code & VM_CODE]),
             Fault::UnknownSyscall { number } => (Number::FaultUnknownSyscall, [number, 0, 0]),
             Fault::Exception { number, code } => {
                 (Number::FaultUserException, [number & EXCEPTION_WORD, code & EXCEPTION_WORD, 0])

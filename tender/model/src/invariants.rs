@@ -20,6 +20,8 @@ macro_rules! ensure {
     };
 }
 
+mod time;
+
 /// A check that tells what does not hold.
 type Check = Result<(), String>;
 
@@ -67,6 +69,9 @@ impl Invariants {
         caps.check_replies(&kernel.memory)?;
         caps.check_waiting(&kernel.memory, &threads)?;
         check_bindings(&kernel.memory, &caps, &threads)?;
+        if kernel.is_mcs() {
+            time::check(kernel, &caps, &threads)?;
+        }
         check_ready(kernel, &threads)
     }
 
@@ -378,7 +383,7 @@ fn check_bindings(memory: &Memory<'_>, caps: &Caps, threads: &BTreeSet<Tcb>) -> 
 /// The threads that can run are the current one and those in the ready queues, each in its own.
 fn check_ready<H: Host>(kernel: &Kernel<'_, H>, threads: &BTreeSet<Tcb>) -> Check {
     let (memory, current) = (&kernel.memory, kernel.current());
-    ensure!(current.0 == 0 || kernel.is_runnable(current), "{current:x?} is current and cannot run");
+    ensure!(current.0 == 0 || kernel.is_schedulable(current), "{current:x?} is current and cannot run");
     let mut queued = BTreeSet::new();
     for priority in 0..kernel.table.number(Number::ConfigPriorities) {
         let first = kernel.first_of(priority);
@@ -398,7 +403,7 @@ fn check_ready<H: Host>(kernel: &Kernel<'_, H>, threads: &BTreeSet<Tcb>) -> Chec
         }
     }
     for thread in threads {
-        let runs = kernel.is_runnable(*thread) && thread.domain(memory) == 0;
+        let runs = kernel.is_schedulable(*thread) && thread.domain(memory) == 0;
         let expected = runs && *thread != current;
         let state = thread.state(memory);
         ensure!(queued.contains(thread) == expected, "{thread:x?} is {state:?}, queued: {}", !expected);

@@ -271,6 +271,21 @@ impl SchedContext {
         }
         true
     }
+
+    /// All refills, from the first one on.
+    #[cfg(feature = "testing")]
+    pub(crate) fn refills(self, memory: &Memory<'_>) -> std::vec::Vec<Refill> {
+        let mut refills = std::vec::Vec::new();
+        let mut index = self.head(memory);
+        loop {
+            refills.push(self.refill(memory, index));
+            // A ring that has come apart has an end nevertheless.
+            if index == self.tail(memory) || refills.len() as u64 > self.refill_max(memory) {
+                return refills;
+            }
+            index = self.after(memory, index);
+        }
+    }
 }
 
 #[cfg(all(test, feature = "testing"))]
@@ -286,16 +301,7 @@ mod tests {
 
     /// Time and amount of each refill.
     fn refills(sc: SchedContext, memory: &Memory<'_>) -> std::vec::Vec<(u64, u64)> {
-        let mut refills = std::vec::Vec::new();
-        let mut index = sc.head(memory);
-        loop {
-            let Refill { time, amount } = sc.refill(memory, index);
-            refills.push((time, amount));
-            if index == sc.tail(memory) {
-                return refills;
-            }
-            index = sc.after(memory, index);
-        }
+        sc.refills(memory).iter().map(|refill| (refill.time, refill.amount)).collect()
     }
 
     #[test]

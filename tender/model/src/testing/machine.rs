@@ -1,9 +1,9 @@
 //! A machine whose root task is the test.
 
-use super::{FakeHost, boot_with};
+use super::{Edition, FakeHost, boot_with, table_of};
 use crate::{Cap, Error, Kernel, Memory, Next, Register, Slot, Tcb};
 use selkie_tender_table::{Invocation, Kind, Number, Syscall};
-use std::vec::Vec;
+use std::{boxed::Box, vec::Vec};
 
 /// The registers with the first words of a message.
 const MESSAGE_REGISTERS: [Register; 4] = [Register::R10, Register::R8, Register::R9, Register::R15];
@@ -50,6 +50,12 @@ impl Machine<'static> {
         Self { kernel: super::boot() }
     }
 
+    /// A machine with 4 MiB of memory and 4,096 initial slots that is served as by this kernel.
+    pub fn of(edition: Edition) -> Self {
+        let table = Box::leak(Box::new(table_of(edition, 12)));
+        Self { kernel: super::boot_in(super::memory(4 << 20), table, |_, _| 0) }
+    }
+
     /// A machine with `size` bytes of memory and `2^cnode_bits` initial slots.
     pub fn with(size: u64, cnode_bits: u64) -> Self {
         Self { kernel: boot_with(size, cnode_bits, |_, _| 0) }
@@ -64,7 +70,8 @@ impl<'m> Machine<'m> {
 
     /// The number of a kind of object.
     pub fn kind(&self, kind: Kind) -> u64 {
-        (0..).find(|number| self.kernel.table().kind(*number) == Some(kind)).unwrap_or_default()
+        let known = |number: &u64| self.kernel.table().kind(*number) == Some(kind);
+        (0..64).find(known).unwrap_or(u64::MAX)
     }
 
     /// The capability in a slot of the current thread's CSpace, or `Null`.

@@ -1,4 +1,4 @@
-//! A machine for tests: memory, the interface of seL4 5.0.0 and a host that only takes notes.
+//! A machine for tests: memory, the interface of seL4 5.0.0 or of a later one, and a host that only takes notes.
 
 mod machine;
 mod table;
@@ -9,7 +9,7 @@ use selkie_tender_table::Table;
 use std::{boxed::Box, collections::BTreeMap, collections::VecDeque, string::String, vec, vec::Vec};
 
 pub use machine::{Machine, Reply};
-pub use table::table;
+pub use table::{Edition, table, table_of};
 
 /// Where memory begins.
 pub const BASE: u64 = 0x10_0000;

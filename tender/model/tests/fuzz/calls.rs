@@ -3,8 +3,8 @@
 use crate::{CNODE_BITS, I};
 use selkie_base::devices::DEVICES_CHUNK;
 use selkie_tender_model::testing::{BASE, IMAGE, IPC_BUFFER, Machine};
-use selkie_tender_model::{Cap, Fault, LookupFailure, Next, Tcb, ThreadState};
-use selkie_tender_table::{Kind, Syscall};
+use selkie_tender_model::{Cap, Fault, LookupFailure, Next, Register, Tcb, ThreadState};
+use selkie_tender_table::{Kind, Number, Place, Syscall, param};
 
 const SLOTS: u64 = 1 << CNODE_BITS;
 /// Slots below this are those of thread, CSpace and VSpace.
@@ -27,6 +27,23 @@ const CALLS: &[Syscall] = &[
     Syscall::Recv,
     Syscall::Recv,
     Syscall::Reply,
+    Syscall::Yield,
+    Syscall::NBRecv,
+];
+/// Calls between threads where replies are objects.
+const MCS_CALLS: &[Syscall] = &[
+    Syscall::Call,
+    Syscall::Call,
+    Syscall::ReplyRecv,
+    Syscall::ReplyRecv,
+    Syscall::Send,
+    Syscall::NBSend,
+    Syscall::NBSendRecv,
+    Syscall::NBSendWait,
+    Syscall::Recv,
+    Syscall::Recv,
+    Syscall::Wait,
+    Syscall::NBWait,
     Syscall::Yield,
     Syscall::NBRecv,
 ];
@@ -136,6 +153,7 @@ impl Fuzzer<'_> {
 
     fn invocation(&mut self) -> Message {
         let (cap, invocation, words, caps) = match self.random.below(100) {
+            0..12 if self.is_mcs() => self.on_time(),
             0..40 => self.on_cnode(),
             40..62 => self.on_untyped(),
             62..78 => self.on_thread(),
@@ -147,13 +165,46 @@ impl Fuzzer<'_> {
         Message { call, cap, label, words, caps }
     }
 
+    fn is_mcs(&self) -> bool {
+        self.machine.kernel.table().number(Number::RuleMcs) != 0
+    }
+
+    /// Scheduling contexts: what they are given, who runs on them, and who handles timeouts.
+    fn on_time(&mut self) -> (u64, I, Vec<u64>, Vec<u64>) {
+        let sc = self.find(|cap| matches!(cap, Cap::SchedContext { .. }));
+        let thread = self.find(|cap| matches!(cap, Cap::Thread { .. }));
+        let notification = self.find(|cap| matches!(cap, Cap::Notification { .. }));
+        let endpoint = self.find(|cap| matches!(cap, Cap::Endpoint { .. }));
+        let target = if self.random.one_in(3) { notification } else { thread };
+        match self.random.below(12) {
+            0..4 => {
+                let control = self.find(|cap| cap == Cap::SchedControl);
+                let period = self.random.pick(&[100, 1000, 20_000, 5]);
+                let budget = if self.random.one_in(3) { period } else { 20 + self.random.below(200) };
+                let words =
+                    vec![budget, period, self.random.below(4), self.random.word(), self.random.below(2)];
+                (control, I::SchedControlConfigureFlags, words, vec![sc])
+            }
+            4 | 5 => (sc, I::SchedContextBind, vec![], vec![target]),
+            6 => (sc, I::SchedContextUnbindObject, vec![], vec![target]),
+            7 if self.random.one_in(3) => (sc, I::SchedContextUnbind, vec![], vec![]),
+            7 => (sc, I::SchedContextConsumed, vec![], vec![]),
+            8 => (sc, I::SchedContextYieldTo, vec![], vec![]),
+            9 => (thread, I::TcbSetTimeoutEndpoint, vec![], vec![endpoint]),
+            _ => {
+                let none = if self.random.one_in(4) { self.empty() } else { sc };
+                (thread, I::TcbSetSchedParams, vec![255, 254], vec![SLOT_TCB, none, endpoint])
+            }
+        }
+    }
+
     fn on_cnode(&mut self) -> (u64, I, Vec<u64>, Vec<u64>) {
         let node = self.cnode();
         let (root, other) = (self.cnode(), self.cnode());
         let fill = self.random.below(10) < 6;
         let (index, depth) = self.place(node, fill);
         let (source, source_depth) = self.place(root, false);
-        let rights = if self.random.one_in(3) { self.random.below(8) } else { 7 };
+        let rights = if self.random.one_in(3) { self.random.below(16) } else { 15 };
         if !fill {
             let invocation = self.random.pick(&[
                 I::CNodeDelete,
@@ -207,10 +258,13 @@ impl Fuzzer<'_> {
             Kind::Pdpt,
             Kind::Pml4,
         ]);
+        let of_mcs = self.random.pick(&[Kind::SchedContext, Kind::Reply, Kind::Reply]);
+        let kind = if self.is_mcs() && self.random.one_in(4) { of_mcs } else { kind };
         let kind = if self.random.one_in(30) { self.random.below(14) } else { self.machine.kind(kind) };
         let bits = match self.random.below(30) {
             0 => self.random.below(70),
             1..8 => 1 + self.random.below(14),
+            _ if kind == self.machine.kind(Kind::SchedContext) => 7 + self.random.below(2),
             _ => 1 + self.random.below(6),
         };
         let count = if self.random.one_in(30) { self.random.below(300) } else { 1 + self.random.below(3) };
@@ -232,13 +286,17 @@ impl Fuzzer<'_> {
         let buffer = IPC_BUFFER + self.random.below(4) * 512;
         let (invocation, words, caps) = match self.random.below(13) {
             0..3 => {
-                let words = vec![endpoint, priority, data, 0, buffer];
+                let words = self.configuration(endpoint, priority, data, buffer);
                 (I::TcbConfigure, words, vec![root, SLOT_VSPACE, page])
             }
+            3 if self.is_mcs() => (I::TcbSetSpace, vec![data, 0], vec![endpoint, root, SLOT_VSPACE]),
             3 => (I::TcbSetSpace, vec![endpoint, data, 0], vec![root, SLOT_VSPACE]),
             4..7 => (I::TcbResume, vec![], vec![]),
             7 => (I::TcbSuspend, vec![], vec![]),
-            8 => (I::TcbSetPriority, vec![priority], vec![]),
+            8 if self.random.one_in(4) => {
+                (I::TcbSetSchedParams, vec![255, priority], vec![SLOT_TCB, endpoint, endpoint])
+            }
+            8 => (I::TcbSetPriority, vec![priority], vec![SLOT_TCB]),
             9 => {
                 let notification = self.find(|cap| matches!(cap, Cap::Notification { .. }));
                 (I::TcbBindNotification, vec![], vec![notification])
@@ -256,6 +314,8 @@ impl Fuzzer<'_> {
                     I::TcbCopyRegisters,
                     I::TcbSetIpcBuffer,
                     I::TcbSetMcPriority,
+                    I::TcbSetTlsBase,
+                    I::TcbSetFlags,
                     I::DomainSet,
                 ]);
                 let words = vec![self.random.below(32), self.random.below(20)];
@@ -268,6 +328,21 @@ impl Fuzzer<'_> {
             }
         };
         (thread, invocation, words, caps)
+    }
+
+    /// The words of a thread's configuration: where time is given by scheduling contexts without fault handler,
+    /// on all but the oldest kernel without priority.
+    fn configuration(&self, endpoint: u64, priority: u64, data: u64, buffer: u64) -> Vec<u64> {
+        let table = self.machine.kernel.table();
+        let has = |param: usize| table.message(I::TcbConfigure).params[param].kind != Place::NOWHERE;
+        let mut words = vec![data, 0, buffer];
+        if has(param::tcb_configure::PRIORITY) {
+            words.insert(0, priority);
+        }
+        if has(param::tcb_configure::FAULT_EP) {
+            words.insert(0, endpoint);
+        }
+        words
     }
 
     fn on_paging(&mut self) -> (u64, I, Vec<u64>, Vec<u64>) {
@@ -309,7 +384,15 @@ impl Fuzzer<'_> {
         let all: Vec<_> =
             I::ALL.iter().copied().filter(|invocation| *invocation >= I::IrqIssueHandler).collect();
         let invocation = self.random.pick(&all);
+        let ports = self.find(|cap| matches!(cap, Cap::IoPort { .. }));
         let cap = match invocation {
+            I::DomainScheduleConfigure | I::DomainScheduleSetStart => 11,
+            I::IoPortIn8
+            | I::IoPortIn16
+            | I::IoPortIn32
+            | I::IoPortOut8
+            | I::IoPortOut16
+            | I::IoPortOut32 => ports,
             I::IrqIssueHandler | I::IrqIssueHandlerIoApic | I::IrqIssueHandlerMsi => 4,
             I::IrqAck | I::IrqSetHandler | I::IrqClearHandler => {
                 self.find(|cap| matches!(cap, Cap::IrqHandler { .. }))
@@ -332,6 +415,10 @@ impl Fuzzer<'_> {
                 ];
             }
             I::AsidControlMakePool => words = vec![self.empty(), 64],
+            I::IoPortControlIssue => {
+                let first = self.random.pick(&[0x3f8, 0x40, 0x61, 0xf0]);
+                words = vec![first, first + self.random.below(8), self.empty(), 64];
+            }
             _ => {}
         }
         let target = match invocation {
@@ -350,7 +437,8 @@ impl Fuzzer<'_> {
         let runs = |thread: Tcb| {
             let state = thread.state(&memory);
             let runs = matches!(state, ThreadState::Running | ThreadState::Restart);
-            runs && thread != current && thread.domain(&memory) == 0
+            let has_time = !self.is_mcs() || thread.sched_context(&memory) != 0;
+            runs && has_time && thread != current && thread.domain(&memory) == 0
         };
         let thread = |slot| match self.machine.cap(slot) {
             Cap::Thread { tcb } => Some(Tcb(tcb)),
@@ -362,10 +450,16 @@ impl Fuzzer<'_> {
     /// Messages between threads.
     fn transfer(&mut self) -> Message {
         let alone = !self.has_company() && !self.random.one_in(50);
-        let call = self.random.pick(if alone { QUICK } else { CALLS });
+        let calls = if self.is_mcs() { MCS_CALLS } else { CALLS };
+        let call = self.random.pick(if alone { QUICK } else { calls });
         let call = self.machine.number(call);
-        let cap = self
-            .find(|cap| matches!(cap, Cap::Endpoint { .. } | Cap::Notification { .. } | Cap::Reply { .. }));
+        let is_target = |cap| {
+            matches!(
+                cap,
+                Cap::Endpoint { .. } | Cap::Notification { .. } | Cap::Reply { .. } | Cap::ReplyObject { .. }
+            )
+        };
+        let cap = self.find(is_target);
         let caps = (0..self.random.below(4)).map(|_| self.full()).collect();
         let words = (0..self.random.below(12)).map(|_| self.random.word()).collect();
         Message { call, cap, label: self.random.below(60), words, caps }
@@ -404,13 +498,39 @@ impl Fuzzer<'_> {
             machine.retype(untyped, Kind::Tcb, 0, first, THREADS),
             machine.retype(untyped, Kind::Endpoint, 0, endpoint, 1),
             machine.retype(untyped, Kind::Notification, 0, notification, 1),
-            machine.invoke(SLOT_TCB, I::TcbSetSpace, &[endpoint, 0, 0], &[SLOT_CNODE, SLOT_VSPACE]),
         ];
+        let is_mcs = self.is_mcs();
+        made.push(match is_mcs {
+            true => {
+                let caps = [endpoint, SLOT_CNODE, SLOT_VSPACE];
+                self.machine.invoke(SLOT_TCB, I::TcbSetSpace, &[0, 0], &caps)
+            }
+            false => {
+                let caps = [SLOT_CNODE, SLOT_VSPACE];
+                self.machine.invoke(SLOT_TCB, I::TcbSetSpace, &[endpoint, 0, 0], &caps)
+            }
+        });
+        let words = self.configuration(endpoint, 255, 0, IPC_BUFFER);
+        let contexts = notification + 1;
+        if is_mcs {
+            made.push(self.machine.retype(untyped, Kind::SchedContext, 8, contexts, THREADS));
+            made.push(self.machine.retype(untyped, Kind::Reply, 0, contexts + THREADS, 3));
+        }
         for thread in first..endpoint {
-            let words = [endpoint, 255, 0, 0, IPC_BUFFER];
             let caps = [SLOT_CNODE, SLOT_VSPACE, SLOT_IPC_BUFFER];
-            made.push(machine.invoke(thread, I::TcbConfigure, &words, &caps));
-            made.push(machine.invoke(thread, I::TcbResume, &[], &[]));
+            made.push(self.machine.invoke(thread, I::TcbConfigure, &words, &caps));
+            let sc = contexts + (thread - first);
+            // Some have a scheduling context of their own, the others wait for one.
+            if is_mcs && !self.random.one_in(3) {
+                let period = self.random.pick(&[2_000, 10_000]);
+                let control = self.find(|cap| cap == Cap::SchedControl);
+                let machine = &mut self.machine;
+                let times = [2_000, period, 0, 7, 0];
+                made.push(machine.invoke(control, I::SchedControlConfigureFlags, &times, &[sc]));
+                let caps = [SLOT_TCB, sc, endpoint];
+                made.push(machine.invoke(thread, I::TcbSetSchedParams, &[255, 255], &caps));
+            }
+            made.push(self.machine.invoke(thread, I::TcbResume, &[], &[]));
         }
         assert!(made.iter().all(|reply| reply.label == 0), "{made:?}");
     }
@@ -418,7 +538,10 @@ impl Fuzzer<'_> {
     /// Something happens; what it was, and what is to be done then.
     pub(crate) fn step(&mut self) -> (String, Next) {
         let message = match self.random.below(100) {
-            0..4 => return ("a tick".into(), self.machine.kernel.tick()),
+            0..4 => {
+                self.machine.kernel.host().time += self.random.below(3_000_000);
+                return ("a tick".into(), self.machine.kernel.tick());
+            }
             4..6 => {
                 self.disturb();
                 self.machine.kernel.host().time += self.random.below(20_000_000);
@@ -436,6 +559,15 @@ impl Fuzzer<'_> {
         self.choose_receive_slot();
         let Message { call, cap, label, words, caps } = &message;
         let thread = self.machine.kernel.current();
+        self.machine.kernel.host().time += self.random.below(3_000);
+        if self.is_mcs() {
+            // What it answers through, and what it sends to first.
+            let reply = self.find(|cap| matches!(cap, Cap::ReplyObject { .. }));
+            let target = self.find(|cap| matches!(cap, Cap::Endpoint { .. } | Cap::ReplyObject { .. }));
+            let (memory, odd) = (self.machine.memory(), self.random.one_in(20));
+            thread.set_register(&memory, Register::R12, if odd { target } else { reply });
+            thread.set_register(&memory, Register::R13, target);
+        }
         let next = self.machine.syscall(*call, *cap, *label, words, caps);
         if *call == self.machine.number(Syscall::Call)
             && next == Next::Run(thread)

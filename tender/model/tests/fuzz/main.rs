@@ -8,11 +8,13 @@ mod calls;
 use calls::{Fuzzer, Random};
 use selkie_base::devices::{Console, DEVICES_CHUNK, Device, DeviceKind, Devices};
 use selkie_tender_model::invariants::{Invariants, check_pages};
-use selkie_tender_model::testing::{BASE, FakeHost, IMAGE, Machine, boot_in, table};
+use selkie_tender_model::testing::{BASE, Edition, FakeHost, IMAGE, Machine, boot_in, table_of};
 use selkie_tender_model::{Access, Kernel, Memory, Next};
 use selkie_tender_table::{Invocation as I, Table};
 use std::cell::Cell;
 
+/// Each of these is fuzzed in turn.
+const EDITIONS: [Edition; 5] = Edition::ALL;
 /// Bytes of memory: few, so that untypeds are used up and used again.
 const MEMORY: u64 = 512 << 10;
 /// The initial CNode has `2^CNODE_BITS` slots.
@@ -44,12 +46,12 @@ fn episode(memory: Memory<'_>, table: &Table, seed: u64, every: Option<u64>) -> 
         memory,
         table,
         |memory, paddr| {
-            if seed.is_multiple_of(4) { list_devices(memory, paddr) } else { 0 }
+            if has_devices(seed) { list_devices(memory, paddr) } else { 0 }
         },
     );
     let invariants = Invariants::new(&kernel).unwrap_or_else(|error| panic!("{error}"));
     let mut fuzzer = Fuzzer { machine: Machine { kernel }, random: Random(seed), succeeded: [0; I::COUNT] };
-    show_image(fuzzer.machine.kernel.host(), seed.is_multiple_of(4));
+    show_image(fuzzer.machine.kernel.host(), has_devices(seed));
     fuzzer.populate();
     let tracing = fuzzer.random.one_in(8);
     fuzzer.machine.kernel.set_tracing(tracing);
@@ -75,6 +77,11 @@ fn episode(memory: Memory<'_>, table: &Table, seed: u64, every: Option<u64>) -> 
     let checked = check(&invariants, &mut fuzzer.machine.kernel);
     checked.unwrap_or_else(|error| panic!("{error}\nat the end"));
     (position.step, fuzzer.succeeded)
+}
+
+/// A third of all machines, each edition among them, has devices of the host.
+fn has_devices(seed: u64) -> bool {
+    seed.is_multiple_of(3)
 }
 
 /// Maps what is mapped when the root task starts.
@@ -118,11 +125,13 @@ fn number(name: &str) -> Option<u64> {
 
 fn run(calls: u64) {
     let cells = vec![Cell::new(0); MEMORY as usize / 8];
-    let (memory, table) = (Memory::new(BASE, &cells), table(CNODE_BITS));
+    let memory = Memory::new(BASE, &cells);
+    let tables = EDITIONS.map(|edition| table_of(edition, CNODE_BITS));
     let mut seed = number("SELKIE_FUZZ_SEED").unwrap_or(1);
     let (mut done, mut episodes, mut succeeded) = (0, 0, [0; I::COUNT]);
     while done < calls {
-        let (steps, counts) = episode(memory, &table, seed, number("SELKIE_FUZZ_EVERY"));
+        let table = &tables[(seed % EDITIONS.len() as u64) as usize];
+        let (steps, counts) = episode(memory, table, seed, number("SELKIE_FUZZ_EVERY"));
         succeeded.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         done += steps;
         (seed, episodes) = (seed + 1, episodes + 1);
@@ -131,7 +140,7 @@ fn run(calls: u64) {
     // Calls that end everything at once, or only fail, would show nothing.
     let kinds = succeeded.iter().filter(|count| **count != 0).count();
     if calls >= DEFAULT_CALLS {
-        assert!(done / episodes > 30 && kinds > 35, "{episodes} episodes, {kinds} kinds of invocations");
+        assert!(done / episodes > 30 && kinds > 45, "{episodes} episodes, {kinds} kinds of invocations");
     }
 }
 
