@@ -28,6 +28,7 @@ const SUITES: &[(&str, Jobs)] = &[
     ("conformance", conformance),
     ("lock-down", lock_down),
     ("interrupted", interrupted),
+    ("bare-metal", bare_metal),
 ];
 
 /// The suites that run, in this order.
@@ -118,6 +119,16 @@ fn interrupted(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     apart(ctx, options, "interrupted", "a root task that is interrupted")
 }
 
+/// Media booted by real firmware: with seL4, and with a kernel that checks what the boot loader hands over.
+fn bare_metal(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let recipe = "hello".to_owned();
+    let mut boot = smoke(ctx, options, format!("{recipe} boots from its media"), &recipe, 0);
+    boot.args.extend(["--target", "bare-metal"].map(Into::into));
+    let mut jobs = vec![boot];
+    jobs.extend(apart(ctx, options, "bare_metal", "media on BIOS and UEFI"));
+    jobs
+}
+
 /// The tests of one file that the suite `host` leaves out: beside others they would lack processors.
 fn apart(ctx: &Context<'_>, options: &Options, test: &str, name: &str) -> Vec<Job> {
     let what = ["--package", "builder", "--test", test];
@@ -136,22 +147,28 @@ fn boots(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
             MUST_FAIL => (format!("{name} is reported as failed"), 4),
             _ => (format!("{name} boots"), 0),
         };
-        Job {
-            name: title,
-            program: options.xtask.clone(),
-            args: ["smoke", &name, "--strict", "--out"]
-                .map(Into::into)
-                .into_iter()
-                .chain([project.out.clone().into()])
-                .collect(),
-            cwd: project.root.clone(),
-            env: Vec::new(),
-            judge: Judge::Exit(code),
-            skip: None,
-        }
+        smoke(ctx, options, title, &name, code)
     };
     let soak = if options.long { vec![SOAKED.to_owned(); SOAK] } else { Vec::new() };
     recipes.into_iter().chain(soak).map(boot).collect()
+}
+
+/// The smoke test of a recipe, which ends with this exit code.
+fn smoke(ctx: &Context<'_>, options: &Options, title: String, recipe: &str, code: i32) -> Job {
+    let out = ctx.project.out.clone();
+    Job {
+        name: title,
+        program: options.xtask.clone(),
+        args: ["smoke", recipe, "--strict", "--out"]
+            .map(Into::into)
+            .into_iter()
+            .chain([out.into()])
+            .collect(),
+        cwd: ctx.project.root.clone(),
+        env: Vec::new(),
+        judge: Judge::Exit(code),
+        skip: None,
+    }
 }
 
 /// The workspaces of the repository, those that exist.

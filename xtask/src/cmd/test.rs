@@ -32,7 +32,7 @@ pub(crate) struct Test {
     #[arg(long)]
     bless: bool,
     /// Only the suite of this name (format, lints, host, guest, tender, boots, conformance, lock-down,
-    /// interrupted), or the tests with this in their name
+    /// interrupted, bare-metal), or the tests with this in their name
     filter: Option<String>,
 }
 

@@ -126,3 +126,13 @@ fn a_medium_that_is_missing_is_an_error() {
     let error = try_boot(&stage, AtExit::PowerOff).unwrap_err();
     assert!(error.to_string().contains("hello.iso") && error.to_string().contains("build-image"), "{error}");
 }
+
+#[test]
+fn a_real_firmware_that_finds_nothing_to_boot_says_so() {
+    let mut stage = Stage::new("");
+    fs::write(stage.boot.dir.join("hello.iso"), vec![0; 1 << 20]).unwrap();
+    (stage.options.qemu, stage.options.timeout) = (None, Some(Duration::from_secs(6)));
+    let report = fails(boot(&stage), Cause::Timeout, &["nothing was printed"]);
+    assert!(report.firmware.iter().any(|line| line.contains("Boot failed")), "{report}");
+    assert!(report.screen.iter().any(|line| line.contains("Boot failed")), "{report}");
+}

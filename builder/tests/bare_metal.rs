@@ -1,0 +1,150 @@
+//! Media from the builder, booted by real firmware: a kernel of our own (`tests/multiboot2-kernel`) checks what the
+//! boot loader hands over, so that the way through UEFI needs no seL4 tree.
+//!
+//! The suite `bare-metal` of `cargo xtask test` runs them; beside other tests their time-outs would be too short.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+mod common;
+
+use builder::{
+    Context, Project, Target, build,
+    context::Silent,
+    image::Image,
+    plan,
+    qemu::{Accel, AccelRequest, BootPath},
+    recipe::Recipe,
+    smoke::{self, Cause, RunReport, SmokeOptions, Verdict},
+};
+use common::skip;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A recipe for the kernel, in a folder of its own.
+struct Stage {
+    dir: tempfile::TempDir,
+    project: Project,
+}
+
+const RECIPE: &str = r#"
+[function]
+name = "multiboot2"
+version = "1.0.0"
+[root-task]
+crate = "CRATE"
+[kernel]
+prebuilt = "kernel.elf"
+[targets.bare-metal]
+memory = "64 MiB"
+[smoke]
+expect = ["multiboot2: magic, RSDP and module are good"]
+"#;
+
+impl Stage {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // A recipe's paths are relative to it: up to the root, and down again.
+        let up = "../".repeat(dir.path().components().count() - 1);
+        let hello = Project::here().root.join("functions/hello");
+        let hello = format!("{up}{}", hello.strip_prefix("/").unwrap().display());
+        fs::write(dir.path().join("multiboot2.toml"), RECIPE.replace("CRATE", &hello)).unwrap();
+        // The cache of this checkout has a kernel and its bindings already.
+        let project = Project { out: dir.path().join("out"), ..Project::here() };
+        let cache = Project::here().out.join(".cache");
+        if cache.is_dir() {
+            fs::create_dir(&project.out).unwrap();
+            let status = Command::new("cp").arg("-aT").args([cache, project.out.join(".cache")]).status();
+            assert!(status.unwrap().success());
+        }
+        Self { dir, project }
+    }
+
+    /// Assembles the kernel for a root task with these bytes.
+    fn kernel(&self, root_task: &[u8]) {
+        let source = Project::here().root.join("tests/multiboot2-kernel/kernel.S");
+        let output = Command::new("cc")
+            .args(["-m32", "-nostdlib", "-static", "-no-pie"])
+            .arg("-Wl,--build-id=none,-z,noexecstack,-z,max-page-size=4096,-Ttext-segment=0x200000")
+            .arg(format!("-DMODULE_SIZE={}", root_task.len()))
+            .arg(format!("-DMODULE_SUM={:#x}", checksum(root_task)))
+            .arg("-o")
+            .args([&self.dir.path().join("kernel.elf"), &source])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn recipe(&self) -> Recipe {
+        Recipe::load(&self.project, &self.dir.path().join("multiboot2.toml").to_string_lossy()).unwrap()
+    }
+
+    fn image(&self, target: Target) -> builder::Result<Image> {
+        let ctx = Context::new(&self.project, &Silent);
+        build::build(&ctx, &plan::plan(&ctx, &self.recipe(), target)?)
+    }
+
+    fn boot(&self, dir: &Path, boot: BootPath) -> RunReport {
+        let ctx = Context::new(&self.project, &Silent);
+        let accel = AccelRequest::Only(Accel::Tcg);
+        let options = SmokeOptions { accel, boot: Some(boot), ..SmokeOptions::default() };
+        smoke::smoke(&ctx, &self.recipe(), Target::BareMetal, dir, &options).unwrap()
+    }
+}
+
+/// The checksum that the kernel makes: of little-endian words, zeros filling up the last one.
+fn checksum(bytes: &[u8]) -> u32 {
+    bytes.chunks(4).fold(0, |sum: u32, chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        sum.rotate_left(1).wrapping_add(u32::from_le_bytes(word))
+    })
+}
+
+fn root_task(image: &Image) -> PathBuf {
+    image.file("root-task")
+}
+
+#[test]
+#[ignore = "the suite `bare-metal` runs it"]
+fn a_multiboot_2_kernel_boots_from_every_medium_on_bios_and_uefi() {
+    let stage = Stage::new();
+    stage.kernel(b"another root task");
+    let image = stage.image(Target::BareMetal).unwrap();
+    // The kernel's own checks can fail: this one knows another module.
+    let report = stage.boot(&image.dir, BootPath::IsoCdBios);
+    assert!(matches!(report.verdict, Verdict::Fail { cause: Cause::WrongStatus, .. }), "{report}");
+    assert_eq!(report.status, Some(7), "{report}");
+
+    let module = fs::read(root_task(&image)).unwrap();
+    stage.kernel(&module);
+    let image = stage.image(Target::BareMetal).unwrap();
+    assert_eq!(fs::read(root_task(&image)).unwrap(), module, "the kernel is no part of the root task");
+    let boots = smoke::boots(&image.dir).unwrap();
+    let expected = BootPath::ALL.into_iter().filter(|boot| *boot != BootPath::NetbootBios);
+    assert_eq!(boots, expected.collect::<Vec<_>>(), "iPXE starts no Multiboot 2 kernel, all others do");
+    for boot in boots {
+        let report = stage.boot(&image.dir, boot);
+        if let Verdict::Skip { reason } = &report.verdict {
+            skip(boot.name(), reason);
+            continue;
+        }
+        assert_eq!((&report.verdict, report.status), (&Verdict::Pass, Some(0)), "{report}");
+    }
+}
+
+#[test]
+#[ignore = "the suite `bare-metal` runs it"]
+fn a_multiboot_2_kernel_is_none_for_qemus_own_loader() {
+    let stage = Stage::new();
+    stage.kernel(b"");
+    let error = stage.image(Target::Qemu).unwrap_err();
+    assert!(error.to_string().contains("takes Multiboot 1"), "{error}");
+    let image = stage.image(Target::BareMetal).unwrap();
+    let kernel = fs::read(stage.dir.path().join("kernel.elf")).unwrap();
+    assert_eq!(fs::read(image.file("kernel")).unwrap(), kernel, "an ELF32 file is taken as it is");
+    let report = builder::inspect::inspect(&image.dir).unwrap();
+    let text = report.render_text();
+    assert!(text.contains("not built by Selkie") && report.problems.is_empty(), "{text}");
+}
