@@ -4,7 +4,7 @@ use super::{Error, RunOptions, RunOutcome, console, terminal::Terminal};
 use crate::{
     Context, Result,
     kernel_config::KernelConfig,
-    qemu::{self, Binary, BootPath, Ended, Flow, GuestEnd, Host, How, Pc, Peer, Probe},
+    qemu::{self, Binary, BootPath, Ended, Flow, GuestEnd, How, Pc, Peer},
     recipe::Recipe,
     run_config::Override,
     smoke::{self, frame, nonce},
@@ -27,8 +27,7 @@ pub(super) fn run(
     let pc = Pc::new(recipe, &kernel, dir, path)?;
     let qemu = Binary::find(options.qemu.as_deref())?;
     let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
-    let probe = pc.without_firmware();
-    let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &Probe::new(&qemu, &probe, sign))?;
+    let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign)?;
     ctx.progress.note(&accelerator.to_string());
     ctx.progress.note(&format!("booted by {path}"));
     // It tells the exit line of this run from any other text.

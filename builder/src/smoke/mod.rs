@@ -219,9 +219,7 @@ impl Trial<'_> {
         let qemu = Binary::find(options.qemu.as_deref())?;
         let expected = Expectation { allowance, at_exit: Some(at_exit), ..self.expectation()? };
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
-        // KVM either runs this kernel or does not, whoever loads it.
-        let boot = pc.without_firmware();
-        let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &Probe::new(&qemu, &boot, sign))?;
+        let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign)?;
         let accel = accelerator.accel;
         if let Some(reason) = boot.vm.unfit(accel) {
             return Ok(RunReport::not_run(self.name, self.target, Verdict::Skip { reason }).by(self.boot));
@@ -291,6 +289,9 @@ impl Trial<'_> {
                 stderr: &ended.stderr,
             },
         );
+        // Where the function has ended, firmware and boot loader did their part.
+        let firmware =
+            traces.filter(|_| status.is_none()).map(|mut traces| report::firmware(&traces.firmware()));
         Ok(RunReport {
             name: self.name.to_owned(),
             target: self.target,
@@ -302,7 +303,7 @@ impl Trial<'_> {
             accelerator,
             log: Some(log),
             tail: report::tail(&text),
-            firmware: traces.map(|mut traces| report::tail(&traces.firmware())).unwrap_or_default(),
+            firmware: firmware.unwrap_or_default(),
             screen,
             said: ended.stderr.lines().map(str::to_owned).collect(),
         })

@@ -35,7 +35,7 @@ pub struct RunReport {
     pub log: Option<PathBuf>,
     /// The console's last lines, printable.
     pub tail: Vec<String>,
-    /// The last lines that firmware wrote to its debug port, on bare metal.
+    /// The last lines that firmware wrote to its debug port, on bare metal, when the function came to no end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub firmware: Vec<String>,
     /// The text on the screen of a machine that had to be ended, on bare metal.
@@ -222,10 +222,20 @@ static CONTROL_SEQUENCE: LazyLock<Regex> =
 pub(super) fn tail(text: &[u8]) -> Vec<String> {
     let end = &text[text.len().saturating_sub(TAIL_LINES * TAIL_WIDTH * 4)..];
     let text = String::from_utf8_lossy(end);
-    let text = CONTROL_SEQUENCE.replace_all(&text, "");
+    let text = CONTROL_SEQUENCE.replace_all(&text, "").replace('\r', "");
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     last.iter().map(|line| line.chars().take(TAIL_WIDTH).map(visible).collect()).collect()
+}
+
+/// How many lines of the firmware's log a report shows.
+const FIRMWARE_LINES: usize = 8;
+
+/// The last lines of a firmware's log, likewise.
+pub(super) fn firmware(log: &[u8]) -> Vec<String> {
+    let mut lines = tail(log);
+    lines.drain(..lines.len().saturating_sub(FIRMWARE_LINES));
+    lines
 }
 
 fn visible(c: char) -> char {

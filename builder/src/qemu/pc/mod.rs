@@ -12,8 +12,13 @@ pub use firmware::Lacking;
 pub(crate) use monitor::Monitor;
 use monitor::Shutdown;
 
-use super::{Accel, Binary, Boot, Console, Ended, Error, GuestEnd, How, Launch, Vm};
+use super::{
+    Accel, AccelRequest, Accelerator, Binary, Boot, Console, Ended, Error, GuestEnd, Host, How, Launch,
+    Probe, Vm, choose,
+};
 use crate::{
+    Context,
+    kernel::multiboot_header,
     kernel_config::KernelConfig,
     recipe::{Firmware, Format, Machine, Recipe},
     run_config::FW_CFG_FILE,
@@ -211,9 +216,23 @@ impl Pc {
         Self { vm: boot.vm.clone(), path, dir: boot.dir.clone(), name: name.into(), firmware: None }
     }
 
-    /// The same machine and kernel, loaded by QEMU itself.
-    pub(crate) fn without_firmware(&self) -> Boot {
-        Boot { vm: self.vm.clone(), dir: self.dir.clone() }
+    /// KVM or TCG: KVM either runs this kernel or does not, whoever loads it, so that a probe lets QEMU do it.
+    /// `sign` is a text by which the image shows that it runs.
+    pub(crate) fn accelerator(
+        &self,
+        ctx: &Context<'_>,
+        request: AccelRequest,
+        qemu: &Binary,
+        sign: Option<regex::bytes::Regex>,
+    ) -> crate::Result<Accelerator> {
+        let boot = Boot { vm: self.vm.clone(), dir: self.dir.clone() };
+        let kernel =
+            fs::read(boot.kernel()).map_err(|source| Error::Image { path: boot.kernel(), source })?;
+        if request == AccelRequest::Auto && multiboot_header(&kernel).is_none() {
+            let reason = "KVM is not tried with a kernel that QEMU's own loader cannot load".into();
+            return Ok(Accelerator { accel: Accel::Tcg, reason, remembered: false });
+        }
+        choose(ctx, request, &Host::read(), &Probe::new(qemu, &boot, sign))
     }
 
     fn vm(recipe: &Recipe, kernel: &KernelConfig) -> Vm {
@@ -272,11 +291,7 @@ impl Pc {
         let iso = format!("-drive if=none,id=medium,format=raw,readonly=on,file={}.iso", self.name);
         let mut options = Vec::new();
         if self.path.firmware() == Firmware::Uefi {
-            // Without a second flash the firmware keeps its variables in memory: no run finds another's.
-            options.extend([
-                "-drive".to_owned(),
-                format!("if=pflash,unit=0,format=raw,readonly=on,file={firmware}"),
-            ]);
+            options.extend(self.flash(&firmware, inherit)?);
         }
         let words = match self.path {
             BootPath::IsoCdBios | BootPath::IsoCdUefi => {
@@ -310,6 +325,19 @@ impl Pc {
         };
         options.extend(words.split(' ').map(str::to_owned));
         Ok(options)
+    }
+
+    /// The flash chips of UEFI: its code, and a fresh copy of its variables, which joins `inherit`, so that no run
+    /// finds another's. A firmware without such a file keeps them in memory.
+    fn flash(&self, code: &str, inherit: &mut Vec<OwnedFd>) -> Result<Vec<String>, Error> {
+        let mut chips = vec![format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")];
+        if let Some(path) = self.firmware.as_deref().and_then(firmware::variables) {
+            let failed = |source| Error::Image { path: path.clone(), source };
+            let copy = anonymous(&fs::read(&path).map_err(failed)?).map_err(failed)?;
+            chips.push(format!("if=pflash,unit=1,format=raw,file=/proc/self/fd/{}", copy.as_raw_fd()));
+            inherit.push(copy.into());
+        }
+        Ok(chips.into_iter().flat_map(|chip| ["-drive".to_owned(), chip]).collect())
     }
 
     fn check(&self, name: &str) -> Result<(), Error> {
