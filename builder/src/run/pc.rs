@@ -9,6 +9,7 @@ use crate::{
     run_config::Override,
     smoke::{self, frame, nonce},
 };
+use regex::bytes::Regex;
 use std::{io, os::fd::BorrowedFd, path::Path, time::Duration};
 
 /// Boots the image in `dir` by `path` and returns the status that its exit line names.
@@ -27,7 +28,7 @@ pub(super) fn run(
     let pc = Pc::new(recipe, &kernel, dir, path)?;
     let qemu = Binary::find(options.qemu.as_deref())?;
     let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
-    let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign)?;
+    let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign.clone())?;
     ctx.progress.note(&accelerator.to_string());
     ctx.progress.note(&format!("booted by {path}"));
     // It tells the exit line of this run from any other text.
@@ -35,11 +36,12 @@ pub(super) fn run(
     let run_file = Override { nonce: Some(nonce.clone()), ..Override::default() }.encode()?;
     let run_file = qemu::run_file(&run_file).map_err(Error::Override)?;
     let (launch, mut traces) = pc.launch(&qemu, accelerator.accel, run_file)?;
-    let mut listener =
-        Listener { terminal: Terminal::new(fds.0, fds.1).map_err(Error::Terminal)?, text: Vec::new() };
+    let terminal = Terminal::new(fds.0, fds.1).map_err(Error::Terminal)?;
+    let sign = sign.filter(|_| !terminal.has_keys());
+    let mut listener = Listener { terminal, text: Vec::new(), sign, held: Vec::new() };
     let mut ended = console(ctx, launch, &mut listener, |listener| &listener.terminal)?;
     traces.explain(&mut ended);
-    let Listener { terminal, text } = listener;
+    let Listener { terminal, text, .. } = listener;
     let status = terminal.outcome(|| status(&ended, &text, &nonce))?;
     Ok(RunOutcome { status, accelerator: Some(accelerator), duration: ended.duration })
 }
@@ -59,6 +61,20 @@ fn status(ended: &Ended, text: &[u8], nonce: &str) -> Result<u8, Error> {
 struct Listener<'a> {
     terminal: Terminal<'a>,
     text: Vec<u8>,
+    /// What shows that the function runs, as long as it has not: a boot loader would swallow piped input.
+    sign: Option<Regex>,
+    /// Input that waits for it.
+    held: Vec<u8>,
+}
+
+impl Listener<'_> {
+    /// Hands `typed` on, or keeps it while nobody would read it.
+    fn typed(&mut self, mut typed: Vec<u8>, input: &mut Vec<u8>) {
+        self.held.append(&mut typed);
+        if self.sign.is_none() {
+            input.append(&mut self.held);
+        }
+    }
 }
 
 /// How much is kept, in bytes: more than an exit line.
@@ -68,21 +84,51 @@ impl Peer for Listener<'_> {
     fn output(&mut self, bytes: &[u8], at: Duration, input: &mut Vec<u8>) -> io::Result<Flow> {
         frame::append(&mut self.text, bytes);
         self.text.drain(..self.text.len().saturating_sub(KEPT));
-        self.terminal.output(bytes, at, input)
+        if self.sign.as_ref().is_some_and(|sign| sign.is_match(&self.text)) {
+            self.sign = None;
+        }
+        let mut typed = Vec::new();
+        let flow = self.terminal.output(bytes, at, &mut typed);
+        self.typed(typed, input);
+        flow
     }
 
     fn source(&self, waiting: usize) -> Option<BorrowedFd<'_>> {
-        self.terminal.source(waiting)
+        self.terminal.source(waiting + self.held.len())
     }
 
     fn readable(&mut self, input: &mut Vec<u8>) -> io::Result<Flow> {
-        self.terminal.readable(input)
+        let mut typed = Vec::new();
+        let flow = self.terminal.readable(&mut typed);
+        self.typed(typed, input);
+        flow
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn piped_input_waits_for_the_function() {
+        let (stdin, mut user) = std::io::pipe().unwrap();
+        let (_reader, stdout) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut user, b"typed").unwrap();
+        let mut listener = Listener {
+            terminal: Terminal::new(stdin.as_fd(), stdout.as_fd()).unwrap(),
+            text: Vec::new(),
+            sign: Some(Regex::new("ready").unwrap()),
+            held: Vec::new(),
+        };
+        let mut input = Vec::new();
+        listener.output(b"GRUB\n", Duration::ZERO, &mut input).unwrap();
+        listener.readable(&mut input).unwrap();
+        assert!(input.is_empty(), "a boot loader gets nothing");
+        listener.output(b"re", Duration::ZERO, &mut input).unwrap();
+        listener.output(b"ady\n", Duration::ZERO, &mut input).unwrap();
+        assert_eq!(input, b"typed");
+    }
 
     #[test]
     fn the_status_is_that_of_this_runs_exit_line() {
