@@ -22,13 +22,13 @@ use std::{
     process::Command,
 };
 
-/// A recipe for the kernel, in a folder of its own.
+/// A recipe in a folder of its own.
 struct Stage {
     dir: tempfile::TempDir,
     project: Project,
 }
 
-const RECIPE: &str = r#"
+const KERNEL: &str = r#"
 [function]
 name = "multiboot2"
 version = "1.0.0"
@@ -42,14 +42,29 @@ memory = "64 MiB"
 expect = ["multiboot2: magic, RSDP and module are good"]
 "#;
 
+const HELLO: &str = r#"
+[function]
+name = "multiboot2"
+version = "1.0.0"
+[root-task]
+crate = "CRATE"
+[run]
+at-exit = "END"
+[targets.bare-metal]
+formats = ["iso"]
+[smoke]
+expect = ["Hello, world!"]
+"#;
+
 impl Stage {
-    fn new() -> Self {
+    /// A stage for `recipe`, whose function is `hello`.
+    fn new(recipe: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // A recipe's paths are relative to it: up to the root, and down again.
         let up = "../".repeat(dir.path().components().count() - 1);
         let hello = Project::here().root.join("functions/hello");
         let hello = format!("{up}{}", hello.strip_prefix("/").unwrap().display());
-        fs::write(dir.path().join("multiboot2.toml"), RECIPE.replace("CRATE", &hello)).unwrap();
+        fs::write(dir.path().join("multiboot2.toml"), recipe.replace("CRATE", &hello)).unwrap();
         // The cache of this checkout has a kernel and its bindings already.
         let project = Project { out: dir.path().join("out"), ..Project::here() };
         let cache = Project::here().out.join(".cache");
@@ -109,7 +124,7 @@ fn root_task(image: &Image) -> PathBuf {
 #[test]
 #[ignore = "the suite `bare-metal` runs it"]
 fn a_multiboot_2_kernel_boots_from_every_medium_on_bios_and_uefi() {
-    let stage = Stage::new();
+    let stage = Stage::new(KERNEL);
     stage.kernel(b"another root task");
     let image = stage.image(Target::BareMetal).unwrap();
     // The kernel's own checks can fail: this one knows another module.
@@ -137,7 +152,7 @@ fn a_multiboot_2_kernel_boots_from_every_medium_on_bios_and_uefi() {
 #[test]
 #[ignore = "the suite `bare-metal` runs it"]
 fn a_multiboot_2_kernel_is_none_for_qemus_own_loader() {
-    let stage = Stage::new();
+    let stage = Stage::new(KERNEL);
     stage.kernel(b"");
     let error = stage.image(Target::Qemu).unwrap_err();
     assert!(error.to_string().contains("takes Multiboot 1"), "{error}");
@@ -147,4 +162,15 @@ fn a_multiboot_2_kernel_is_none_for_qemus_own_loader() {
     let report = builder::inspect::inspect(&image.dir).unwrap();
     let text = report.render_text();
     assert!(text.contains("not built by Selkie") && report.problems.is_empty(), "{text}");
+}
+
+#[test]
+#[ignore = "the suite `bare-metal` runs it"]
+fn a_function_ends_its_machine_as_its_recipe_says() {
+    for end in ["reboot", "halt"] {
+        let stage = Stage::new(&HELLO.replace("END", end));
+        let image = stage.image(Target::BareMetal).unwrap();
+        let report = stage.boot(&image.dir, BootPath::IsoCdBios);
+        assert_eq!((&report.verdict, report.status), (&Verdict::Pass, Some(0)), "{end}: {report}");
+    }
 }

@@ -121,8 +121,8 @@ fn interrupted(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
 
 /// Media booted by real firmware: with seL4, and with a kernel that checks what the boot loader hands over.
 fn bare_metal(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    let recipe = "hello".to_owned();
-    let mut boot = smoke(ctx, options, format!("{recipe} boots from its media"), &recipe, 0);
+    let title = "hello boots from its media".to_owned();
+    let mut boot = smoke(ctx, options, title, "tests/fixtures/bare-metal/metal.toml", 0);
     boot.args.extend(["--target", "bare-metal"].map(Into::into));
     let mut jobs = vec![boot];
     jobs.extend(apart(ctx, options, "bare_metal", "media on BIOS and UEFI"));
