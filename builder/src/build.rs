@@ -414,7 +414,11 @@ fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Me
             overlays: overlays.collect(),
             prebuilt: prebuilt
                 .map(|input| image::Prebuilt { sha256: input.digest, origin: image::NOT_BUILT.into() }),
-            verified: kernel::verified(&plan.kernel, &plan.tree),
+            // Of a kernel from elsewhere nothing is known.
+            verified: match prebuilt {
+                Some(_) => image::Verified::None,
+                None => kernel::verified(&plan.kernel, &plan.tree),
+            },
             interface: parts.bindings.interface_digest,
         },
         root_task: image::RootTask {

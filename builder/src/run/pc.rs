@@ -24,12 +24,15 @@ pub(super) fn run(
     if !options.overrides.are_none() {
         return Err(Error::Overridden.into());
     }
-    let kernel = KernelConfig::load(ctx.project, &recipe.kernel)?;
+    let kernel = KernelConfig::of(ctx.project, recipe)?;
     let pc = Pc::new(recipe, &kernel, dir, path)?;
     let qemu = Binary::find(options.qemu.as_deref())?;
     let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
     let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign.clone())?;
     ctx.progress.note(&accelerator.to_string());
+    if let Some(reason) = pc.vm.unfit(accelerator.accel) {
+        return Err(Error::Unfit(reason).into());
+    }
     ctx.progress.note(&format!("booted by {path}"));
     // It tells the exit line of this run from any other text.
     let nonce = nonce::fresh().map_err(Error::Override)?;

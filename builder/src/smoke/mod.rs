@@ -221,7 +221,7 @@ impl Trial<'_> {
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
         let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign)?;
         let accel = accelerator.accel;
-        if let Some(reason) = boot.vm.unfit(accel) {
+        if let Some(reason) = pc.vm.unfit(accel) {
             return Ok(RunReport::not_run(self.name, self.target, Verdict::Skip { reason }).by(self.boot));
         }
         let launch = |run_file| {

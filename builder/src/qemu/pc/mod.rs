@@ -143,7 +143,7 @@ impl FromStr for BootPath {
 #[derive(Debug, Clone)]
 pub(crate) struct Pc {
     /// Processor, memory and serial port.
-    vm: Vm,
+    pub(crate) vm: Vm,
     /// How it boots.
     pub(crate) path: BootPath,
     /// The image's folder, in which QEMU runs.
