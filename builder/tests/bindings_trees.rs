@@ -1,116 +1,175 @@
-//! Bindings for kernels of the CMake era, from installed prefixes that the user has: one test for each thing
-//! to look at, over every prefix in the folders that `SELKIE_TEST_PREFIXES` names (separated by colons).
+//! Bindings for real kernels of the CMake era: from the source trees that `SELKIE_KERNEL_SOURCES` names, each built
+//! as every shipped kernel config that accepts it and with all the options that shift numbers, and from installed
+//! kernels, one in each folder of the folders that `SELKIE_KERNEL_PREFIXES` names. Without either they say SKIP.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod stubs;
 
 use builder::{
+    Context, Project,
     bindings::{self, ApiFiles, Era, Interface, bitfields, probe, rust},
-    context::Cancel,
-    kernel_config::{Arch, OptionValue},
+    context::{Cancel, Silent},
+    kernel,
+    kernel_config::{Arch, KernelConfig, OptionValue, UserSource},
 };
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 use tempfile::TempDir;
 
-/// An installed kernel.
-struct Prefix {
-    root: PathBuf,
+/// One kernel.
+struct Case {
+    name: String,
     version: String,
     options: BTreeMap<String, OptionValue>,
+    api: ApiFiles,
+    include: PathBuf,
     era: Era,
 }
 
-impl Prefix {
-    fn load(root: PathBuf) -> Self {
-        let version = fs::read_to_string(root.join("VERSION")).unwrap().trim().to_owned();
-        let json = fs::read(root.join("libsel4/include/kernel/gen_config.json")).unwrap();
-        let options: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&json).unwrap();
-        let options = options.into_iter().map(|(name, value)| {
-            let value = match value {
-                serde_json::Value::Bool(on) => OptionValue::Flag(on),
-                serde_json::Value::String(text) => {
-                    text.parse().map_or(OptionValue::Text(text), OptionValue::Number)
-                }
-                other => panic!("{name}: {other}"),
-            };
-            (name, value)
-        });
-        let eras = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("kernel-configs/eras");
-        let (_, era) = Era::find(&eras, Arch::X86_64, &version).unwrap();
-        Self { options: options.collect(), root, version, era }
-    }
-
-    fn name(&self) -> String {
-        self.root.file_name().unwrap().to_string_lossy().into_owned()
-    }
-
+impl Case {
     fn interface(&self) -> Interface {
-        let api = ApiFiles::find(&self.root);
-        bindings::interface("era", &self.era, &api, &self.options, &self.version).unwrap()
+        let interface = bindings::interface("era", &self.era, &self.api, &self.options, &self.version);
+        interface.unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    fn probe(&self, era: &Era, interface: &Interface) -> Result<(), probe::Error> {
+    fn probe(&self, interface: &Interface) -> Result<(), probe::Error> {
         let out = TempDir::new().unwrap();
-        let include_dirs = [self.root.join("libsel4/include")];
+        let include_dirs = [self.include.clone()];
         let headers = probe::Headers { compiler: Path::new("cc"), include_dirs: &include_dirs, defines: &[] };
-        probe::check(interface, era, headers, out.path(), &Cancel::default())
+        probe::check(interface, &self.era, headers, out.path(), &Cancel::default())
     }
 }
 
-/// Every prefix, or none with the reason.
-fn prefixes() -> Vec<Prefix> {
-    let Some(folders) = std::env::var_os("SELKIE_TEST_PREFIXES") else {
-        println!("SKIP: SELKIE_TEST_PREFIXES names no folder with installed kernels");
-        return Vec::new();
-    };
-    let mut roots = Vec::new();
-    for folder in std::env::split_paths(&folders) {
-        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        roots.extend(entries.filter(|path| path.join("libsel4/include").is_dir()));
+fn era(version: &str) -> Era {
+    Era::find(&Project::here().eras(), Arch::X86_64, version).unwrap().1
+}
+
+/// Since 13 there is one more.
+const SHIFTING_SINCE_13: (&str, &str) = ("KernelX86_64VTX64BitGuests", "ON");
+
+/// Options that shift labels and object numbers, beside what a kernel config says.
+const SHIFTING: &[(&str, &str)] = &[
+    ("KernelVTX", "ON"),
+    ("KernelIOMMU", "ON"),
+    ("KernelHugePage", "ON"),
+    ("KernelMaxNumNodes", "4"),
+    ("HardwareDebugAPI", "ON"),
+    ("KernelFPU", "XSAVE"),
+    ("KernelXSaveSize", "1088"),
+];
+
+/// The kernels of one source tree.
+fn from_tree(root: &Path) -> Vec<Case> {
+    let project = Project { out: Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernel"), ..Project::here() };
+    let ctx = Context::new(&project, &Silent);
+    let user = UserSource::Tree(root.to_owned());
+    let mut cases = Vec::new();
+    for name in KernelConfig::names(&project).unwrap() {
+        let config = KernelConfig::load_with(&project, &name, Some(&user)).unwrap();
+        let Ok(tree) = kernel::locate(&ctx, &config) else { continue };
+        if config.name != name || tree.root != fs::canonicalize(root).unwrap() {
+            continue;
+        }
+        let mut shifted = config.clone();
+        let since_13 = !["10.", "12."].iter().any(|before| tree.version.starts_with(before));
+        let options = SHIFTING.iter().chain(since_13.then_some(&SHIFTING_SINCE_13));
+        let options = options.map(|(key, value)| ((*key).to_owned(), OptionValue::Text((*value).to_owned())));
+        shifted.options.extend(options);
+        let variants = [(name.clone(), config), (format!("{name}, shifted"), shifted)];
+        for (name, config) in variants.into_iter().take(if name.ends_with("release") { 2 } else { 1 }) {
+            let kernel =
+                kernel::build(&ctx, &config, &tree).unwrap_or_else(|error| panic!("{name}: {error}"));
+            cases.push(Case {
+                name: format!("{} {name}", tree.version),
+                version: tree.version.clone(),
+                options: kernel.options.clone(),
+                api: kernel.api.clone(),
+                include: kernel.include_dirs[0].clone(),
+                era: era(&tree.version),
+            });
+        }
     }
-    roots.sort();
-    assert!(!roots.is_empty(), "SELKIE_TEST_PREFIXES names folders without an installed kernel");
-    roots.into_iter().map(Prefix::load).collect()
+    assert!(!cases.is_empty(), "no kernel config accepts {}", root.display());
+    cases
+}
+
+/// The kernel that is installed in `root`.
+fn from_prefix(root: &Path) -> Case {
+    let version = fs::read_to_string(root.join("VERSION")).unwrap().trim().to_owned();
+    let include = root.join("libsel4/include");
+    let json = fs::read(include.join("kernel/gen_config.json")).unwrap();
+    let options: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&json).unwrap();
+    let options = options.into_iter().map(|(name, value)| {
+        let value = match value {
+            serde_json::Value::Bool(on) => OptionValue::Flag(on),
+            serde_json::Value::String(text) => {
+                text.parse().map_or(OptionValue::Text(text), OptionValue::Number)
+            }
+            other => panic!("{name}: {other}"),
+        };
+        (name, value)
+    });
+    let name = root.file_name().unwrap().to_string_lossy().into_owned();
+    let (api, era) = (ApiFiles::find(root), era(&version));
+    Case { name, options: options.collect(), api, include, era, version }
+}
+
+/// Every kernel; a line that says SKIP for `test` when there is none.
+fn cases(test: &str) -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    let named = |variable| env::var_os(variable).map(|paths| env::split_paths(&paths).collect::<Vec<_>>());
+    let cases = CASES.get_or_init(|| {
+        let trees = named("SELKIE_KERNEL_SOURCES").unwrap_or_default();
+        let mut cases: Vec<_> = trees.iter().flat_map(|root| from_tree(root)).collect();
+        for folder in named("SELKIE_KERNEL_PREFIXES").unwrap_or_default() {
+            let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let mut roots: Vec<_> = entries.filter(|path| path.join("libsel4/include").is_dir()).collect();
+            roots.sort();
+            assert!(!roots.is_empty(), "SELKIE_KERNEL_PREFIXES names a folder without an installed kernel");
+            cases.extend(roots.iter().map(|root| from_prefix(root)));
+        }
+        cases
+    });
+    if cases.is_empty() {
+        // Past libtest's capture.
+        let reason =
+            "no source tree or installed kernel of seL4 was named (`cargo xtask test --kernel-source DIR`)";
+        let _ = writeln!(std::io::stderr(), "SKIP {test}: {reason}");
+    }
+    cases
 }
 
 #[test]
 fn every_number_is_what_the_headers_say() {
-    for prefix in prefixes() {
-        let interface = prefix.interface();
-        bitfields::check(&interface, &prefix.era, &[prefix.root.join("libsel4/include")]).unwrap();
-        if let Err(error) = prefix.probe(&prefix.era, &interface) {
-            panic!("{}: {error}", prefix.name());
-        }
-        if let Some(out) = std::env::var_os("SELKIE_TEST_BINDINGS") {
-            let out = Path::new(&out).join(prefix.name());
-            fs::create_dir_all(&out).unwrap();
-            fs::write(out.join("bindings.rs"), rust::render(&interface, &prefix.era).unwrap()).unwrap();
-            let json = serde_json::to_string_pretty(&interface).unwrap();
-            fs::write(out.join("interface.json"), json).unwrap();
-        }
+    for case in cases("every_number_is_what_the_headers_say") {
+        let interface = case.interface();
+        let held = bitfields::check(&interface, &case.era, std::slice::from_ref(&case.include));
+        held.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        case.probe(&interface).unwrap_or_else(|error| panic!("{}: {error}", case.name));
     }
 }
 
 #[test]
 fn parameters_travel_as_the_trees_own_stubs_send_them() {
-    for prefix in prefixes() {
-        let path = prefix.root.join("libsel4/include/interfaces/sel4_client.h");
-        stubs::check(&prefix.interface(), &fs::read_to_string(path).unwrap());
+    for case in cases("parameters_travel_as_the_trees_own_stubs_send_them") {
+        let path = case.include.join("interfaces/sel4_client.h");
+        stubs::check(&case.interface(), &fs::read_to_string(path).unwrap());
     }
 }
 
 #[test]
 fn the_guest_crate_compiles_without_a_warning() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("runtime/sys/src/lib.rs");
-    for prefix in prefixes() {
+    for case in cases("the_guest_crate_compiles_without_a_warning") {
         let out = TempDir::new().unwrap();
         let bindings = out.path().join("bindings.rs");
-        fs::write(&bindings, rust::render(&prefix.interface(), &prefix.era).unwrap()).unwrap();
+        fs::write(&bindings, rust::render(&case.interface(), &case.era).unwrap()).unwrap();
         let output = Command::new("rustc")
             .args([
                 "--edition",
@@ -127,6 +186,6 @@ fn the_guest_crate_compiles_without_a_warning() {
             .current_dir(out.path())
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}: {}", prefix.name(), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}: {}", case.name, String::from_utf8_lossy(&output.stderr));
     }
 }
