@@ -4,7 +4,7 @@ use super::{OptionValue, RawKernelConfig, RawSource, Versions};
 use crate::{
     Project,
     diagnostic::Diagnostics,
-    document::{Document, Findings, at, shown},
+    document::{Document, Findings, at, names, shown, suggest::did_you_mean},
     files, qemu,
 };
 use std::path::{Component, Path};
@@ -23,6 +23,15 @@ pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig
         let help = "write one of those that `qemu-system-x86_64 -cpu help` lists, for instance `\"qemu64\"`";
         findings.value(at!["qemu-cpu"], message, help);
     }
+    if let (Some(arch), Some(platform)) = (raw.arch, raw.platform)
+        && platform.arch() != arch
+    {
+        let message = format!("platform `{}` is not of architecture `{arch}`", platform.name());
+        findings.value(at!["platform"], message, format!("write `arch = \"{}\"`", platform.arch()));
+    }
+    if let Some(other) = &raw.with_user_source {
+        check_other(project, other, &mut findings);
+    }
     check_features(raw.cpu_features.as_deref().unwrap_or_default(), &mut findings);
     if let Some(source) = &raw.source {
         check_source(project, source, &mut findings);
@@ -32,6 +41,15 @@ pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig
     }
     check_overlays(project, raw, &mut findings);
     findings.finish()
+}
+
+/// The kernel config for the user's own source is there.
+fn check_other(project: &Project, other: &str, findings: &mut Findings<'_>) {
+    let there = names(&project.kernel_configs()).unwrap_or_default();
+    if !there.iter().any(|name| name == other) {
+        let message = format!("there is no kernel config `{other}`");
+        findings.value(at!["with-user-source"], message, did_you_mean(other, "kernel configs", &there));
+    }
 }
 
 fn check_features(features: &[String], findings: &mut Findings<'_>) {
