@@ -12,7 +12,7 @@ use std::{fs, path::PathBuf};
 const GOOD: [&str; 1] = ["x86_64-release"];
 
 /// Files with several mistakes, to see all of them told at once.
-const SEVERAL: [&str; 2] = ["unknown-keys", "several-keys-missing"];
+const SEVERAL: [&str; 3] = ["unknown-keys", "several-keys-missing", "several-source-keys-missing"];
 
 #[test]
 fn wrong_recipes_are_explained() {
