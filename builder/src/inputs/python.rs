@@ -58,7 +58,9 @@ pub enum Error {
     #[error("Python cannot make a virtual environment for the kernel's generators: {error}{help}", error = .0, help = venv_help(.0))]
     NoVenv(Box<exec::Error>),
     /// The modules could not be had.
-    #[error("the Python modules of the kernel's generators cannot be installed: {0}")]
+    #[error(
+        "the Python modules of the kernel's generators cannot be installed: {0}\n  help: for a source tree that CMake configures the host's own will do: `cargo xtask doctor` names the packages"
+    )]
     Install(Box<exec::Error>),
     /// Neither venv nor pip say that this is why they fail.
     #[error(

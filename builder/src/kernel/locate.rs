@@ -297,7 +297,7 @@ fn source_tree(path: &Path) -> Result<PathBuf, Error> {
 }
 
 /// What the file `VERSION` says; nothing when there is none.
-pub(super) fn version_of(root: &Path) -> String {
+pub fn version_of(root: &Path) -> String {
     fs::read_to_string(root.join("VERSION")).unwrap_or_default().trim().to_owned()
 }
 

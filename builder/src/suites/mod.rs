@@ -5,6 +5,7 @@
 
 mod job;
 mod judge;
+pub mod kernels;
 mod repository;
 
 use crate::{Context, Error, ExitCode, Result};
@@ -22,6 +23,8 @@ pub struct Options {
     pub long: bool,
     /// Write golden files anew instead of comparing with them.
     pub bless: bool,
+    /// Source trees of seL4: only what concerns the user's own kernels is tested, on these.
+    pub kernel_sources: Vec<PathBuf>,
 }
 
 /// How one test ended.
@@ -113,6 +116,9 @@ impl std::fmt::Display for Counts {
 /// When the user stops it, when logs cannot be written, and when a filter names no test at all.
 pub fn run(ctx: &Context<'_>, options: &Options) -> Result<Summary> {
     let mut suites: Vec<SuiteReport> = Vec::new();
+    if !options.kernel_sources.is_empty() {
+        suites.push(kernels::run(ctx, &options.kernel_sources)?);
+    }
     for (name, jobs) in repository::suites(ctx, options) {
         let start = Instant::now();
         let mut report = SuiteReport { name, cases: Vec::new(), logs: Vec::new(), seconds: 0.0 };

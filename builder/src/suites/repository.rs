@@ -33,6 +33,9 @@ const SUITES: &[(&str, Jobs)] = &[
 
 /// The suites that run, in this order.
 pub(super) fn suites(ctx: &Context<'_>, options: &Options) -> Vec<(&'static str, Vec<Job>)> {
+    if !options.kernel_sources.is_empty() {
+        return vec![("kernel sources", kernel_sources(ctx, options))];
+    }
     let Some(filter) = options.filter.as_deref() else {
         return SUITES.iter().map(|(name, jobs)| (*name, jobs(ctx, options))).collect();
     };
@@ -135,6 +138,15 @@ fn apart(ctx: &Context<'_>, options: &Options, test: &str, name: &str) -> Vec<Jo
     let options = Options { long: false, ..options.clone() };
     let mut job = cargo_test(name.to_owned(), &ctx.project.root, &what, &options);
     job.args.push("--ignored".into());
+    vec![job]
+}
+
+/// What is tested of kernels from source trees besides running them: how they are built.
+fn kernel_sources(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let what = ["--package", "builder", "--test", "kernel_sources"];
+    let mut job = cargo_test("kernels from source trees".to_owned(), &ctx.project.root, &what, options);
+    let trees = std::env::join_paths(&options.kernel_sources).unwrap_or_default();
+    job.env.push(("SELKIE_KERNEL_SOURCES", trees));
     vec![job]
 }
 

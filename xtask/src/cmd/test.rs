@@ -11,12 +11,15 @@ use builder::{
     doctor::{self, Part},
     suites::{self, Options, Summary, Verdict},
 };
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask test                  all tests, boots included
   cargo xtask test boots            one suite
   cargo xtask test frame_codec      the tests with this in their name
+  cargo xtask test --kernel-source ../seL4-16.0.0 ../seL4-13.0.0
+                                    kernels from these trees, with every config, target and function
   cargo xtask test --bless          write golden files anew; look at `git diff` afterwards
 
 Installs what the host lacks first, where that needs no question (apt, as root or by sudo -n).";
@@ -31,6 +34,10 @@ pub(crate) struct Test {
     /// Write golden files anew instead of comparing with them
     #[arg(long)]
     bless: bool,
+    /// Only kernels of your own, from these source trees: every config, target and function; fills the table of
+    /// docs/kernels.md
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "filter")]
+    kernel_source: Vec<PathBuf>,
     /// Only the suite of this name (format, lints, host, guest, tender, boots, conformance, lock-down,
     /// interrupted, bare-metal), or the tests with this in their name
     filter: Option<String>,
@@ -39,16 +46,31 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
-        doctor::ensure(&ctx, &Part::ALL).map_err(builder::Error::from)?;
+        let parts = match self.kernel_source.is_empty() {
+            true => &[Part::Base, Part::BareMetal][..],
+            false => &[Part::Base, Part::BareMetal, Part::KernelSource],
+        };
+        doctor::ensure(&ctx, parts).map_err(builder::Error::from)?;
         let options = Options {
             xtask: std::env::current_exe().context("the path of this program")?,
             filter: self.filter.clone(),
             long: self.long,
             bless: self.bless,
+            kernel_sources: self.trees()?,
         };
         let summary = suites::run(&ctx, &options)?;
         let code = if summary.counts.failed == 0 { ExitCode::Ok } else { ExitCode::Failed };
         Ok(Answer::new(&summary, text(&summary, &app.terminal))?.with_code(code))
+    }
+}
+
+impl Test {
+    /// The source trees, whatever the folder that they were named from.
+    fn trees(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let absolute = |path: &PathBuf| {
+            path.canonicalize().with_context(|| format!("--kernel-source {}", path.display()))
+        };
+        self.kernel_source.iter().map(absolute).collect()
     }
 }
 

@@ -1,0 +1,175 @@
+//! The user's own kernels, tested: every release × kernel config × target × function, as a table that is kept.
+//!
+//! `cargo xtask test --kernel-source DIR…` fills the table, `kernel-configs/tested/matrix.json`; a part of
+//! `docs/kernels.md` is made from it. The table names the digests of what it covers, and a test fails when they are
+//! no longer those of the checkout: what was seen once says nothing about what was changed since.
+
+mod table;
+
+pub use table::{Covers, DOCS, Row, Table, Versions};
+
+use super::{Case, SuiteReport, Verdict};
+use crate::{
+    Context, Project, Result, Target, build, files,
+    image::{Image, Role},
+    kernel,
+    kernel_config::{KernelConfig, Source, UserSource},
+    plan,
+    qemu::{Accel, AccelRequest},
+    recipe::{KernelChoice, Recipe},
+    smoke::{self, Cause, SmokeOptions},
+};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// The function whose smoke test has to fail: it panics.
+const MUST_FAIL: &str = "panic";
+/// The function that is also booted as bare metal, through firmware and boot loader.
+const ON_METAL: &str = "hello";
+
+/// Runs the whole table on the source trees `trees`, and keeps it when everything ran.
+///
+/// # Errors
+/// When a folder is no source tree, the user stops it, or the table cannot be written. What does not build or boot
+/// is a row of the table.
+pub fn run(ctx: &Context<'_>, trees: &[PathBuf]) -> Result<SuiteReport> {
+    let start = Instant::now();
+    let covers = Covers::of(ctx)?;
+    let mut rows = Vec::new();
+    for tree in trees {
+        for config in configs(ctx.project, tree)? {
+            rows.extend(config_rows(ctx, tree, &config)?);
+        }
+    }
+    rows.sort_by(|a, b| a.place().cmp(&b.place()));
+    // What changed meanwhile was not what ran.
+    let same = covers == Covers::of(ctx)?;
+    let mut cases: Vec<Case> = rows.iter().map(Row::case).collect();
+    if same {
+        let table = Table { covers, versions: Versions::of(ctx)?, rows };
+        table.keep(ctx.project)?;
+    } else {
+        let why = "sources changed while the table was filled: it is not kept".to_owned();
+        cases.push(Case { name: "the table is of one state".to_owned(), verdict: Verdict::Fail { why } });
+    }
+    let seconds = (start.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+    Ok(SuiteReport { name: "kernels", cases, logs: Vec::new(), seconds })
+}
+
+/// The kernel configs for the user's own source that accept the release in `tree`.
+fn configs(project: &Project, tree: &Path) -> Result<Vec<KernelConfig>> {
+    let user = UserSource::Tree(tree.to_owned());
+    let mut configs = Vec::new();
+    for name in KernelConfig::names(project)? {
+        if let Source::User { versions, .. } = KernelConfig::load(project, &name)?.source
+            && versions.accept(&kernel::version_of(tree))
+        {
+            configs.push(KernelConfig::load_with(project, &name, Some(&user))?);
+        }
+    }
+    Ok(configs)
+}
+
+/// Every function on every target with one kernel.
+fn config_rows(ctx: &Context<'_>, root: &Path, config: &KernelConfig) -> Result<Vec<Row>> {
+    let tree = kernel::locate(ctx, config)?;
+    let choice =
+        KernelChoice { config: Some(config.name.clone()), source: Some(UserSource::Tree(root.to_owned())) };
+    let mut rows = Vec::new();
+    for (_, recipe) in Recipe::all(ctx.project)? {
+        let recipe = recipe?.with_kernel(ctx.project, &choice)?;
+        for target in Target::ALL.iter().copied() {
+            let wanted =
+                target != Target::BareMetal || (recipe.function.name == ON_METAL && !config.is_debug());
+            if recipe.lacks(target).is_some() || !wanted {
+                continue;
+            }
+            let row = |boot: Option<String>| Row {
+                release: tree.version.clone(),
+                tree: tree.digest,
+                config: config.name.clone(),
+                function: recipe.function.name.clone(),
+                target,
+                boot,
+                verdict: "FAIL".to_owned(),
+                reason: None,
+                first_line_ms: None,
+                size: None,
+            };
+            rows.extend(target_rows(ctx, &recipe, target, row)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// One function on one target: a row, or one for each way to boot.
+fn target_rows(
+    ctx: &Context<'_>,
+    recipe: &Recipe,
+    target: Target,
+    row: impl Fn(Option<String>) -> Row,
+) -> Result<Vec<Row>> {
+    let built = plan::plan(ctx, recipe, target).and_then(|plan| build::build(ctx, &plan));
+    let image = match built {
+        Ok(image) => image,
+        Err(error) if ctx.cancel.requested() => return Err(error),
+        Err(error) => return Ok(vec![Row { reason: Some(first_line(&error.to_string())), ..row(None) }]),
+    };
+    let size = Some(size(&image));
+    let boots: Vec<_> = match target {
+        Target::BareMetal => smoke::boots(&image.dir)?.into_iter().map(Some).collect(),
+        Target::Qemu | Target::Process => vec![None],
+    };
+    let mut rows = Vec::new();
+    for boot in boots {
+        // The table is the same whether or not the host has KVM.
+        let accel = AccelRequest::Only(Accel::Tcg);
+        let options = SmokeOptions { accel, boot, ..SmokeOptions::default() };
+        let row = Row { size, ..row(boot.map(|boot| boot.name().to_owned())) };
+        rows.push(match smoke::smoke(ctx, recipe, target, &image.dir, &options) {
+            Ok(report) => row.judged(&report, recipe.function.name == MUST_FAIL),
+            Err(error) if ctx.cancel.requested() => return Err(error),
+            Err(error) => Row { reason: Some(first_line(&error.to_string())), ..row },
+        });
+    }
+    Ok(rows)
+}
+
+impl Row {
+    /// The row with what a smoke test found.
+    fn judged(self, report: &smoke::RunReport, must_fail: bool) -> Self {
+        let first_line_ms = report.timing.first_line.map(|time| time.as_millis() as u64);
+        let (verdict, reason) = match &report.verdict {
+            // A guest that panics says so and ends with a status: what it may not do is hang.
+            smoke::Verdict::Fail { cause, .. } if must_fail && *cause != Cause::Timeout => {
+                ("PASS", Some("reported as failed, as it has to be".to_owned()))
+            }
+            smoke::Verdict::Pass if must_fail => ("FAIL", Some("it panics, and passed".to_owned())),
+            smoke::Verdict::Pass => ("PASS", None),
+            smoke::Verdict::Fail { cause, .. } => ("FAIL", Some(cause.to_string())),
+            smoke::Verdict::Skip { reason } => ("SKIP", Some(reason.clone())),
+        };
+        Self { verdict: verdict.to_owned(), reason, first_line_ms, ..self }
+    }
+}
+
+/// Bytes of what boots or runs: kernel and root task, or the executable.
+fn size(image: &Image) -> u64 {
+    let boots = |role| matches!(role, Role::Kernel | Role::RootTask);
+    let executable = image.members.iter().find(|member| member.role == Role::Executable);
+    match executable {
+        Some(member) => member.size,
+        None => image.members.iter().filter(|member| boots(member.role)).map(|member| member.size).sum(),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Makes the table's part of `docs/kernels.md` anew from the table that is kept.
+pub fn write_docs(project: &Project) -> Result<(), files::Error> {
+    Table::read(project).map_or(Ok(()), |table| table.write_docs(project))
+}

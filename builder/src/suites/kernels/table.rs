@@ -1,0 +1,328 @@
+//! The table of tested kernels: its file, and its part of the documentation.
+
+use crate::{
+    Context, Digest, Project, Result, Target, files,
+    inputs::{tools, tree},
+    suites::{Case, Verdict},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::PathBuf,
+};
+
+/// The page that a part of is made from the table, relative to the checkout.
+pub const DOCS: &str = "docs/kernels.md";
+/// Between these lines of the page lies what is made from the table.
+const MARKS: [&str; 2] =
+    ["<!-- made from kernel-configs/tested/matrix.json -->\n", "<!-- end of what is made -->\n"];
+
+/// What was tested, on what, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Table {
+    /// What the rows say something about.
+    pub covers: Covers,
+    /// The tools of the host that it was filled on.
+    pub versions: Versions,
+    /// One for each release, kernel config, target, function and way to boot.
+    pub rows: Vec<Row>,
+}
+
+/// The digests of what takes part in every row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Covers {
+    /// How kernels are built and bindings generated, and the kernel configs.
+    pub generator: Digest,
+    /// The runtime and the functions.
+    pub runtime: Digest,
+    /// The tender, and the table that it decodes by.
+    pub tender: Digest,
+}
+
+/// Versions of the host's tools.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Versions {
+    /// The C compiler.
+    pub cc: String,
+    /// QEMU.
+    pub qemu: String,
+}
+
+/// One function on one kernel and target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Row {
+    /// The seL4 release.
+    pub release: String,
+    /// The digest of its tree.
+    pub tree: Digest,
+    /// The kernel config.
+    pub config: String,
+    /// The function.
+    pub function: String,
+    /// What it ran on.
+    pub target: Target,
+    /// What booted it, on bare metal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// PASS, FAIL or SKIP.
+    pub verdict: String,
+    /// Why it is no plain PASS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the first line was seen, in milliseconds after the start of QEMU or of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_line_ms: Option<u64>,
+    /// Bytes of kernel and root task, or of the executable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// What counts towards each digest, relative to the checkout.
+const GENERATOR: &[&str] = &[
+    "builder/src/bindings",
+    "builder/src/kernel",
+    "builder/src/kernel_config",
+    "kernel-configs",
+    "templates/bindings",
+    "templates/kernel",
+];
+const RUNTIME: &[&str] = &["runtime", "functions"];
+const TENDER: &[&str] = &["tender", "builder/src/process"];
+
+impl Covers {
+    /// The digests of the checkout as it is.
+    pub fn of(ctx: &Context<'_>) -> Result<Self> {
+        let digest = |paths: &[&str]| -> Result<Digest> {
+            let mut digests = Vec::new();
+            for path in paths {
+                let path = ctx.project.root.join(path);
+                // The table itself lies among the kernel configs.
+                match path == ctx.project.kernel_configs() {
+                    false => digests.push(tree::digest(ctx, &path)?),
+                    true => {
+                        for entry in files::sorted_entries(&path)? {
+                            let (name, path) = (entry.file_name(), entry.path());
+                            if name == "tested" {
+                                continue;
+                            }
+                            digests.push(match path.is_dir() {
+                                true => tree::digest(ctx, &path)?,
+                                false => Digest::of_file(&path).map_err(files::Error::at("read", &path))?,
+                            });
+                        }
+                    }
+                }
+            }
+            Ok(Digest::of_json(&digests))
+        };
+        Ok(Self { generator: digest(GENERATOR)?, runtime: digest(RUNTIME)?, tender: digest(TENDER)? })
+    }
+
+    /// What of `now` is not what the table covers.
+    pub fn changed(&self, now: &Self) -> Vec<&'static str> {
+        let all = [
+            ("the generator (kernels, bindings, kernel configs)", self.generator == now.generator),
+            ("the runtime or the functions", self.runtime == now.runtime),
+            ("the tender", self.tender == now.tender),
+        ];
+        all.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
+    }
+}
+
+impl Versions {
+    /// The versions of this host's tools.
+    pub fn of(ctx: &Context<'_>) -> Result<Self> {
+        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        Ok(Self {
+            cc: first(&tools::find(ctx, "cc")?.version),
+            qemu: first(&tools::find(ctx, "qemu-system-x86_64")?.version),
+        })
+    }
+}
+
+impl Row {
+    /// The order of rows: releases and configs first.
+    pub(super) fn place(&self) -> (Vec<u64>, &str, &str, Target, Option<&str>) {
+        let numbers = self.release.split(|c: char| !c.is_ascii_digit());
+        let numbers = numbers.filter_map(|number| number.parse().ok()).collect();
+        (numbers, &self.config, &self.function, self.target, self.boot.as_deref())
+    }
+
+    /// The row as a test with a verdict.
+    pub(super) fn case(&self) -> Case {
+        let boot = self.boot.as_ref().map_or_else(String::new, |boot| format!(" {boot}"));
+        let name =
+            format!("{} on {}{boot}, seL4 {} {}", self.function, self.target, self.release, self.config);
+        let reason = self.reason.clone().unwrap_or_default();
+        let verdict = match self.verdict.as_str() {
+            "PASS" => Verdict::Pass,
+            "SKIP" => Verdict::Skip { reason },
+            _ => Verdict::Fail { why: reason },
+        };
+        Case { name, verdict }
+    }
+}
+
+impl Table {
+    fn path(project: &Project) -> PathBuf {
+        project.kernel_configs().join("tested/matrix.json")
+    }
+
+    /// The table that is kept; none when there is none, or none that can be read.
+    pub fn read(project: &Project) -> Option<Self> {
+        serde_json::from_slice(&fs::read(Self::path(project)).ok()?).ok()
+    }
+
+    /// Writes the table and its part of the documentation.
+    pub(super) fn keep(&self, project: &Project) -> Result<(), files::Error> {
+        let path = Self::path(project);
+        files::create_dir_all(&project.kernel_configs().join("tested"))?;
+        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
+        files::replace(&path, text.as_bytes())?;
+        self.write_docs(project)
+    }
+
+    /// Writes the table's part of the documentation.
+    pub(super) fn write_docs(&self, project: &Project) -> Result<(), files::Error> {
+        let path = project.root.join(DOCS);
+        let page = String::from_utf8_lossy(&files::read(&path)?).into_owned();
+        match self.put_into(&page) {
+            Some(page) => files::replace(&path, page.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// `page` with the table between the marks; none when it has no marks.
+    pub fn put_into(&self, page: &str) -> Option<String> {
+        let (before, rest) = page.split_once(MARKS[0])?;
+        let (_, after) = rest.split_once(MARKS[1])?;
+        Some(format!("{before}{}{}{}{after}", MARKS[0], self.markdown(), MARKS[1]))
+    }
+
+    /// The table for a reader: a line for each kernel, and below it what is no PASS.
+    fn markdown(&self) -> String {
+        let mut kernels: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
+        for row in &self.rows {
+            let (numbers, config, ..) = row.place();
+            kernels.entry((numbers, config)).or_default().push(row);
+        }
+        let mut text = format!(
+            "\nFilled with {}, {}. A cell has how many of the functions passed, and when the first line of `hello` was\nseen.\n\n\
+             | seL4 | kernel config | `qemu` | `process` | `bare-metal` | digest of the tree |\n\
+             | --- | --- | --- | --- | --- | --- |\n",
+            self.versions.cc, self.versions.qemu
+        );
+        for ((_, config), rows) in &kernels {
+            let cells = Target::ALL.iter().map(|target| cell(rows, *target)).collect::<Vec<_>>();
+            let (release, tree) = (&rows[0].release, rows[0].tree.short(16));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "| {release} | `{config}` | {} | `{tree}` |", cells.join(" | "));
+        }
+        let notes: BTreeSet<String> = self.rows.iter().filter_map(note).collect();
+        if !notes.is_empty() {
+            text.push_str("\nWhat is not PASS:\n\n");
+            text.extend(notes.iter().map(|note| format!("- {note}\n")));
+        }
+        text + "\n"
+    }
+}
+
+/// How many rows of `target` passed, and when `hello` was seen.
+fn cell(rows: &[&Row], target: Target) -> String {
+    let rows: Vec<_> = rows.iter().filter(|row| row.target == target).collect();
+    let passed = rows.iter().filter(|row| row.verdict == "PASS").count();
+    let skipped = rows.iter().filter(|row| row.verdict == "SKIP").count();
+    let hello = rows.iter().filter(|row| row.function == "hello").find_map(|row| row.first_line_ms);
+    let when = hello.map_or_else(String::new, |ms| format!(", {ms} ms"));
+    match rows.len() {
+        0 => "–".to_owned(),
+        all if all == skipped => "SKIP".to_owned(),
+        all => format!("{passed} of {all}{when}"),
+    }
+}
+
+/// What a row says that is no plain PASS: for all functions alike where that is so.
+fn note(row: &Row) -> Option<String> {
+    let reason = row.reason.as_deref().unwrap_or_default();
+    let kernel = format!("`{}` of {}", row.config, row.release);
+    match row.verdict.as_str() {
+        "PASS" => None,
+        "SKIP" => Some(format!("SKIP on {}, `{}`: {reason}", row.target, row.config)),
+        verdict => Some(format!("{verdict} `{}` on {}, {kernel}: {reason}", row.function, row.target)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{context::Silent, suites::kernels::write_docs};
+
+    #[test]
+    fn the_table_of_tested_kernels_covers_this_checkout() {
+        let project = Project::here();
+        let Some(table) = Table::read(&project) else {
+            return;
+        };
+        let now = Covers::of(&Context::new(&project, &Silent)).unwrap();
+        let changed = table.covers.changed(&now);
+        assert!(
+            changed.is_empty(),
+            "the table of tested kernels is older than {}: `cargo xtask test --kernel-source DIR…` fills it anew",
+            changed.join(" and ")
+        );
+    }
+
+    #[test]
+    fn the_page_about_kernels_has_the_table() {
+        let project = Project::here();
+        if std::env::var_os("BLESS").is_some() {
+            write_docs(&project).unwrap();
+        }
+        let page = fs::read_to_string(project.root.join(DOCS)).unwrap();
+        let Some(table) = Table::read(&project) else { return };
+        assert!(
+            table.put_into(&page).expect("the page has its marks") == page,
+            "{DOCS} is out of date: `cargo xtask test --bless` writes it"
+        );
+    }
+
+    #[test]
+    fn every_verdict_is_in_the_page() {
+        let row = |function: &str, target, verdict: &str, reason: Option<&str>| Row {
+            release: "16.0.0".into(),
+            tree: Digest::of("tree"),
+            config: "x".into(),
+            function: function.into(),
+            target,
+            boot: None,
+            verdict: verdict.into(),
+            reason: reason.map(str::to_owned),
+            first_line_ms: Some(290),
+            size: Some(1),
+        };
+        let rows = vec![
+            row("hello", Target::Qemu, "PASS", None),
+            row("echo", Target::Qemu, "FAIL", Some("time-out")),
+            row("hello", Target::Process, "SKIP", Some("no such thing")),
+        ];
+        let digest = Digest::of("x");
+        let covers = Covers { generator: digest, runtime: digest, tender: digest };
+        let versions = Versions { cc: "cc 12".into(), qemu: "QEMU 7".into() };
+        let table = Table { covers: covers.clone(), versions, rows };
+        let page = format!("a\n{}old\n{}b\n", MARKS[0], MARKS[1]);
+        let page = table.put_into(&page).unwrap();
+        for part in ["a\n", "| 1 of 2, 290 ms | SKIP | – |", "FAIL `echo` on qemu", "no such thing", "b\n"]
+        {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert_eq!(table.put_into("no marks"), None);
+        let other = Covers { tender: Digest::of("y"), ..covers.clone() };
+        assert_eq!(covers.changed(&other), ["the tender"]);
+    }
+}
