@@ -308,6 +308,12 @@ fn what_is_not_known_is_an_error_with_file_and_line() {
             "syscalls.xml:3: `<api-next>` in `<syscalls>` is not known",
         ),
         (
+            "syscalls.xml",
+            "<syscall name=\"Call\" />\n            <syscall name=\"Send\" />\n            <syscall name=\"Recv\" />",
+            "<!-- none -->",
+            "the XML has no system calls in `<api-master>`, which the era names",
+        ),
+        (
             "next.toml",
             r#"value = 7, when = "defined(CONFIG_KERNEL_MCS)""#,
             "value = 7",
@@ -414,4 +420,63 @@ fn the_digest_tells_kernels_with_scheduling_contexts_apart() {
     assert_eq!(lean(true), lean(false), "calls for debugging do not count");
     let without = Next::with(false, "syscalls.xml", "<syscall name=\"SetBase\" />", "");
     assert_ne!(digest(without), digest(Next::new(false)), "a call beside them that is official does");
+}
+
+#[test]
+fn the_xml_files_are_found_in_trees_of_both_kinds_and_in_prefixes() {
+    let dir = TempDir::new().unwrap();
+    let make = |root: &str, file: &str| {
+        let path = dir.path().join(root).join("libsel4").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    };
+    make("prefix", "include/interfaces/object-api.xml");
+    for (root, common) in [("current", "object-api.xml"), ("former", "sel4.xml")] {
+        make(root, &format!("include/interfaces/{common}"));
+        make(root, "arch_include/x86/interfaces/any.xml");
+        make(root, "arch_include/arm/interfaces/any.xml");
+    }
+    for (root, arch, expected) in [
+        (
+            "prefix",
+            Arch::X86_64,
+            [
+                "include/interfaces/object-api.xml",
+                "include/interfaces/object-api-sel4-arch.xml",
+                "include/interfaces/object-api-arch.xml",
+            ],
+        ),
+        (
+            "current",
+            Arch::X86_64,
+            [
+                "include/interfaces/object-api.xml",
+                "sel4_arch_include/x86_64/interfaces/object-api-sel4-arch.xml",
+                "arch_include/x86/interfaces/object-api-arch.xml",
+            ],
+        ),
+        (
+            "current",
+            Arch::Aarch64,
+            [
+                "include/interfaces/object-api.xml",
+                "sel4_arch_include/aarch64/interfaces/object-api-sel4-arch.xml",
+                "arch_include/arm/interfaces/object-api-arch.xml",
+            ],
+        ),
+        (
+            "former",
+            Arch::X86_64,
+            [
+                "include/interfaces/sel4.xml",
+                "sel4_arch_include/x86_64/interfaces/sel4arch.xml",
+                "arch_include/x86/interfaces/sel4arch.xml",
+            ],
+        ),
+    ] {
+        let root = dir.path().join(root);
+        let found = ApiFiles::find(&root, arch);
+        assert_eq!(found.system_calls, root.join("libsel4/include/api/syscall.xml"));
+        assert_eq!(found.interfaces, expected.map(|file| root.join("libsel4").join(file)));
+    }
 }

@@ -97,7 +97,7 @@ fn a_wrong_era_is_refused_with_what_the_headers_say() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("kconfig-5.toml"), wrong).unwrap();
     let era = Era::load(&dir.path().join("kconfig-5.toml")).unwrap();
-    let api = ApiFiles::find(&real.tree.root);
+    let api = ApiFiles::find(&real.tree.root, real.config.arch);
     let interface =
         bindings::interface("kconfig-5", &era, &api, &real.config.options, &real.tree.version).unwrap();
     let headers = probe::Headers {
@@ -198,7 +198,7 @@ fn parameters_travel_as_the_trees_own_stubs_send_them() {
         .args(["-B", "-W", "ignore"])
         .arg(libsel4.join("tools/syscall_stub_gen.py"))
         .args(["-a", "x86_64", "-w", "64"])
-        .args(ApiFiles::find(&real.tree.root).interfaces)
+        .args(ApiFiles::find(&real.tree.root, real.config.arch).interfaces)
         .output()
         .unwrap();
     let stubs = String::from_utf8(output.stdout).unwrap();

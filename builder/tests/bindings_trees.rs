@@ -116,7 +116,7 @@ fn from_prefix(root: &Path) -> Case {
         (name, value)
     });
     let name = root.file_name().unwrap().to_string_lossy().into_owned();
-    let (api, era) = (ApiFiles::find(root), era(&version));
+    let (api, era) = (ApiFiles::find(root, Arch::X86_64), era(&version));
     Case { name, options: options.collect(), api, include, era, version }
 }
 

@@ -19,7 +19,8 @@ fn interface(config: &str) -> Interface {
     let config = KernelConfig::load(&project, config).unwrap();
     let tree = kernel::locate(&Context::new(&project, &Silent), &config).unwrap();
     let (name, era) = Era::find(&project.eras(), config.arch, &tree.version).unwrap();
-    bindings::interface(&name, &era, &ApiFiles::find(&tree.root), &config.options, &tree.version).unwrap()
+    let api = ApiFiles::find(&tree.root, config.arch);
+    bindings::interface(&name, &era, &api, &config.options, &tree.version).unwrap()
 }
 
 fn release() -> (Interface, Table) {

@@ -22,7 +22,7 @@ pub use interface::Interface;
 use crate::{
     Context, Digest, cache, files,
     kernel::{KernelBuild, KernelTree},
-    kernel_config::{KernelConfig, OptionValue},
+    kernel_config::{Arch, KernelConfig, OptionValue},
 };
 use condition::Options;
 use resolve::RawApi;
@@ -127,15 +127,20 @@ pub struct ApiFiles {
 }
 
 impl ApiFiles {
-    /// The files in `root`, a source tree or an installed prefix.
-    pub fn find(root: &Path) -> Self {
+    /// The files for `arch` in `root`, a source tree or an installed prefix.
+    pub fn find(root: &Path, arch: Arch) -> Self {
         let libsel4 = root.join("libsel4");
         let include = libsel4.join("include");
         // Since 13, every file has a name of its own; a prefix has all in one folder.
         let current = ["object-api.xml", "object-api-sel4-arch.xml", "object-api-arch.xml"];
         let former = ["sel4.xml", "sel4arch.xml", "sel4arch.xml"];
-        let tree =
-            [include.clone(), libsel4.join("sel4_arch_include/x86_64"), libsel4.join("arch_include/x86")];
+        let (family, arch) = match arch {
+            Arch::X86_64 => ("x86", "x86_64"),
+            Arch::Aarch64 => ("arm", "aarch64"),
+            Arch::Riscv64 => ("riscv", "riscv64"),
+        };
+        let of_tree = ["sel4_arch_include", "arch_include"].map(|folder| libsel4.join(folder));
+        let tree = [include.clone(), of_tree[0].join(arch), of_tree[1].join(family)];
         let folders = if tree[2].is_dir() { tree } else { [(); 3].map(|()| include.clone()) };
         let place = |(folder, name): (&PathBuf, &str)| folder.join("interfaces").join(name);
         let names = if place((&folders[0], current[0])).is_file() { current } else { former };

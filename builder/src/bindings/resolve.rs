@@ -118,6 +118,14 @@ pub enum Error {
         /// The id.
         id: String,
     },
+    /// The XML has no system calls where the era says that some are.
+    #[error(
+        "the XML has no system calls in `<{element}>`, which the era names\n  help: the tree is not one that the era of its release describes"
+    )]
+    Section {
+        /// The element.
+        element: String,
+    },
     /// Something the era must contain.
     #[error("era: {what} is missing")]
     Lacks {
@@ -207,6 +215,7 @@ fn system_calls(raw: &RawApi, era: &Era, options: Options<'_>) -> Result<Vec<Sys
         if !exists(&section.element, section.when.as_deref(), options)? {
             continue;
         }
+        let before = number;
         for call in raw.system_calls.iter().filter(|call| call.section == section.element) {
             number -= 1;
             if holds(call.condition.as_ref(), options) {
@@ -214,6 +223,9 @@ fn system_calls(raw: &RawApi, era: &Era, options: Options<'_>) -> Result<Vec<Sys
                 let debug = section.debug != section.except.contains(&call.name);
                 calls.push(SystemCall { name, number, debug, shape });
             }
+        }
+        if number == before {
+            return Err(Error::Section { element: section.element.clone() });
         }
     }
     Ok(calls)

@@ -195,7 +195,7 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
         include_dirs,
         defines,
         options,
-        api: ApiFiles::find(&tree.root),
+        api: ApiFiles::find(&tree.root, config.arch),
         version: tree.version.clone(),
         compiler: cc,
         dir: entry.dir,

@@ -80,7 +80,7 @@ fn tables(ctx: &Context<'_>) -> Result<Vec<Table>> {
         let tree = kernel::locate(ctx, &config)?;
         let era = Era::find(&ctx.project.eras(), config.arch, &tree.version);
         let (era_name, era) = era.map_err(bindings::Error::from)?;
-        let api = ApiFiles::find(&tree.root);
+        let api = ApiFiles::find(&tree.root, config.arch);
         let interface = bindings::interface(&era_name, &era, &api, &config.options, &tree.version)?;
         tables.push(table::table(&interface, &name)?);
     }
