@@ -35,18 +35,17 @@ pub fn on_mcs<T>(with: T, without: T) -> T {
 /// What of a fault's address is told: seL4 5.0.0 has 32 bits for it.
 pub const FAULT_ADDRESS: Word = if since(10) { Word::MAX } else { 0xffff_ffff };
 
-/// Whether a mapping is changed by an invocation of its own, not by a second map; and whether a page is only mapped
-/// where none is.
+/// Whether a mapping is changed by an invocation of its own, not by a second map.
 pub const REMAP: bool = when!(page_remap { true } else { false });
 
 /// What comes of mapping a page where there is one.
 pub fn occupied() -> Result<()> {
-    if REMAP { Err(Error::DeleteFirst) } else { Ok(()) }
+    from(10, Ok(()), Err(Error::DeleteFirst))
 }
 
 /// The same, word by word.
 pub fn answer_where_occupied() -> Answer {
-    if REMAP { delete_first() } else { done() }
+    from(10, done(), delete_first())
 }
 
 /// Whether a capability fault says where the look-up ended. With MCS, seL4 13 to 15 lose it on the way and say that

@@ -1,5 +1,6 @@
 //! The address space: structures and pages, mapped, shared, taken away.
 
+mod copies;
 mod frames;
 mod image;
 mod levels;

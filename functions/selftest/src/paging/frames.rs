@@ -24,7 +24,7 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     large(tap, sys)?;
     super::remap::run(tap, sys)?;
     addresses(tap, sys)?;
-    super::remap::copies(tap, sys)?;
+    super::copies::run(tap, sys)?;
     calm(sys, |sys| rights(tap, sys))
 }
 
@@ -147,7 +147,7 @@ fn addresses(tap: &mut Tap, sys: &mut System) -> Result<()> {
     super::map(pages.cap(), FAR)?;
     tap.is("a mapped page has the same address", pages.cap().address(), Ok(all[0]));
     let answered = ask(pages.cap().slot(), label::X86_PAGE_GET_ADDRESS, &[1, 2], &[]);
-    tap.is("the answer's length", answered, if kernel::since(10) { answer(0, &all[..1]) } else { done() });
+    tap.is("the answer's length", answered, if kernel::since(13) { answer(0, &all[..1]) } else { done() });
     pages.cap().unmap()?;
     tree.unmap()?;
     sys.memory.destroy(pages)?;
