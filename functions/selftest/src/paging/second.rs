@@ -145,7 +145,7 @@ fn pages(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let mut got = vec![map(page.cap(), it), remap(it), remap(own), map(page.cap(), own)];
     page.cap().unmap()?;
     got.push(remap(it));
-    let want = when!(page_remap { vec![done(), done(), capability(0), capability(0), illegal()] } else {
+    let want = when!(page_remap { vec![done(), done(), kernel::from(10, capability(1), capability(0)), capability(0), illegal()] } else {
         vec![done(), done(), capability(1), capability(1), done()]
     });
     tap.is(WHAT, got, want);
