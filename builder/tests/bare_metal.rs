@@ -24,13 +24,14 @@ use std::{
 
 /// A recipe in a folder of its own.
 struct Stage {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
+    path: PathBuf,
     project: Project,
 }
 
 const KERNEL: &str = r#"
 [function]
-name = "multiboot2"
+name = "NAME"
 version = "1.0.0"
 [root-task]
 crate = "CRATE"
@@ -44,7 +45,7 @@ expect = ["multiboot2: magic, RSDP and module are good"]
 
 const HELLO: &str = r#"
 [function]
-name = "multiboot2"
+name = "NAME"
 version = "1.0.0"
 [root-task]
 crate = "CRATE"
@@ -57,23 +58,20 @@ expect = ["Hello, world!"]
 "#;
 
 impl Stage {
-    /// A stage for `recipe`, whose function is `hello`.
-    fn new(recipe: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    /// A stage for `recipe`, whose function is `hello` under another name.
+    fn new(name: &str, recipe: &str) -> Self {
+        // Shares its builds with the test of conformance.
+        let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (dir, out) = (tmp.join("bare-metal").join(name), tmp.join("conformance"));
+        fs::create_dir_all(&dir).unwrap();
         // A recipe's paths are relative to it: up to the root, and down again.
-        let up = "../".repeat(dir.path().components().count() - 1);
+        let up = "../".repeat(dir.components().count() - 1);
         let hello = Project::here().root.join("functions/hello");
         let hello = format!("{up}{}", hello.strip_prefix("/").unwrap().display());
-        fs::write(dir.path().join("multiboot2.toml"), recipe.replace("CRATE", &hello)).unwrap();
-        // The cache of this checkout has a kernel and its bindings already.
-        let project = Project { out: dir.path().join("out"), ..Project::here() };
-        let cache = Project::here().out.join(".cache");
-        if cache.is_dir() {
-            fs::create_dir(&project.out).unwrap();
-            let status = Command::new("cp").arg("-aT").args([cache, project.out.join(".cache")]).status();
-            assert!(status.unwrap().success());
-        }
-        Self { dir, project }
+        let recipe = recipe.replace("NAME", name).replace("CRATE", &hello);
+        let path = dir.join(format!("{name}.toml"));
+        fs::write(&path, recipe).unwrap();
+        Self { dir, path, project: Project { out, ..Project::here() } }
     }
 
     /// Assembles the kernel for a root task with these bytes.
@@ -85,14 +83,14 @@ impl Stage {
             .arg(format!("-DMODULE_SIZE={}", root_task.len()))
             .arg(format!("-DMODULE_SUM={:#x}", checksum(root_task)))
             .arg("-o")
-            .args([&self.dir.path().join("kernel.elf"), &source])
+            .args([&self.dir.join("kernel.elf"), &source])
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn recipe(&self) -> Recipe {
-        Recipe::load(&self.project, &self.dir.path().join("multiboot2.toml").to_string_lossy()).unwrap()
+        Recipe::load(&self.project, &self.path.to_string_lossy()).unwrap()
     }
 
     fn image(&self, target: Target) -> builder::Result<Image> {
@@ -117,25 +115,28 @@ fn checksum(bytes: &[u8]) -> u32 {
     })
 }
 
-fn root_task(image: &Image) -> PathBuf {
-    image.file("root-task")
-}
-
 #[test]
 #[ignore = "the suite `bare-metal` runs it"]
 fn a_multiboot_2_kernel_boots_from_every_medium_on_bios_and_uefi() {
-    let stage = Stage::new(KERNEL);
+    let stage = Stage::new("multiboot2", KERNEL);
     stage.kernel(b"another root task");
+    let error = stage.image(Target::Qemu).unwrap_err();
+    assert!(error.to_string().contains("takes Multiboot 1"), "{error}");
     let image = stage.image(Target::BareMetal).unwrap();
+    let kernel = fs::read(stage.dir.join("kernel.elf")).unwrap();
+    assert_eq!(fs::read(image.file("kernel")).unwrap(), kernel, "an ELF32 file is taken as it is");
+    let report = builder::inspect::inspect(&image.dir).unwrap();
+    let text = report.render_text();
+    assert!(text.contains("not built by Selkie") && report.problems.is_empty(), "{text}");
     // The kernel's own checks can fail: this one knows another module.
     let report = stage.boot(&image.dir, BootPath::IsoCdBios);
     assert!(matches!(report.verdict, Verdict::Fail { cause: Cause::WrongStatus, .. }), "{report}");
     assert_eq!(report.status, Some(7), "{report}");
 
-    let module = fs::read(root_task(&image)).unwrap();
+    let module = fs::read(image.file("root-task")).unwrap();
     stage.kernel(&module);
     let image = stage.image(Target::BareMetal).unwrap();
-    assert_eq!(fs::read(root_task(&image)).unwrap(), module, "the kernel is no part of the root task");
+    assert_eq!(fs::read(image.file("root-task")).unwrap(), module, "the kernel is no part of the root task");
     let boots = smoke::boots(&image.dir).unwrap();
     let expected = BootPath::ALL.into_iter().filter(|boot| *boot != BootPath::NetbootBios);
     assert_eq!(boots, expected.collect::<Vec<_>>(), "iPXE starts no Multiboot 2 kernel, all others do");
@@ -151,24 +152,9 @@ fn a_multiboot_2_kernel_boots_from_every_medium_on_bios_and_uefi() {
 
 #[test]
 #[ignore = "the suite `bare-metal` runs it"]
-fn a_multiboot_2_kernel_is_none_for_qemus_own_loader() {
-    let stage = Stage::new(KERNEL);
-    stage.kernel(b"");
-    let error = stage.image(Target::Qemu).unwrap_err();
-    assert!(error.to_string().contains("takes Multiboot 1"), "{error}");
-    let image = stage.image(Target::BareMetal).unwrap();
-    let kernel = fs::read(stage.dir.path().join("kernel.elf")).unwrap();
-    assert_eq!(fs::read(image.file("kernel")).unwrap(), kernel, "an ELF32 file is taken as it is");
-    let report = builder::inspect::inspect(&image.dir).unwrap();
-    let text = report.render_text();
-    assert!(text.contains("not built by Selkie") && report.problems.is_empty(), "{text}");
-}
-
-#[test]
-#[ignore = "the suite `bare-metal` runs it"]
 fn a_function_ends_its_machine_as_its_recipe_says() {
     for end in ["reboot", "halt"] {
-        let stage = Stage::new(&HELLO.replace("END", end));
+        let stage = Stage::new(&format!("metal-{end}"), &HELLO.replace("END", end));
         let image = stage.image(Target::BareMetal).unwrap();
         let report = stage.boot(&image.dir, BootPath::IsoCdBios);
         assert_eq!((&report.verdict, report.status), (&Verdict::Pass, Some(0)), "{end}: {report}");

@@ -72,7 +72,7 @@ checks: mov $2, %cl             /* a tag with an RSDP */
         sub %esi, %ebx
         cmp $(MODULE_SIZE + MODULE_UNIT - 1) / MODULE_UNIT * MODULE_UNIT, %ebx
         jne finish
-        mov $7, %cl             /* with the root task's bytes and zeros after them: zeros change no sum */
+        mov $7, %cl             /* with the root task's bytes, zeros filling up the last word */
         xor %edx, %edx
         mov $(MODULE_SIZE + 3) / 4, %edi
 1:      lodsl
@@ -82,7 +82,7 @@ checks: mov $2, %cl             /* a tag with an RSDP */
         jnz 1b
         cmp $MODULE_SUM, %edx
         jne finish
-        mov $8, %cl
+        mov $8, %cl             /* and zeros to its end */
         mov module, %edi
 1:      cmp 4(%edi), %esi
         jae 2f
