@@ -118,6 +118,11 @@ pub(crate) fn read(disk: &[u8]) -> Result<Vec<([u8; 16], std::ops::Range<usize>)
     if (number(12), number(76), number(80), number(84)) != (HEADER as u32, 0, ENTRIES as u32, ENTRY as u32) {
         return Err(Error::Contradiction);
     }
+    // The second header ends the disk.
+    let end = number(32) as usize;
+    if end.checked_add(1).and_then(|sectors| sectors.checked_mul(SECTOR)).is_none_or(|end| end > disk.len()) {
+        return Err(Error::Truncated);
+    }
     header[16..20].fill(0);
     let start = (table as usize).checked_mul(SECTOR).ok_or(Error::Contradiction)?;
     let entries =

@@ -3,7 +3,11 @@
 
 use super::layout;
 use crate::{Context, Digest, exec, exec::Tool, files, inputs::tools::HostTool};
-use std::path::Path;
+use std::{
+    fs::{File, FileTimes},
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 /// The folder in the working folder that becomes the ISO's content.
 pub(super) const TREE: &str = "tree";
@@ -51,7 +55,12 @@ impl Iso<'_> {
             tool = tool.args(["-e", UEFI, "-no-emul-boot", "-efi-boot-part", "--efi-boot-image"]);
         }
         tool = tool.args(["-c", "boot/catalog"]);
-        for (weight, path) in self.order(work)?.iter().enumerate() {
+        let (folders, paths) = content(&work.join(TREE))?;
+        // What is asked for by an option is not done for the time 0.
+        for path in paths.iter().chain(&folders) {
+            self.stamp(&work.join(TREE).join(path))?;
+        }
+        for (weight, path) in paths.iter().enumerate() {
             // The larger, the earlier in the image: never left to the host's file system.
             tool = tool.arg("--sort-weight").arg((1000 - weight).to_string()).arg(format!("/{path}"));
         }
@@ -59,19 +68,29 @@ impl Iso<'_> {
         Ok(())
     }
 
-    /// All files of the tree, sorted.
-    fn order(&self, work: &Path) -> Result<Vec<String>, files::Error> {
-        let mut paths = Vec::new();
-        let mut folders = vec![String::new()];
-        while let Some(folder) = folders.pop() {
-            for entry in files::sorted_entries(&work.join(TREE).join(&folder))? {
-                let path = format!("{folder}{}", entry.file_name().to_string_lossy());
-                if entry.path().is_dir() { folders.push(format!("{path}/")) } else { paths.push(path) }
-            }
-        }
-        paths.sort();
-        Ok(paths)
+    /// Gives a file or folder the image's time.
+    fn stamp(&self, path: &Path) -> Result<(), files::Error> {
+        let time = UNIX_EPOCH.checked_add(Duration::from_secs(self.epoch)).unwrap_or(UNIX_EPOCH);
+        let times = FileTimes::new().set_modified(time).set_accessed(time);
+        let set = File::open(path).and_then(|file| file.set_times(times));
+        set.map_err(files::Error::at("set the time of", path))
     }
+}
+
+/// All folders below `root`, itself included, and all files, by their paths there; each sorted.
+fn content(root: &Path) -> Result<(Vec<String>, Vec<String>), files::Error> {
+    let (mut folders, mut paths) = (vec![String::new()], Vec::new());
+    let mut next = 0;
+    while let Some(folder) = folders.get(next).cloned() {
+        next += 1;
+        for entry in files::sorted_entries(&root.join(&folder))? {
+            let path = format!("{folder}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() { folders.push(format!("{path}/")) } else { paths.push(path) }
+        }
+    }
+    folders.sort();
+    paths.sort();
+    Ok((folders, paths))
 }
 
 /// An ISO cannot be made.

@@ -98,7 +98,7 @@ crate::exit_code!(Error, |error| match error {
 
 /// A size for a reader: MiB with one digit.
 fn near(bytes: u64) -> String {
-    let tenths = bytes.div_ceil((1 << 20) / 10);
+    let tenths = bytes.saturating_mul(10).div_ceil(1 << 20);
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
@@ -236,5 +236,33 @@ impl Work<'_> {
         let bios = boot.as_deref().zip(core.as_deref());
         let image = disk::image(&disk::Contents { key: *key, bios, files: contents })?;
         Ok(files::write(&self.dir.join(name::disk(&recipe.function.name)), image)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Project, elf_sample::Sample};
+
+    #[test]
+    fn a_root_task_that_does_not_fit_into_memory_is_refused_with_the_sizes() {
+        let mut recipe = Recipe::load(&Project::here(), "hello").unwrap();
+        let media = Media::decide(&recipe, Headers { multiboot1: true, multiboot2: true }).unwrap();
+        let root_task = Sample::good().bytes();
+        let fits = |recipe: &Recipe| {
+            let payload = Payload { recipe, media: &media, key: Digest::of(""), epoch: 0, manifest: "" };
+            super::fits(&payload, b"", &root_task)
+        };
+        recipe.bare_metal.memory = 16 << 20;
+        fits(&recipe).unwrap();
+        recipe.heap = 14 << 20;
+        let text = fits(&recipe).unwrap_err().to_string();
+        for part in [
+            "`hello` does not fit into 16 MiB",
+            "puts 2.0 MiB behind it",
+            "raise `memory` in [targets.bare-metal]",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }
