@@ -8,7 +8,7 @@ use crate::{
     cache, files, image,
     inputs::{tools, tree},
     kernel::{self, KernelTree, TreeKind, prebuilt},
-    kernel_config::KernelConfig,
+    kernel_config::{Arch, KernelConfig},
     process::tender,
     recipe::{Need, Recipe},
     root_task::{self, Toolchain},
@@ -147,6 +147,16 @@ pub enum Error {
         /// Why.
         why: &'static str,
     },
+    /// Kernels for other architectures are built, but nothing boots them yet.
+    #[error(
+        "no image can be made for {arch} yet: kernel config `{config}` describes a kernel that needs a loader of its own, which Selkie does not have\n  help: take a kernel config for x86_64"
+    )]
+    Architecture {
+        /// The kernel config.
+        config: String,
+        /// Its architecture.
+        arch: Arch,
+    },
     /// QEMU's own loader knows Multiboot 1 only.
     #[error(
         "`{name}` cannot be built for target `qemu`: its kernel {} has a Multiboot 2 header only, and `-kernel` of QEMU takes Multiboot 1\n  help: build it for another target",
@@ -171,6 +181,9 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
         return Err(Error::Lacks { name: recipe.function.name.clone(), target, need, why }.into());
     }
     let kernel = KernelConfig::of(ctx.project, recipe)?;
+    if kernel.arch != Arch::X86_64 {
+        return Err(Error::Architecture { config: kernel.name, arch: kernel.arch }.into());
+    }
     // First of all, because finding the rest runs them.
     let toolchain = Toolchain::find(ctx)?;
     let tree = kernel::locate(ctx, &kernel)?;
