@@ -60,9 +60,11 @@ pub fn exit(status: u8) -> ! {
 /// Leaves the machine. Returns when there is no way to do so.
 fn leave(status: u8, at_exit: AtExit) {
     let ports = IoPort::OWN;
-    // A port that nobody answers for, or that has no effect, is a reason to try the next way.
-    let qemu = FwCfg::find(ports);
-    if device::in_process() || qemu.is_some() {
+    // A port that nobody answers for, or that has no effect, is a reason to try the next way. A process has this
+    // one, and ends here.
+    let is_process = device::in_process();
+    let qemu = if is_process { None } else { FwCfg::find(ports) };
+    if is_process || qemu.is_some() {
         let _ = ports.out8(DEBUG_EXIT, status + DEBUG_EXIT_OFFSET);
     }
     #[cfg(feature = "acpi")]

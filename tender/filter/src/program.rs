@@ -9,6 +9,8 @@ use linux_raw_sys::ptrace::{
 
 /// The most instructions of a filter.
 pub const CAPACITY: usize = 192;
+/// The most words of arguments that tests are looked for again at.
+const MAX_WORDS: usize = 64;
 /// The most numbers of system calls in a filter.
 const MAX_CALLS: usize = 16;
 
@@ -60,12 +62,21 @@ pub enum AssembleError {
 pub struct Program {
     instructions: [sock_filter; CAPACITY],
     start: usize,
+    /// Where words of arguments are loaded.
+    words: [u8; MAX_WORDS],
+    word_count: usize,
 }
+
+const _: () = assert!(CAPACITY <= u8::MAX as usize, "places fit into `words`");
 
 impl Program {
     /// Without instructions.
-    pub const EMPTY: Self =
-        Self { instructions: [sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; CAPACITY], start: CAPACITY };
+    pub const EMPTY: Self = Self {
+        instructions: [sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; CAPACITY],
+        start: CAPACITY,
+        words: [0; MAX_WORDS],
+        word_count: 0,
+    };
 
     /// Compiles the rules.
     pub fn new(setting: Setting, bindings: &Bindings) -> Result<Self, AssembleError> {
@@ -234,17 +245,24 @@ impl Program {
             if goal < begin + size { (true, goal - begin) } else { (false, goal) }
         };
         let same = |old: &Place| {
-            new.clone().zip(*old..).all(|(new_at, old_at)| {
+            let fits = old + size <= CAPACITY;
+            fits && new.clone().zip(*old..).all(|(new_at, old_at)| {
                 let (a, b) = (self.instructions[new_at], self.instructions[old_at]);
                 let goals = |begin, at, one: sock_filter| [one.jt, one.jf].map(|far| goal(begin, at, far));
                 (a.code, a.k) == (b.code, b.k) && goals(new.start, new_at, a) == goals(*old, old_at, b)
             })
         };
-        let known = (end..CAPACITY - size + 1).find(same);
-        if known.is_some() {
+        let words = self.words[..self.word_count].iter().map(|word| usize::from(*word));
+        let known = words.filter(|old| self.instructions[*old].k == offset).find(same);
+        if let Some(known) = known {
             self.start = end;
+            return Ok(known);
         }
-        Ok(known.unwrap_or(self.start))
+        if let Some(word) = self.words.get_mut(self.word_count) {
+            *word = self.start as u8;
+            self.word_count += 1;
+        }
+        Ok(self.start)
     }
 
     /// Loads a word, and goes on with the instruction that was put before.

@@ -116,13 +116,22 @@ impl<'m> Memory<'m> {
 
     /// Writes bytes at any address.
     pub fn write(&self, address: u64, bytes: &[u8]) {
-        // A page that is read first is brought in twice.
-        if let (Ok(word), true) = (bytes.try_into(), address.is_multiple_of(8)) {
-            return self.set(address, u64::from_le_bytes(word));
-        }
-        for (address, byte) in (address..).zip(bytes) {
+        for (address, bytes) in (address..).step_by(8).zip(bytes.chunks(8)) {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
             let (at, shift) = (address & !7, 8 * (address & 7));
-            self.set(at, self.get(at) & !(0xff << shift) | u64::from(*byte) << shift);
+            // What is written may lie in two words.
+            let value = u128::from(u64::from_le_bytes(word)) << shift;
+            let mask = ((1 << (8 * bytes.len())) - 1_u128) << shift;
+            for (at, half) in [(at, 0), (at + 8, 64)] {
+                let (value, mask) = ((value >> half) as u64, (mask >> half) as u64);
+                match mask {
+                    0 => {}
+                    // A page that is read first is brought in twice.
+                    u64::MAX => self.set(at, value),
+                    _ => self.set(at, self.get(at) & !mask | value),
+                }
+            }
         }
     }
 

@@ -142,8 +142,7 @@ impl Segment {
 pub struct RootTask<'a> {
     /// Where it begins.
     pub entry: u64,
-    /// What it says about itself.
-    pub note: Note<'a>,
+    file: &'a [u8],
     segments: [Segment; MAX_SEGMENTS],
     count: usize,
     sites: &'a [[u8; 8]],
@@ -166,11 +165,20 @@ impl<'a> RootTask<'a> {
             return Err(ElfError::Entry(entry));
         }
         let sections = Sections::of(header, file).ok_or(ElfError::Sections)?;
-        let note = note(&sections, file)?;
         let sites = section(&sections, SITES_SECTION)
             .map_or(Ok(&[][..]), |section| section.data(LittleEndian, file))
             .map_err(|_| ElfError::Sections)?;
-        Ok(Self { entry, note, segments, count, sites: sites.as_chunks().0 })
+        Ok(Self { entry, file, segments, count, sites: sites.as_chunks().0 })
+    }
+
+    /// What it says about itself.
+    ///
+    /// # Errors
+    /// When it says nothing, or nothing that makes sense.
+    pub fn note(&self) -> Result<Note<'a>, ElfError> {
+        let header = Header::parse(self.file).map_err(|_| ElfError::NotElf)?;
+        let sections = Sections::of(header, self.file).ok_or(ElfError::Sections)?;
+        note(&sections, self.file)
     }
 
     /// The segments, in the order of their addresses; no two share a page.

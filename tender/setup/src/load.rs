@@ -147,10 +147,8 @@ pub unsafe fn load(
         payload.verify()?;
     }
     let root_task = RootTask::parse(file)?;
-    let note = root_task.note;
-    let table = payload.table(&note.interface, note.config.as_bytes())?;
-    let table = table.ok_or(Error::Interface { config: note.config.as_bytes() })?;
-    let settings = settings(payload, options, note.memory)?;
+    let (table, asked) = interface(payload, options, &root_task)?;
+    let settings = settings(payload, options, asked)?;
     if !(file.as_ptr() as u64).is_multiple_of(PAGE) {
         return Err(Error::Payload("its root task does not begin on a page"));
     }
@@ -225,6 +223,23 @@ unsafe fn first_pages(
     // SAFETY: no chunk lies there.
     unsafe { map::trim(calls, &(end..start + room)) }?;
     Ok((image.start..end, extent))
+}
+
+/// The table of the interface that the root task was built for, and how much memory its note asks for.
+fn interface(
+    payload: &Payload,
+    options: &Options,
+    root_task: &RootTask<'static>,
+) -> Result<(&'static Table, Option<u64>), Error> {
+    // Whoever put root task and table into this executable has read the note.
+    if let ([table], None) = (payload.tables()?, options.root_task)
+        && payload.header.settings.memory != 0
+    {
+        return Ok((table, None));
+    }
+    let note = root_task.note()?;
+    let table = payload.table(&note.interface, note.config.as_bytes())?;
+    Ok((table.ok_or(Error::Interface { config: note.config.as_bytes() })?, note.memory))
 }
 
 /// The bytes of the root task, mapped privately: in the executable itself, or what the operator names.

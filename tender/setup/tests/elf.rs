@@ -6,7 +6,7 @@ use common::{BASE, DATA, DIGEST, IMAGE_END, R, RODATA, RW, RX, Random, SITE, Sam
 use selkie_tender_setup::{Access, ElfError, MAX_SEGMENTS, RootTask};
 
 fn parse(file: &[u8]) -> Result<(), ElfError> {
-    RootTask::parse(file).map(drop)
+    RootTask::parse(file)?.note().map(drop)
 }
 
 /// What the parser says to a root task with one thing changed.
@@ -22,8 +22,8 @@ fn a_good_root_task_is_read() {
     let root_task = RootTask::parse(&file).expect("it is good");
     assert_eq!(root_task.entry, TEXT);
     assert_eq!(root_task.image(), BASE..IMAGE_END);
-    assert_eq!(root_task.note.interface, DIGEST);
-    assert_eq!((root_task.note.config, root_task.note.memory), ("x86_64-test", None));
+    let note = root_task.note().expect("it has one");
+    assert_eq!((note.interface, note.config, note.memory), (DIGEST, "x86_64-test", None));
     assert_eq!(root_task.sites().collect::<Vec<_>>(), [SITE]);
     let accesses: Vec<_> = root_task.segments().iter().map(|segment| segment.access).collect();
     assert_eq!(accesses, [Access::ReadWrite, Access::ReadExecute, Access::Read, Access::ReadWrite]);
@@ -140,7 +140,8 @@ fn the_note_is_needed() {
         (section.address, section.data) = (0x41_0000, note(b"selkie\0", 1, memory.as_bytes()));
         sample.bytes()
     };
-    assert_eq!(RootTask::parse(&file).expect("it is good").note.memory, Some(8 << 20));
+    let note = RootTask::parse(&file).expect("it is good").note();
+    assert_eq!(note.expect("it has one").memory, Some(8 << 20));
 }
 
 #[test]
@@ -173,8 +174,7 @@ fn check(file: &[u8]) -> bool {
     assert_eq!(root_task.image(), segments[0].pages().start..end);
     assert!(root_task.image().contains(&root_task.entry));
     assert!(root_task.sites().len() <= file.len() / 8);
-    assert!(root_task.note.config.len() <= file.len());
-    true
+    root_task.note().is_ok_and(|note| note.config.len() <= file.len())
 }
 
 #[test]
