@@ -32,6 +32,9 @@ pub fn on_mcs<T>(with: T, without: T) -> T {
     if MCS { with } else { without }
 }
 
+/// Bits of the function's own CNode.
+pub const NODE_BITS: Word = config::ROOT_CNODE_SIZE_BITS as Word;
+
 /// What of a fault's address is told: seL4 5.0.0 has 32 bits for it.
 pub const FAULT_ADDRESS: Word = if since(10) { Word::MAX } else { 0xffff_ffff };
 

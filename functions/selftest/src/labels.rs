@@ -12,7 +12,7 @@ use selkie::{
     },
     prelude::*,
 };
-use selkie_sys::{Word, label};
+use selkie_sys::{Word, config, label};
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     unknown(tap, sys)?;
@@ -100,9 +100,10 @@ fn domains(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let set = |words: &[Word], caps: &[Slot]| ask(domain, label::DOMAIN_SET_SET, words, caps);
     tap.is("a thread to domain 0", set(&[0], &[thread]), done());
     too_short(tap, "a thread to a domain", domain, label::DOMAIN_SET_SET, &[0], &[thread]);
-    tap.is("a domain that is not there", set(&[1], &[thread]), argument(0));
+    let missing = config::NUM_DOMAINS as Word;
+    tap.is("a domain that is not there", set(&[missing], &[thread]), argument(0));
     tap.is("a domain of very many", set(&[Word::MAX], &[thread]), argument(0));
-    tap.is("a domain that is not there, before a thread that is not", set(&[1], &[]), argument(0));
+    tap.is("a domain that is not there, before a thread that is not", set(&[missing], &[]), argument(0));
     tap.is("a domain for what is no thread", set(&[0], &[domain]), argument(1));
     tap.is("a domain for nothing", set(&[0], &[Slot::NULL]), argument(1));
     sys.memory.destroy(tcb)

@@ -41,6 +41,7 @@ impl BootInfo {
     }
 
     /// The number of slots of the function's CNode, in bits.
+    #[allow(clippy::unnecessary_cast)] // A byte on seL4 5.0.0, a word later.
     pub fn cnode_bits(&self) -> u8 {
         self.0.init_thread_cnode_size_bits() as u8
     }

@@ -17,7 +17,7 @@
 #![no_std]
 
 /// What is generated for one kernel configuration.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::identity_op, clippy::too_many_arguments)]
 #[macro_use]
 mod bindings {
     use crate::{invoke, ipc_buffer, stub};

@@ -2,7 +2,6 @@
 
 use crate::{
     actor::{Actor, NOTES, calm, rest},
-    kernel,
     notification::{badged, drop_cap},
     tap::Tap,
 };
@@ -205,8 +204,8 @@ fn invocations_without_buffer(tap: &mut Tap, sys: &mut System) -> Result<()> {
     tap.is("an error of two words arrives whole", NOTES.get(1), range);
     tap.is("with both words", (NOTES.get(2), NOTES.get(3)), (1, 64));
     // Where priorities need an authority, and nothing else takes one word alone, it lacks a capability.
-    let works = !kernel::since(10) || when!(set_tls_base { true } else { false });
-    tap.is("an invocation of one word works", NOTES.get(6), if works { 0 } else { short });
+    let want = when!(set_tls_base { 0 } else { crate::kernel::from(10, short, 0) });
+    tap.is("an invocation of one word works", NOTES.get(6), want);
     actor.end(sys)?;
     slot.place().delete()?;
     sys.memory.release_slots(slot, 1);

@@ -169,7 +169,11 @@ fn nowhere(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
         33
     })?;
     let fault = Fault::decode(&handler.cap().recv().message);
-    let failure = kernel::told(LookupFailure::GuardMismatch { bits_left: 64, guard: 0, guard_bits: 48 });
+    let failure = kernel::told(LookupFailure::GuardMismatch {
+        bits_left: 64,
+        guard: 0,
+        guard_bits: 64 - kernel::NODE_BITS,
+    });
     tap.yes(
         "a capability from nowhere is a fault while sending",
         matches!(fault, Fault::Cap { address, receiving: false, failure: why, .. }

@@ -102,7 +102,9 @@ fn destinations(tap: &mut Tap, sys: &mut System, bench: &Bench) -> Result<()> {
     let mine = CNode::OWN.slot();
     let itself = bench.into(mine, [object::ENDPOINT, 0, mine.0, 64, mine.0, 1]);
     tap.is("the function's own CNode, found through itself", itself, delete_first());
-    tap.is("the function's own CNode by 16 bits", to(mine, mine.0, 16), guard(End::Target, 16, 0, 48));
+    let bits = kernel::NODE_BITS;
+    let unguarded = to(mine, mine.0, bits);
+    tap.is("the function's own CNode without its guard", unguarded, guard(End::Target, bits, 0, 64 - bits));
     node.place(2, 4).delete()?;
     // The endpoint inside goes too: the untyped is only used up when its last child is left.
     sys.memory.destroy(inner)

@@ -31,6 +31,7 @@ impl IrqControl {
 
     /// Makes a handler for `pin` of IO-APIC number `ioapic` at the empty place `at`. `vector` (0 to 107) is
     /// the processor's number for it and must not be in use.
+    #[allow(clippy::useless_conversion)] // A depth is a word on seL4 5.0.0, a byte later.
     pub fn ioapic(
         self,
         at: Place,
@@ -51,6 +52,7 @@ impl IrqControl {
     }
 
     /// Makes a handler for a message-signalled interrupt of the PCI function `bus:device.function`.
+    #[allow(clippy::useless_conversion)] // As for `ioapic`.
     pub fn msi(self, at: Place, pci: (u8, u8, u8), handle: u32, vector: u8) -> Result<()> {
         let (root, index, depth) = (at.root.slot().0, at.index, at.depth);
         let (bus, device, function) = (Word::from(pci.0), Word::from(pci.1), Word::from(pci.2));
