@@ -13,6 +13,12 @@ use selkie::{
 pub const PRIORITY: u8 = 200;
 /// The priority of the first thread while it is calm.
 pub const CALM: u8 = 100;
+/// Lets other threads of the same priority run: more than once, because one whose time is just over comes after the
+/// calling one again.
+pub fn give_way() {
+    (0..3).for_each(|_| selkie::thread::yield_now());
+}
+
 /// An actor's stack in bytes.
 const STACK: usize = 4 * PAGE;
 

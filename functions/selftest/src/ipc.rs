@@ -11,6 +11,7 @@ selkie_sys::when!(mcs {
 } else { mod replies; });
 
 use crate::{
+    actor::give_way,
     kernel,
     notification::{badged, drop_cap},
     tap::Tap,
@@ -20,7 +21,6 @@ use selkie::{
     cap::{Caller, Capability, Reply, Rights, Slot},
     message::{MAX_CAPS, MAX_WORDS, set_receive_place},
     prelude::*,
-    thread::yield_now,
 };
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
@@ -66,7 +66,7 @@ fn one_way(tap: &mut Tap, sys: &mut System) -> Result<()> {
 
     let endpoint = object.cap();
     let thread = sys.spawn(move || endpoint.recv().message.get(0))?;
-    yield_now();
+    give_way();
     sender.try_send(&Message::with(0, &[99]));
     tap.is("a message that somebody waits for arrives", thread.join(sys), Ok(99));
     drop_cap(sys, sender)?;
@@ -109,14 +109,14 @@ fn saved_replies(tap: &mut Tap, sys: &mut System) -> Result<()> {
         (answer, TURN.fetch_add(1, Ordering::SeqCst))
     };
     let first = sys.spawn(move || ask(1))?;
-    yield_now();
+    give_way();
     let second = sys.spawn(move || ask(2))?;
     let request = endpoint.recv();
     tap.is("save the caller", kept.place().save_caller(), Ok(()));
     tap.is("save to an occupied slot", kept.place().save_caller(), Err(Error::DeleteFirst));
     let next = endpoint.recv();
     Reply::to_caller(&Message::with(0, &[next.message.get(0) * 100]));
-    yield_now();
+    give_way();
     Reply::at(kept).send(&Message::with(0, &[request.message.get(0) * 100]));
     tap.is("the saved caller is answered", first.join(sys), Ok((100, 1)));
     tap.is("the other was answered before", second.join(sys), Ok((200, 0)));
@@ -138,12 +138,12 @@ fn kept_callers(tap: &mut Tap, sys: &mut System) -> Result<()> {
         (answer, TURN.fetch_add(1, Ordering::SeqCst))
     };
     let first = sys.spawn(move || ask(1))?;
-    yield_now();
+    give_way();
     let second = sys.spawn(move || ask(2))?;
     let request = kept.recv(endpoint)?;
     let next = endpoint.recv();
     Reply::to_caller(&Message::with(0, &[next.message.get(0) * 100]));
-    yield_now();
+    give_way();
     kept.reply(&Message::with(0, &[request.message.get(0) * 100]));
     tap.is("a caller that was kept is answered", first.join(sys), Ok((100, 1)));
     tap.is("another was answered before", second.join(sys), Ok((200, 0)));
@@ -218,7 +218,7 @@ fn order(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let mut threads = Vec::new();
     for number in 1..=4 {
         threads.push(sys.spawn(move || endpoint.send(&Message::with(0, &[number])))?);
-        yield_now();
+        give_way();
     }
     let came: Vec<_> = threads.iter().map(|_| endpoint.recv().message.get(0)).collect();
     tap.is("senders are served in the order they came", came, vec![1, 2, 3, 4]);

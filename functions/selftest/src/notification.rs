@@ -3,12 +3,12 @@
 mod bound;
 mod waiters;
 
-use crate::tap::Tap;
+use crate::{actor::give_way, tap::Tap};
 use core::sync::atomic::{AtomicU32, Ordering};
 use selkie::{
     cap::{Capability, Rights, Slot, Tcb},
     prelude::*,
-    thread::{Builder, yield_now},
+    thread::Builder,
 };
 
 /// A capability of `source` with a badge, in a slot of its own.
@@ -61,10 +61,10 @@ fn waiting(tap: &mut Tap, sys: &mut System) -> Result<()> {
     let cap = object.cap();
     let first = sys.spawn(move || wake(cap, &AWAKE))?;
     let second = sys.spawn(move || wake(cap, &AWAKE))?;
-    yield_now();
+    give_way();
     tap.is("threads sleep until a signal comes", AWAKE.load(Ordering::SeqCst), 0);
     go.signal();
-    yield_now();
+    give_way();
     tap.is("one signal wakes one thread", AWAKE.load(Ordering::SeqCst), 1);
     go.signal();
     tap.is("the first thread got the badge", first.join(sys), Ok(8));
@@ -99,7 +99,7 @@ fn binding(tap: &mut Tap, sys: &mut System) -> Result<()> {
         let me = selkie::thread::current().tcb();
         me.bind_notification(notification).map(|()| ep.recv().badge)
     })?;
-    yield_now();
+    give_way();
     go.signal();
     tap.is("a signal arrives at an endpoint", receiver.join(sys)?, Ok(0x40));
     drop_cap(sys, go)?;

@@ -1,7 +1,7 @@
 //! Who runs next: by priority, by turns, after each kind of system call.
 
 use crate::{
-    actor::{Actor, CALM, NOTES, calm, rest},
+    actor::{Actor, CALM, NOTES, calm, give_way, rest},
     kernel,
     tap::Tap,
 };
@@ -177,7 +177,7 @@ fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
     listener.start(listen, 0)?;
     server.start(serve, 0)?;
     let settle = || {
-        yield_now();
+        give_way();
         NOTES.set(0, 0);
     };
     signal.signal();
@@ -190,13 +190,13 @@ fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
         NOTES.get(0) == 0
     });
     tap.yes("a signal to a thread of the same priority: it does not run yet", at_once);
-    yield_now();
+    give_way();
     tap.is("it runs when the other gives way", NOTES.get(0), 1);
     let passes = mostly(|| {
         settle();
         endpoint.try_send(&Message::new(0));
         let at_once = NOTES.get(0);
-        yield_now();
+        give_way();
         (at_once, NOTES.get(0)) == (kernel::from(10, 0, 2), 2)
     });
     tap.yes("a message to a thread of the same priority: when it runs", passes);
@@ -206,12 +206,12 @@ fn equals(tap: &mut Tap, sys: &mut System) -> Result<()> {
         NOTES.get(0) == kernel::from(10, 23, 2)
     });
     tap.yes("a reply to a thread of the same priority: when the caller runs", returns);
-    yield_now();
+    give_way();
     tap.is("the server goes on when the caller gives way", NOTES.get(0), 23);
     server.tcb().set_priority(CALM - 1)?;
     NOTES.set(0, 0);
     endpoint.try_send(&Message::new(0));
-    yield_now();
+    give_way();
     tap.is("a message to a thread below: it does not run", NOTES.get(0), 0);
     let _ = endpoint.call(&Message::new(1));
     tap.is("until the other waits", NOTES.get(0), 22);
