@@ -155,6 +155,49 @@ fn the_page_on_the_process_target_works() {
     assert!(shown.contains("Hello, friend!"), "{shown}");
 }
 
+/// The stick is a file; the machine that is left is QEMU's, by the tables of its firmware.
+#[test]
+fn the_page_on_bare_metal_works() {
+    let test = "the_page_on_bare_metal_works";
+    if !can_boot(test) {
+        return;
+    }
+    for tool in ["grub-mkimage", "xorriso"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            let _ = writeln!(io::stderr(), "SKIP {test}: there is no {tool}");
+            return;
+        }
+    }
+    let (place, out) = workplace();
+    for folder in ["functions", "runtime"] {
+        symlink(root().join(folder), place.path().join(folder)).unwrap();
+    }
+    let stick = place.path().join("stick");
+    fs::write(&stick, vec![0x55; 4 << 20]).unwrap();
+    let (mut shown, mut recipe) = (String::new(), String::new());
+    let mut writing = format!("sudo() {{ \"$@\"; }}\nSTICK='{}'\n", stick.display());
+    for (info, code) in blocks("docs/bare-metal.md") {
+        if let Some((_, file)) = info.split_once(" file=") {
+            fs::create_dir_all(place.path().join(file).parent().unwrap()).unwrap();
+            fs::write(place.path().join(file), &code).unwrap();
+            recipe = code;
+        } else if info == "sh run" {
+            shown.push_str(&sh(&code, place.path(), &out));
+        } else if info == "sh stick" {
+            writing.push_str(&code);
+        }
+    }
+    shown.push_str(&sh(&writing, place.path(), &out));
+    for text in ["PASS  kiosk  bare-metal iso/usb/bios", "x86_64-release", "the stick has the image"] {
+        assert!(shown.contains(text), "{text} is not in\n{shown}");
+    }
+    let reboot = recipe.replace("power-off", "reboot").replace("kiosk", "again");
+    assert!(reboot.contains("at-exit = \"reboot\""), "{reboot}");
+    fs::write(place.path().join("recipes/again.toml"), reboot).unwrap();
+    let smoke = "cargo xtask smoke recipes/again.toml --target bare-metal --boot disk/bios\n";
+    assert!(sh(smoke, place.path(), &out).contains("PASS  again"));
+}
+
 #[test]
 fn every_command_on_an_image_answers_with_one_document() {
     if !can_boot("every_command_on_an_image_answers_with_one_document") {
