@@ -29,6 +29,9 @@ struct Stage {
     project: Project,
 }
 
+/// The bytes of seL4 beyond those of the small kernel here.
+const SEL4: u64 = 170_000;
+
 const KERNEL: &str = r#"
 [function]
 name = "NAME"
@@ -137,6 +140,12 @@ fn a_multiboot_2_kernel_boots_from_every_medium_on_bios_and_uefi() {
     stage.kernel(&module);
     let image = stage.image(Target::BareMetal).unwrap();
     assert_eq!(fs::read(image.file("root-task")).unwrap(), module, "the kernel is no part of the root task");
+    // What docs/SPECIFICATION.md promises of media for both kinds of firmware.
+    for (kind, limit) in [("iso", 4_500_000), ("img", 6_000_000)] {
+        let medium = image.file(&format!("{}.{kind}", stage.recipe().function.name));
+        let size = fs::metadata(medium).unwrap().len() + SEL4;
+        assert!(size <= limit, "the {kind} with seL4 has {size} bytes");
+    }
     let boots = smoke::boots(&image.dir).unwrap();
     let expected = BootPath::ALL.into_iter().filter(|boot| *boot != BootPath::NetbootBios);
     assert_eq!(boots, expected.collect::<Vec<_>>(), "iPXE starts no Multiboot 2 kernel, all others do");

@@ -191,6 +191,11 @@ fn the_page_on_bare_metal_works() {
     for text in ["PASS  kiosk  bare-metal iso/usb/bios", "x86_64-release", "the stick has the image"] {
         assert!(shown.contains(text), "{text} is not in\n{shown}");
     }
+    // What docs/SPECIFICATION.md promises of media for a BIOS alone.
+    for (name, limit) in [("kiosk.iso", 1_500_000), ("kiosk.img", 2_000_000)] {
+        let size = fs::metadata(out.join("kiosk/bare-metal").join(name)).unwrap().len();
+        assert!(size <= limit, "{name} has {size} bytes");
+    }
     let reboot = recipe.replace("power-off", "reboot").replace("kiosk", "again");
     assert!(reboot.contains("at-exit = \"reboot\""), "{reboot}");
     fs::write(place.path().join("recipes/again.toml"), reboot).unwrap();
