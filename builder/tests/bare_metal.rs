@@ -44,6 +44,7 @@ prebuilt = "kernel.elf"
 memory = "64 MiB"
 [smoke]
 expect = ["multiboot2: magic, RSDP and module are good"]
+timeout = "1 s"
 "#;
 
 const HELLO: &str = r#"
@@ -157,6 +158,25 @@ fn a_multiboot_2_kernel_boots_from_every_medium_on_bios_and_uefi() {
         }
         assert_eq!((&report.verdict, report.status), (&Verdict::Pass, Some(0)), "{report}");
     }
+    a_damaged_disk_shows_what_the_boot_loader_says(&stage, &image);
+}
+
+/// The kernel on the disk image loses its beginning: GRUB says so, and the report shows it.
+fn a_damaged_disk_shows_what_the_boot_loader_says(stage: &Stage, image: &Image) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = fs::read(image.file("multiboot2.img")).unwrap();
+    let kernel = fs::read(image.file("kernel")).unwrap();
+    let at = disk.windows(64).position(|window| window == &kernel[..64]).unwrap();
+    disk[at..at + 64].fill(0);
+    for name in ["manifest.json", "kernel", "root-task"] {
+        fs::copy(image.file(name), dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("multiboot2.img"), disk).unwrap();
+    let report = stage.boot(dir.path(), BootPath::DiskBios);
+    assert!(matches!(report.verdict, Verdict::Fail { cause: Cause::Timeout, .. }), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("| Selkie: starting multiboot2") && text.contains("| error: "), "{text}");
+    assert!(text.contains("firmware: Booting from Hard Disk"), "{text}");
 }
 
 #[test]
