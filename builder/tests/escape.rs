@@ -99,7 +99,7 @@ fn forms() -> [Vec<PathBuf>; 2] {
     let plan = plan::plan(&ctx, &recipe, Target::Process).unwrap();
     build::build(&ctx, &plan).unwrap();
     let image = project.image("escape", Target::Process);
-    let tender = operator::build(&ctx).unwrap().path;
+    let tender = operator::build(&ctx, None).unwrap().path;
     let limits = ["--memory", "16M"].map(PathBuf::from);
     let installed = [tender].into_iter().chain(limits).chain([image.join("root-task")]).collect();
     [vec![image.join("escape")], installed]

@@ -4,7 +4,7 @@ use super::{elf32, makefile, resolved};
 use crate::{
     Context, Digest, Result,
     inputs::{registry, tree},
-    kernel_config::{Arch, KernelConfig, Source, Versions},
+    kernel_config::{Arch, KernelConfig, Source, UserSource, Versions},
 };
 use serde::Serialize;
 use std::{
@@ -293,6 +293,14 @@ fn source_tree(path: &Path) -> Result<PathBuf, Error> {
     match lacks.into_iter().find(|file| !root.join(file).is_file()) {
         Some(lacks) => Err(Error::NotATree { root, lacks }),
         None => Ok(root),
+    }
+}
+
+/// The release of what the user names.
+pub fn release_of(user: &UserSource) -> Result<String, Error> {
+    match user {
+        UserSource::Tree(path) => Ok(version_of(&source_tree(path)?)),
+        UserSource::Prefix(path) => super::prefix::version(&folder(path)?),
     }
 }
 

@@ -21,7 +21,7 @@ mod resolved;
 
 pub use elf32::{multiboot_header, multiboot2_header};
 pub use features::{features, features_of_prefix};
-pub use locate::{Error, KernelTree, TreeKind, locate, version_of};
+pub use locate::{Error, KernelTree, TreeKind, locate, release_of, version_of};
 pub use options::autoconf;
 
 use crate::{

@@ -8,8 +8,9 @@ use super::{
 use crate::{
     Context, Digest, Result,
     bindings::{self, ApiFiles, Era},
-    build, files, kernel,
-    kernel_config::{KernelConfig, Source},
+    build, files,
+    kernel::{self, TreeKind},
+    kernel_config::{KernelConfig, Source, UserSource, Versions},
     root_task::Toolchain,
 };
 use selkie_tender_table::{Table, payload::Settings};
@@ -37,7 +38,7 @@ pub struct Operator {
 }
 
 /// Makes the operator's tender, or finds it made: `out/selkie-tender`.
-pub fn build(ctx: &Context<'_>) -> Result<Operator> {
+pub fn build(ctx: &Context<'_>, user: Option<&UserSource>) -> Result<Operator> {
     let toolchain = Toolchain::find(ctx)?;
     let sources = tender::digest(ctx, &toolchain)?;
     let built = build::step(
@@ -46,7 +47,7 @@ pub fn build(ctx: &Context<'_>) -> Result<Operator> {
         |tender: &Tender| tender.fresh,
         || Ok(tender::build(ctx, &toolchain, sources)?),
     )?;
-    let tables = tables(ctx)?;
+    let tables = tables(ctx, user)?;
     // Memory and devices come from the command line.
     let settings = Settings { memory: 0, devices: 0 };
     let payload = assemble::Payload { tables: &tables, root_task: &[], settings };
@@ -68,21 +69,34 @@ pub fn build(ctx: &Context<'_>) -> Result<Operator> {
     })
 }
 
-/// The table of every kernel config of the checkout whose source a crate carries. No kernel is built for them.
-fn tables(ctx: &Context<'_>) -> Result<Vec<Table>> {
+/// The table of every kernel config of the checkout that has a source: a crate, or what the user names.
+fn tables(ctx: &Context<'_>, user: Option<&UserSource>) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for name in KernelConfig::names(ctx.project)? {
         let config = KernelConfig::load(ctx.project, &name)?;
-        // Kernels of the user's own are not here.
-        if !matches!(config.source, Source::Crate { .. }) {
-            continue;
-        }
+        let config = match (&config.source, user) {
+            (Source::User { versions, .. }, Some(user)) if accepts(versions, user)? => {
+                KernelConfig::load_with(ctx.project, &name, Some(user))?
+            }
+            (Source::User { .. }, _) => continue,
+            _ => config,
+        };
         let tree = kernel::locate(ctx, &config)?;
+        // Only CMake knows what it makes of the options; Kconfig's are written out, and no kernel is built for them.
+        let options = match tree.kind {
+            TreeKind::Make => config.options.clone(),
+            TreeKind::Cmake | TreeKind::Prefix => kernel::build(ctx, &config, &tree)?.options,
+        };
         let era = Era::find(&ctx.project.eras(), config.arch, &tree.version);
         let (era_name, era) = era.map_err(bindings::Error::from)?;
         let api = ApiFiles::find(&tree.root, config.arch);
-        let interface = bindings::interface(&era_name, &era, &api, &config.options, &tree.version)?;
+        let interface = bindings::interface(&era_name, &era, &api, &options, &tree.version)?;
         tables.push(table::table(&interface, &name)?);
     }
     Ok(tables)
+}
+
+/// Whether the release of what the user names is one of `versions`.
+fn accepts(versions: &Versions, user: &UserSource) -> Result<bool> {
+    Ok(versions.accept(&kernel::release_of(user)?))
 }

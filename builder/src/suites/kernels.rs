@@ -10,11 +10,11 @@ pub use table::{Covers, DOCS, Row, Table, Versions};
 
 use super::{Case, SuiteReport, Verdict};
 use crate::{
-    Context, Project, Result, Target, build, files,
+    Context, Digest, Project, Result, Target, build, files,
     image::{Image, Role},
-    kernel,
+    kernel::{self, KernelTree},
     kernel_config::{KernelConfig, Source, UserSource},
-    plan,
+    memory, plan,
     qemu::{Accel, AccelRequest},
     recipe::{KernelChoice, Recipe},
     smoke::{self, Cause, SmokeOptions},
@@ -37,10 +37,27 @@ const ON_METAL: &str = "hello";
 pub fn run(ctx: &Context<'_>, trees: &[PathBuf]) -> Result<SuiteReport> {
     let start = Instant::now();
     let covers = Covers::of(ctx)?;
+    let versions = Versions::of(ctx)?;
     let mut rows = Vec::new();
-    for tree in trees {
-        for config in configs(ctx.project, tree)? {
-            rows.extend(config_rows(ctx, tree, &config)?);
+    for root in trees {
+        for config in configs(ctx.project, root)? {
+            let tree = kernel::locate(ctx, &config)?;
+            // The whole takes long: a run that was stopped goes on where it was.
+            let key = Digest::of_json(&(&covers, &versions, tree.digest, &config));
+            let place = ctx.project.cache().join("tests/kernels").join(format!("{key}.json"));
+            let what = format!("seL4 {} {}", tree.version, config.name);
+            ctx.progress.begin(&what);
+            let known: Option<Vec<Row>> = memory::recall(&place);
+            let found = match known {
+                Some(rows) => rows,
+                None => config_rows(ctx, root, &config, &tree)?,
+            };
+            // What failed is tried again.
+            if found.iter().all(|row| row.verdict != "FAIL") {
+                memory::keep(&place, &found);
+            }
+            ctx.progress.end(&what, &counted(&found));
+            rows.extend(found);
         }
     }
     rows.sort_by(|a, b| a.place().cmp(&b.place()));
@@ -48,7 +65,7 @@ pub fn run(ctx: &Context<'_>, trees: &[PathBuf]) -> Result<SuiteReport> {
     let same = covers == Covers::of(ctx)?;
     let mut cases: Vec<Case> = rows.iter().map(Row::case).collect();
     if same {
-        let table = Table { covers, versions: Versions::of(ctx)?, rows };
+        let table = Table { covers, versions, rows };
         table.keep(ctx.project)?;
     } else {
         let why = "sources changed while the table was filled: it is not kept".to_owned();
@@ -72,9 +89,14 @@ fn configs(project: &Project, tree: &Path) -> Result<Vec<KernelConfig>> {
     Ok(configs)
 }
 
+/// How many rows ended in which way.
+fn counted(rows: &[Row]) -> String {
+    let count = |word: &str| rows.iter().filter(|row| row.verdict == word).count();
+    format!("{} passed, {} failed, {} skipped", count("PASS"), count("FAIL"), count("SKIP"))
+}
+
 /// Every function on every target with one kernel.
-fn config_rows(ctx: &Context<'_>, root: &Path, config: &KernelConfig) -> Result<Vec<Row>> {
-    let tree = kernel::locate(ctx, config)?;
+fn config_rows(ctx: &Context<'_>, root: &Path, config: &KernelConfig, tree: &KernelTree) -> Result<Vec<Row>> {
     let choice =
         KernelChoice { config: Some(config.name.clone()), source: Some(UserSource::Tree(root.to_owned())) };
     let mut rows = Vec::new();

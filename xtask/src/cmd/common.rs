@@ -21,6 +21,14 @@ pub(crate) struct KernelArgs {
     /// Name of a file in kernel-configs/ (without .toml), instead of the recipe's
     #[arg(long, value_name = "NAME")]
     kernel_config: Option<String>,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// A kernel of the user's own.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Another kernel")]
+pub(crate) struct SourceArgs {
     /// Build the kernel from this source tree of seL4 (CMake, 10.1 and later)
     #[arg(long, value_name = "DIR", conflicts_with = "kernel_prefix")]
     kernel_source: Option<PathBuf>,
@@ -30,12 +38,19 @@ pub(crate) struct KernelArgs {
 }
 
 impl KernelArgs {
-    /// The kernel that the user asks for. The one place that reads `SEL4_PREFIX`.
+    /// The kernel that the user asks for.
     fn choice(&self, app: &App) -> anyhow::Result<KernelChoice> {
+        Ok(KernelChoice { config: self.kernel_config.clone(), source: self.source.named(app)? })
+    }
+}
+
+impl SourceArgs {
+    /// The source that the user names. The one place that reads `SEL4_PREFIX`.
+    pub(crate) fn named(&self, app: &App) -> anyhow::Result<Option<UserSource>> {
         let absolute = |path: &PathBuf| {
             std::path::absolute(path).with_context(|| format!("the kernel's folder {}", path.display()))
         };
-        let source = match (&self.kernel_source, &self.kernel_prefix) {
+        Ok(match (&self.kernel_source, &self.kernel_prefix) {
             (Some(tree), _) => Some(UserSource::Tree(absolute(tree)?)),
             (None, Some(prefix)) => Some(UserSource::Prefix(absolute(prefix)?)),
             (None, None) => match std::env::var_os("SEL4_PREFIX").filter(|prefix| !prefix.is_empty()) {
@@ -46,8 +61,7 @@ impl KernelArgs {
                 }
                 None => None,
             },
-        };
-        Ok(KernelChoice { config: self.kernel_config.clone(), source })
+        })
     }
 }
 
