@@ -469,6 +469,7 @@ pub(crate) fn printable(text: &str) -> String {
 fn render_image(out: &mut String, image: &image::Manifest) -> std::fmt::Result {
     writeln!(out, "function:  {} {}", printable(&image.name), printable(&image.version))?;
     writeln!(out, "target:    {}", image.target)?;
+    image.media.iter().try_for_each(|media| medium::render_choice(out, media))?;
     let kernel = format!("seL4 {} ({})", printable(&image.kernel.version), printable(&image.kernel.config));
     if image.process.is_some() {
         writeln!(out, "kernel:    none runs; the tender serves the interface of {kernel}")?;

@@ -241,3 +241,45 @@ fn an_iso_of_another_tool_is_told_to_be_one() {
     let text = inspect::inspect(&iso).unwrap_err().to_string();
     assert!(text.contains("this is an ISO image, but not one that Selkie made: it is larger"), "{text}");
 }
+
+#[test]
+fn a_full_disk_leaves_no_medium_or_a_whole_one() {
+    let test = "a_full_disk_leaves_no_medium_or_a_whole_one";
+    let mounts = ["-m", "mount", "-t", "tmpfs", "tmpfs", "/tmp"];
+    if !Command::new("unshare").args(mounts).output().is_ok_and(|output| output.status.success()) {
+        return skip(test, "no file system can be mounted here");
+    }
+    if !can_pack(test) {
+        return;
+    }
+    let checkout = checkout("a");
+    let right = build(&checkout, "true", &[]).good();
+    let out = checkout.out.display();
+    let mut failures = 0;
+    // Everything is there but the image, in a file system with this much room left.
+    for room in [64, 512, 1200, 2000, 3000, 16 * 1024] {
+        fs::remove_dir_all(checkout.out.join("tiny")).unwrap();
+        let prepare = format!(
+            "cp -a '{out}' '{out}.kept'; mount -t tmpfs tmpfs '{out}'; cp -aT '{out}.kept' '{out}'; rm -r '{out}.kept'\n\
+             mount -o remount,size=$(($(du -sk '{out}' | cut -f1) + {room}))k '{out}'"
+        );
+        let mut command = checkout.command("tiny.toml");
+        command.arg("bare-metal");
+        let mut unshare = Command::new("unshare");
+        let check = format!(
+            "\"$@\" && exit; code=$?; find '{out}' -name '*.iso' -printf 'left %p\\n' -o -name '*.img' -printf 'left %p\\n'; exit $code"
+        );
+        unshare.args(["-m", "sh", "-ec", &format!("{prepare}\n{check}"), "sh"]).arg(command.get_program());
+        let built = Built::of(unshare.args(command.get_args()).output().unwrap());
+        fs::create_dir_all(checkout.out.join("tiny")).unwrap();
+        if built.code == Some(0) {
+            assert_eq!(built.members(), right.members(), "{room}");
+            continue;
+        }
+        failures += 1;
+        let told = built.stderr.contains("`cargo xtask clean` removes what Selkie wrote");
+        assert!(told, "{room}: {:?}\n{}{}", built.code, built.stdout, built.stderr);
+        assert!(!built.stdout.contains("left /"), "half a medium was left\n{}", built.stdout);
+    }
+    assert!((1..6).contains(&failures), "{failures} of 6 failed");
+}

@@ -2,6 +2,7 @@
 //! read from images that somebody else may have made.
 
 use flate2::Crc;
+use std::ops::Range;
 
 /// Bytes of a sector.
 pub(crate) const SECTOR: usize = 512;
@@ -37,6 +38,9 @@ pub(crate) struct Partition {
     /// Its name in ASCII, at most 36 characters.
     pub(crate) name: &'static str,
 }
+
+/// A partition that was read: its type, and where its content lies.
+pub(crate) type Place = ([u8; 16], Range<usize>);
 
 /// What is wrong with a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +113,7 @@ pub(crate) fn is_there(disk: &[u8]) -> bool {
 }
 
 /// The contents of the partitions of `disk` with their types, by its first table.
-pub(crate) fn read(disk: &[u8]) -> Result<Vec<([u8; 16], std::ops::Range<usize>)>, Error> {
+pub(crate) fn read(disk: &[u8]) -> Result<Vec<Place>, Error> {
     let mut header: [u8; HEADER] =
         disk.get(SECTOR..SECTOR + HEADER).and_then(|bytes| bytes.try_into().ok()).ok_or(Error::Truncated)?;
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -137,7 +141,7 @@ pub(crate) fn read(disk: &[u8]) -> Result<Vec<([u8; 16], std::ops::Range<usize>)
         .collect()
 }
 
-fn partition(disk: &[u8], entry: &[u8]) -> Result<([u8; 16], std::ops::Range<usize>), Error> {
+fn partition(disk: &[u8], entry: &[u8]) -> Result<Place, Error> {
     let sector = |at: usize| -> Result<usize, Error> {
         let bytes = entry[at..at + 8].try_into().map_err(|_| Error::Contradiction)?;
         usize::try_from(u64::from_le_bytes(bytes)).map_err(|_| Error::Contradiction)

@@ -3,13 +3,17 @@
 use super::{Error, Kind, Member, Report, disagreements, inspect_elf, printable};
 use crate::{
     Digest,
-    bare_metal::medium::{self, Medium},
+    bare_metal::{
+        Media,
+        medium::{self, Medium},
+    },
     elf, files,
     image::{self, Role},
     recipe::Format,
 };
 use serde::Serialize;
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     io::Read,
     path::Path,
@@ -120,9 +124,20 @@ pub(super) fn of_image(
     Some(MediumReport { name: name.to_owned(), format, kernel: kernel.2, root_task: root_task.2 })
 }
 
+/// What an image was made for, for a reader.
+pub(super) fn render_choice(out: &mut String, media: &Media) -> std::fmt::Result {
+    let Media { firmware, formats, protocol, left_out } = media;
+    let text = |words: &mut dyn Iterator<Item = String>| words.collect::<Vec<_>>().join(", ");
+    let formats = text(&mut formats.iter().map(ToString::to_string));
+    let firmware = text(&mut firmware.iter().map(ToString::to_string));
+    writeln!(out, "media:     {formats}; for {firmware}, by {protocol}")?;
+    left_out
+        .iter()
+        .try_for_each(|left| writeln!(out, "left out:  {}: {}", printable(&left.what), printable(&left.why)))
+}
+
 /// A medium of an image, for a reader.
 pub(super) fn render(out: &mut String, medium: &MediumReport) -> std::fmt::Result {
-    use std::fmt::Write as _;
     let MediumReport { name, kernel, root_task, .. } = medium;
     writeln!(out, "inside {}:", printable(name))?;
     writeln!(out, "  kernel     sha256 {kernel}")?;
