@@ -260,6 +260,12 @@ impl Place {
         for LeftOut { what, why } in plan.media.iter().flat_map(|media| &media.left_out) {
             ctx.progress.note(&format!("{}: `{what}` is left out: {why}", plan.name));
         }
+        if plan.media.is_some() && bare_metal::halts(&plan.recipe) {
+            ctx.progress.note(&format!(
+                "{}: at its end a PC halts: what switches one off is left out; write `acpi = true` in [root-task]",
+                plan.name
+            ));
+        }
         let written = self.fill(ctx, plan, parts);
         if ctx.cancel.requested() || written.is_err() {
             let _ = files::remove(&self.partial);

@@ -3,7 +3,7 @@
 use super::Headers;
 use crate::{
     image::{Role, name},
-    recipe::{BareMetalTarget, Firmware, Format, Recipe},
+    recipe::{AtExit, BareMetalTarget, Firmware, Format, Recipe, RootTaskSource},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -86,6 +86,13 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, Usage);
+
+/// Whether a PC halts at the end although it is to go off: the root task knows nothing of ACPI. What a prebuilt one
+/// knows nobody can tell.
+pub(crate) fn halts(recipe: &Recipe) -> bool {
+    let built = !matches!(recipe.source, RootTaskSource::Prebuilt(_));
+    built && !recipe.acpi && recipe.run.at_exit == AtExit::PowerOff
+}
 
 /// Why UEFI is left out.
 const NO_MULTIBOOT2: &str = "its kernel has a Multiboot 1 header only, and by that UEFI hands over no ACPI tables, without \

@@ -21,6 +21,7 @@ mod tests;
 
 pub use grub::Error as GrubError;
 pub use headers::Headers;
+pub(crate) use media::halts;
 pub use media::{Error as MediaError, LeftOut, Media, Protocol};
 pub use medium::Error as MediumError;
 pub use pack::Error as PackError;

@@ -252,3 +252,14 @@ fn identifiers_are_those_of_the_image_and_of_their_purpose() {
     assert_ne!(one, layout::guid(Digest::of("another"), "disk"));
     assert_eq!((one[6] >> 4, one[8] >> 6), (8, 2));
 }
+
+#[test]
+fn a_pc_that_is_to_go_off_and_cannot_is_told_of() {
+    let mut recipe = Recipe::load(&Project::here(), "hello").unwrap();
+    assert!(super::halts(&recipe));
+    recipe.acpi = true;
+    assert!(!super::halts(&recipe));
+    recipe.acpi = false;
+    recipe.run.at_exit = crate::recipe::AtExit::Reboot;
+    assert!(!super::halts(&recipe), "a reset needs no ACPI");
+}
