@@ -31,7 +31,8 @@ capability! {
 macro_rules! page {
     ($name:ident) => {
         impl $name {
-            /// Maps the page at `address` of the address space `root`.
+            /// Maps the page at `address` of the address space `root`, where no page is: seL4 5.0.0 refuses to map
+            /// one where there is another, later kernels let it take the other one's place.
             pub fn map(
                 self,
                 root: Pml4,
@@ -75,7 +76,8 @@ pub(crate) fn map_page(
     rights: Rights,
     attributes: Attributes,
 ) -> Result<()> {
-    // SAFETY: the kernel maps a page only where none is, so no memory that Rust code knows of changes.
+    // SAFETY: addresses where Rust code knows of memory are taken (`vspace::reserve`); to map a page there takes apart
+    // what the function is made of, as the crate's documentation has it.
     check(unsafe { sys::page_map(page.0, root.0.0, at as Word, rights.raw(), attributes as Word) })
 }
 
