@@ -1,5 +1,6 @@
 //! Scheduling contexts, on a kernel with MCS: who has time, how much, and who hears when it is used up.
 
+mod calls;
 mod contexts;
 mod control;
 mod passive;
@@ -18,7 +19,8 @@ pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     control::run(tap, sys)?;
     contexts::run(tap, sys)?;
     time::run(tap, sys)?;
-    passive::run(tap, sys)
+    passive::run(tap, sys)?;
+    calls::run(tap, sys)
 }
 
 /// The right to configure scheduling contexts.

@@ -52,10 +52,14 @@ impl System {
         }
         heap::init(&mut self.memory)?;
         // A host process reports a fault of the first thread by itself, registers included.
-        if !device::in_process() {
-            self.need_fault_handler()?;
+        if device::in_process() {
+            return Ok(());
         }
-        Ok(())
+        match self.need_fault_handler() {
+            // With MCS, a component may have no right to give time to a thread.
+            Err(Error::NoTime) if portable::MCS => Ok(()),
+            result => result,
+        }
     }
 
     /// Makes the calling thread known to the runtime as the first one, which is woken by `wake`.
