@@ -242,11 +242,29 @@ fn an_iso_of_another_tool_is_told_to_be_one() {
     assert!(text.contains("this is an ISO image, but not one that Selkie made: it is larger"), "{text}");
 }
 
+/// Whether mounts in a name space of our own are possible.
+fn can_mount() -> bool {
+    let mount = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "tmpfs", "/tmp"]).output();
+    mount.is_ok_and(|output| output.status.success())
+}
+
+/// A build in a name space where the shell commands `prepare` were run first; of one that fails, the media that
+/// it left are told as lines that begin with `left`.
+fn in_name_space(checkout: &Checkout, prepare: &str) -> Built {
+    let media = "\\( -name '*.iso' -o -name '*.img' \\) -printf 'left %p\\n'";
+    let check = format!("\"$@\" && exit; code=$?; find \"$OUT\" {media}; exit $code");
+    let mut command = checkout.command("tiny.toml");
+    command.arg("bare-metal");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-m", "sh", "-ec", &format!("{prepare}\n{check}"), "sh"]).env("OUT", &checkout.out);
+    unshare.arg(command.get_program()).args(command.get_args());
+    Built::of(unshare.output().unwrap())
+}
+
 #[test]
 fn a_full_disk_leaves_no_medium_or_a_whole_one() {
     let test = "a_full_disk_leaves_no_medium_or_a_whole_one";
-    let mounts = ["-m", "mount", "-t", "tmpfs", "tmpfs", "/tmp"];
-    if !Command::new("unshare").args(mounts).output().is_ok_and(|output| output.status.success()) {
+    if !can_mount() {
         return skip(test, "no file system can be mounted here");
     }
     if !can_pack(test) {
@@ -263,14 +281,7 @@ fn a_full_disk_leaves_no_medium_or_a_whole_one() {
             "cp -a '{out}' '{out}.kept'; mount -t tmpfs tmpfs '{out}'; cp -aT '{out}.kept' '{out}'; rm -r '{out}.kept'\n\
              mount -o remount,size=$(($(du -sk '{out}' | cut -f1) + {room}))k '{out}'"
         );
-        let mut command = checkout.command("tiny.toml");
-        command.arg("bare-metal");
-        let mut unshare = Command::new("unshare");
-        let check = format!(
-            "\"$@\" && exit; code=$?; find '{out}' -name '*.iso' -printf 'left %p\\n' -o -name '*.img' -printf 'left %p\\n'; exit $code"
-        );
-        unshare.args(["-m", "sh", "-ec", &format!("{prepare}\n{check}"), "sh"]).arg(command.get_program());
-        let built = Built::of(unshare.args(command.get_args()).output().unwrap());
+        let built = in_name_space(&checkout, &prepare);
         fs::create_dir_all(checkout.out.join("tiny")).unwrap();
         if built.code == Some(0) {
             assert_eq!(built.members(), right.members(), "{room}");
@@ -282,4 +293,34 @@ fn a_full_disk_leaves_no_medium_or_a_whole_one() {
         assert!(!built.stdout.contains("left /"), "half a medium was left\n{}", built.stdout);
     }
     assert!((1..6).contains(&failures), "{failures} of 6 failed");
+}
+
+#[test]
+fn without_grubs_files_for_a_firmware_their_package_is_named() {
+    let test = "without_grubs_files_for_a_firmware_their_package_is_named";
+    if !can_mount() {
+        return skip(test, "no file system can be mounted here");
+    }
+    if !can_pack(test) {
+        return;
+    }
+    let checkout = checkout("a");
+    let wrongs = [
+        (
+            "mount -t tmpfs tmpfs /usr/lib/grub/x86_64-efi",
+            "modules for UEFI were not found",
+            "grub-efi-amd64-bin",
+        ),
+        ("mount -t tmpfs tmpfs /usr/lib/grub/i386-pc", "modules for BIOS were not found", "grub-pc-bin"),
+        (
+            "mount --bind /dev/null /usr/lib/grub/i386-pc/gzio.mod",
+            "i386-pc/gzio.mod: this file",
+            "grub-pc-bin",
+        ),
+    ];
+    for (wrong, said, package) in wrongs {
+        let built = in_name_space(&checkout, wrong);
+        assert_eq!(built.code, Some(3), "{}", built.stderr);
+        assert!(built.stderr.contains(said) && built.stderr.contains(package), "{wrong}: {}", built.stderr);
+    }
 }

@@ -57,15 +57,16 @@ pub enum Error {
     },
     /// The modules for a firmware are missing.
     #[error(
-        "GRUB's modules for {firmware} were not found\n  help: `cargo xtask doctor --fix` installs the package that has them ({packages}); without them, write `firmware = [{other}]` in [targets.bare-metal]"
+        "GRUB's modules for {firmware} were not found\n  help: `cargo xtask doctor --fix` installs the package that has them ({packages}){}",
+        instead.as_ref().map(|firmware| format!("; without them, write `firmware = [\"{firmware}\"]` in [targets.bare-metal]")).unwrap_or_default()
     )]
     Platform {
         /// The firmware.
         firmware: Firmware,
         /// The packages that have them.
         packages: String,
-        /// The other one, as the recipe has it.
-        other: &'static str,
+        /// What the recipe may ask for instead.
+        instead: Option<&'static str>,
     },
     /// One file of GRUB is missing.
     #[error("{}: this file of GRUB is missing\n  help: install GRUB's package for {firmware} anew ({packages})", .file.display())]
@@ -139,9 +140,13 @@ impl Grub {
         let mkimage = HostTool { name: "grub-mkimage".to_owned(), ..tools::find(ctx, mkimage)? };
         let mut platforms = Vec::new();
         for &firmware in &media.firmware {
-            let other = if firmware == Firmware::Bios { "\"uefi\"" } else { "\"bios\"" };
+            let instead = match (firmware, media.protocol) {
+                (Firmware::Uefi, _) => Some("bios"),
+                (Firmware::Bios, Protocol::Multiboot2) => Some("uefi"),
+                (Firmware::Bios, Protocol::Multiboot) => None,
+            };
             let found = doctor::file(need(firmware));
-            let list = found.map_err(|packages| Error::Platform { firmware, packages, other })?;
+            let list = found.map_err(|packages| Error::Platform { firmware, packages, instead })?;
             let dir = list.parent().unwrap_or(Path::new("/")).to_owned();
             complete(&dir, firmware, media.protocol)?;
             let digest = tree::digest(ctx, &dir)?;
