@@ -267,7 +267,11 @@ fn inspect_image(dir: &Path) -> Result<Report, Error> {
     for member in &manifest.members {
         let name = printable(&member.name);
         let content = if is_inside(&member.name) {
-            read(&dir.join(&member.name), elf::MAX_FILE).map_err(|error| error.to_string())
+            let limit = match member.role {
+                Role::Iso | Role::Disk => medium::MOST,
+                _ => elf::MAX_FILE,
+            };
+            read(&dir.join(&member.name), limit).map_err(|error| error.to_string())
         } else {
             Err(format!("`{name}` is not a plain file name"))
         };

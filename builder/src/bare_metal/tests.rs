@@ -186,6 +186,21 @@ fn a_chain_of_clusters_in_a_circle_ends() {
 }
 
 #[test]
+fn files_of_every_size_find_room_and_are_read_back() {
+    for size in [0, 1, 700_000, 3 << 20, (4 << 20) - 1, 5 << 20, 17 << 20] {
+        let content: Vec<u8> = (0..size).map(|n: u32| (n / 512 * 7 + n) as u8).collect();
+        let files =
+            [("EFI/BOOT/BOOTX64.EFI".to_owned(), b"x".as_slice()), ("a/b/large".to_owned(), &content)];
+        let volume = fat::write(&files, 1, "X").unwrap();
+        assert!(volume.len() <= content.len() + content.len() / 40 + (96 << 10), "{size}: {}", volume.len());
+        let fat = Fat::new(&volume).unwrap();
+        let entries = fat.folder(&["a", "b"]).unwrap().unwrap();
+        let file = entries.iter().find(|entry| entry.name == "large").unwrap();
+        assert!(fat.content(file).unwrap() == content, "{size}");
+    }
+}
+
+#[test]
 fn a_partition_table_says_where_the_partitions_are() {
     let disk = disk_of(&files(Protocol::Multiboot));
     let partitions = gpt::read(&disk).unwrap();

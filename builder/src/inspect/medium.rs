@@ -20,7 +20,7 @@ use std::{
 };
 
 /// No medium is larger, in bytes: a root task and a kernel fit in, and what boots them.
-const MOST: u64 = elf::MAX_FILE + (64 << 20);
+pub(super) const MOST: u64 = elf::MAX_FILE + (64 << 20);
 /// The bytes by which a medium is known.
 const HEAD: u64 = 17 * 2048;
 
