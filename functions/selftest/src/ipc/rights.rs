@@ -12,15 +12,18 @@ use selkie::{
     cap::{Capability, Reply, Rights, Slot, Tcb},
     fault::Fault,
     memory::Objects,
+    message::set_receive_place,
     prelude::*,
     thread::Builder,
 };
+use selkie_sys::rule;
 
 pub fn run(tap: &mut Tap, sys: &mut System) -> Result<()> {
     calm(sys, |sys| {
         let object = sys.memory.create::<Endpoint>()?;
         sending(tap, sys, object.cap())?;
         calling(tap, sys, object.cap())?;
+        granting_replies(tap, sys, object.cap())?;
         receiving(tap, sys, object.cap())?;
         mended(tap, sys, object.cap())?;
         sys.memory.destroy(object)
@@ -74,6 +77,29 @@ fn calling(tap: &mut Tap, sys: &mut System, endpoint: Endpoint) -> Result<()> {
     // SAFETY: as above.
     unsafe { thread.kill(sys)? };
     drop_cap(sys, mean)
+}
+
+/// The right to be replied to, where the kernel has it: capabilities do not come with such a call.
+fn granting_replies(tap: &mut Tap, sys: &mut System, endpoint: Endpoint) -> Result<()> {
+    let caller = badged(sys, endpoint, Rights::WRITE.and(Rights::GRANT_REPLY), 5)?;
+    let gift = sys.memory.create::<Notification>()?;
+    let (slot, given) = (sys.memory.slot()?, gift.cap().slot());
+    set_receive_place(slot.place());
+    let thread = sys.spawn(move || caller.call(&Message::with(1, &[15]).cap(given)).get(0))?;
+    let message = endpoint.recv().message;
+    tap.is("a call with the right to grant a reply alone", (message.get(0), message.caps()), (15, 0));
+    Reply::to_caller(&Message::with(0, &[16]));
+    tap.is("is replied to where there is such a right", thread.is_finished(), !rule::CALL_NEEDS_GRANT);
+    if rule::CALL_NEEDS_GRANT {
+        // SAFETY: the thread waits for ever and holds no lock.
+        unsafe { thread.kill(sys)? };
+    } else {
+        tap.is("with what was sent", thread.join(sys), Ok(16));
+    }
+    set_receive_place(Slot::NULL.place());
+    sys.memory.release_slots(slot, 1);
+    sys.memory.destroy(gift)?;
+    drop_cap(sys, caller)
 }
 
 /// Runs `body` in a thread and returns the fault that it ends in.

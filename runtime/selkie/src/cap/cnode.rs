@@ -59,8 +59,8 @@ impl Rights {
     pub const GRANT: Self = Self(4);
     /// Reading and writing.
     pub const READ_WRITE: Self = Self(3);
-    /// Calling: with this a caller can be replied to, but receives no capabilities before seL4 11 has it, and no
-    /// kernel without it needs it.
+    /// Calling, and no sending of capabilities along. From seL4 11 on; before that a call needs
+    /// [`GRANT`](Self::GRANT) there.
     pub const GRANT_REPLY: Self = Self(8);
     /// Everything.
     pub const ALL: Self = Self(15);

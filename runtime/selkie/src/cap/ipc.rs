@@ -51,7 +51,8 @@ impl Endpoint {
         (badge != 0 || info.0 != 0).then(|| Received { badge, message: Message::store(info, registers) })
     }
 
-    /// Sends `message` and waits for the receiver's reply. The capability needs the right to grant.
+    /// Sends `message` and waits for the receiver's reply. The capability needs the right to grant, or
+    /// to grant a reply where the kernel has that ([`Rights::GRANT_REPLY`](super::Rights::GRANT_REPLY)).
     pub fn call(self, message: &Message) -> Message {
         let (info, mut registers) = message.load();
         // SAFETY: as for `send`.
