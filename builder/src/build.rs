@@ -416,7 +416,7 @@ fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Me
             config: plan.kernel.name.clone(),
             version: plan.tree.version.clone(),
             source: plan.tree.digest,
-            options: plan.kernel.options.clone(),
+            options: parts.kernel.options.clone(),
             overlays: overlays.collect(),
             prebuilt: prebuilt
                 .map(|input| image::Prebuilt { sha256: input.digest, origin: image::NOT_BUILT.into() }),

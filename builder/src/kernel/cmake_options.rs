@@ -128,3 +128,44 @@ fn unverified(config: &KernelConfig, tree: &KernelTree) -> Result<Vec<Complaint>
     });
     Ok(missing.chain(more).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Project;
+
+    /// What is wrong with the options of a kernel config, by such a cache.
+    fn complaints(options: &str) -> Vec<String> {
+        let cache = "# a comment\n//KernelFake:BOOL=ON\nKernelPrinting:BOOL=OFF\nKernelFPU:STRING=XSAVE\n\
+                     KernelFPU-STRINGS:INTERNAL=XSAVE;FXSAVE\nKernelColourPrinting:INTERNAL=OFF\n\
+                     KernelColourPrinting_DISABLED:INTERNAL=TRUE\nKernelPrintin:UNINITIALIZED=ON\n\
+                     KernelMaxNumNodes:STRING=1\n";
+        let mut config = KernelConfig::load(&Project::here(), "x86_64-current-release").unwrap();
+        config.options = toml::from_str(options).unwrap();
+        let complaint = |c: Complaint| format!("{}; {}", c.message, c.help.unwrap_or_default());
+        taken(&config, &parse(cache)).into_iter().map(complaint).collect()
+    }
+
+    #[test]
+    fn options_that_cmake_took_are_no_complaint() {
+        let options = "KernelPrinting = false\nKernelFPU = \"XSAVE\"\nKernelMaxNumNodes = 1\nKernelColourPrinting = false";
+        assert_eq!(complaints(options), Vec::<String>::new());
+    }
+
+    #[test]
+    fn options_that_cmake_did_not_take_are_explained() {
+        let options =
+            "KernelPrintin = true\nKernelFPU = \"NONE\"\nKernelColourPrinting = true\nKernelFake = true";
+        let found = complaints(options);
+        let expected = [
+            "the tree makes `KernelColourPrinting` OFF of ON; the tree allows it only together",
+            "the tree makes `KernelFPU` XSAVE of NONE; write one of `XSAVE`, `FXSAVE`",
+            "this kernel has no option `KernelFake`; ",
+            "this kernel has no option `KernelPrintin`; did you mean `KernelPrinting`?",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}");
+        }
+    }
+}

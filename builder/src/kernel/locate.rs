@@ -37,25 +37,30 @@ pub enum TreeKind {
     Prefix,
 }
 
+/// A kernel's source has not the digest that its kernel config pins.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{root}: the kernel's source is not the one that {config} pins\n  pinned: {pinned}\n  found:  {found}\n  help: {help}"
+)]
+pub struct Mismatch {
+    /// The tree.
+    root: PathBuf,
+    /// The kernel config's name.
+    config: String,
+    /// What it pins.
+    pinned: Digest,
+    /// What the tree has.
+    found: Digest,
+    /// How to accept the one that was found.
+    help: String,
+}
+
 /// A kernel's source is not what its kernel config says.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The tree was changed, or the pinned digest is for another one.
-    #[error(
-        "{root}: the kernel's source is not the one that {config} pins\n  pinned: {pinned}\n  found:  {found}\n  help: {help}"
-    )]
-    Digest {
-        /// The tree.
-        root: PathBuf,
-        /// The kernel config's name.
-        config: String,
-        /// What it pins.
-        pinned: Digest,
-        /// What the tree has.
-        found: Digest,
-        /// How to accept the one that was found.
-        help: String,
-    },
+    #[error(transparent)]
+    Digest(#[from] Box<Mismatch>),
     /// The crate has no such folder.
     #[error(
         "{root} has no folder `{subdir}` with a kernel's source\n  help: correct `subdir` in [source] of {config}"
@@ -340,7 +345,7 @@ fn check_digest(config: &KernelConfig, tree: &KernelTree) -> Result<(), Error> {
                 _ => format!("if this is the source that you mean, write `digest = \"{found}\"` into [source] of {}, or take `digest` out to accept any", config.path.display()),
             };
             let (root, config) = (tree.root.clone(), config.name.clone());
-            Err(Error::Digest { root, config, pinned, found, help })
+            Err(Box::new(Mismatch { root, config, pinned, found, help }).into())
         }
     }
 }
