@@ -1,7 +1,7 @@
 //! The single executable: a tender whose payload segment holds tables, settings and a root task.
 //!
-//! The tender is linked with an empty payload in its last segment. Here that segment is made larger and
-//! filled, and what follows it in the file (symbols, the table of sections) is dropped: only bytes that are
+//! The tender is linked with an empty payload in its last segment: a header, and constants of the tender. Here that
+//! segment is made larger and filled, and what follows it in the file (symbols, the table of sections) is dropped: only bytes that are
 //! loaded are in the result. Spare program headers are given to the root task's read-only segments, so that
 //! Linux maps them together with the tender. Taking the payload away again gives the bare tender, byte for
 //! byte, so that its digest can be read off any executable.
@@ -66,7 +66,7 @@ pub fn assemble(tender: &[u8], payload: &Payload<'_>) -> Result<Vec<u8>, Error> 
     let mut executable = bare(tender)?;
     let place = place(&executable)?;
     let tables: &[u8] = bytemuck::cast_slice(payload.tables);
-    let mut header = empty();
+    let mut header = empty(place.own as u64);
     header.settings = payload.settings;
     let start = place.offset;
     for (part, bytes) in [(&mut header.tables, tables), (&mut header.root_task, payload.root_task)] {
@@ -93,9 +93,10 @@ pub fn assemble(tender: &[u8], payload: &Payload<'_>) -> Result<Vec<u8>, Error> 
 /// The tender in `executable` with an empty payload and without symbols: what its digest is taken of.
 pub fn bare(executable: &[u8]) -> Result<Vec<u8>, Error> {
     let place = place(executable)?;
-    let mut bare = executable[..place.offset].to_vec();
-    bare.extend_from_slice(bytemuck::bytes_of(&empty()));
-    place.resize(&mut bare, HEADER as u64);
+    let mut bare = executable[..place.offset + place.own].to_vec();
+    let own = place.own as u64;
+    bare[place.offset..place.offset + HEADER].copy_from_slice(bytemuck::bytes_of(&empty(own)));
+    place.resize(&mut bare, own);
     for spare in spares(executable)? {
         bare[spare..spare + PROGRAM_HEADER].fill(0);
     }
@@ -184,9 +185,9 @@ fn table(executable: &[u8]) -> usize {
     offset.and_then(|bytes| usize::try_from(u64::from_le_bytes(bytes)).ok()).unwrap_or(usize::MAX)
 }
 
-/// The header of a payload without parts.
-fn empty() -> Header {
-    Header { magic: MAGIC, size: HEADER as u64, ..bytemuck::Zeroable::zeroed() }
+/// The header of a payload without parts, of which `own` bytes are the tender's.
+fn empty(own: u64) -> Header {
+    Header { magic: MAGIC, size: own, own, ..bytemuck::Zeroable::zeroed() }
 }
 
 /// Where the payload lies in an executable.
@@ -195,6 +196,8 @@ struct Place {
     offset: usize,
     /// Its bytes in the file.
     size: usize,
+    /// Those of them that are the tender's own, the header among them.
+    own: usize,
     /// The offset of its program header.
     header: usize,
 }
@@ -228,6 +231,9 @@ fn place(executable: &[u8]) -> Result<Place, Error> {
     if begin.len() < HEADER || !begin.starts_with(&MAGIC) {
         return Err(Error::NoTender("its last segment does not begin with a payload's header"));
     }
+    let own = bytemuck::pod_read_unaligned::<Header>(&begin[..HEADER]).own;
+    let own = usize::try_from(own).ok().filter(|own| (HEADER..=begin.len()).contains(own));
+    let own = own.ok_or(Error::Damaged("its header does not say what of it is the tender's"))?;
     let before = |other: &Segment| {
         let file = other.offset.checked_add(other.file_size).is_some_and(|end| end <= segment.offset);
         file && other.end().is_some_and(|end| end <= segment.address)
@@ -246,7 +252,7 @@ fn place(executable: &[u8]) -> Result<Place, Error> {
     if header.saturating_add(PROGRAM_HEADER) > segment.offset as usize {
         return Err(Error::NoTender("its program headers do not lie before its payload"));
     }
-    Ok(Place { offset: segment.offset as usize, size: begin.len(), header })
+    Ok(Place { offset: segment.offset as usize, size: begin.len(), own, header })
 }
 
 #[cfg(test)]
@@ -284,7 +290,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn sample() -> Vec<u8> {
-        sample_with(&[bytemuck::bytes_of(&empty()), &[0; 16]].concat())
+        sample_with(&[bytemuck::bytes_of(&empty(HEADER as u64 + 16)), &[7; 16]].concat())
     }
 
     fn settings() -> Settings {

@@ -33,14 +33,14 @@ const TICK_MS: u64 = 1;
 const FSGSBASE: usize = 1 << 1;
 
 // The payload of a tender that nobody has put anything into: a header without parts. The builder replaces
-// it, so the compiler must not know its bytes.
+// it, so the compiler must not know its bytes. The linker script says how much it puts behind it.
 global_asm!(
     ".pushsection .selkie.payload, \"a\", @progbits",
     ".balign 4096",
     ".globl selkie_payload",
     "selkie_payload:",
-    ".quad {magic}, {size}",
-    ".zero {size} - 16",
+    ".quad {magic}, selkie_payload_size, selkie_payload_size",
+    ".zero {size} - 24",
     ".popsection",
     magic = const u64::from_le_bytes(MAGIC),
     size = const size_of::<Header>(),

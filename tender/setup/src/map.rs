@@ -8,7 +8,8 @@ use crate::{
 };
 use core::ops::Range;
 use linux_raw_sys::general::{
-    MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
+    MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ,
+    PROT_WRITE,
 };
 use selkie_tender_filter::TENDER;
 
@@ -74,6 +75,9 @@ pub(crate) struct Image<'i> {
     pub(crate) headers: &'i [u8],
 }
 
+/// Bytes of pages that are brought in together.
+const FEW: u64 = 4 * PAGE;
+
 /// Shows the root task its image and, after it, `more` bytes. The text can still be written.
 ///
 /// What can be written lies in pages that only this process has. They take the place of the first ones of the
@@ -85,11 +89,10 @@ pub(crate) struct Image<'i> {
 pub(crate) unsafe fn guest(calls: Calls<'_>, image: Image<'_>, more: u64) -> Result<(), Error> {
     let all = image.root_task.image();
     let memory = |from: u64, to: u64| {
-        let how = Mapping {
-            access: READ_WRITE,
-            flags: MAP_PRIVATE | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
-            file: None,
-        };
+        // IPC buffer, BootInfo and the chunks are used at once: to bring them in here saves a fault for each.
+        let populate = if to > all.end && to - from <= FEW { MAP_POPULATE } else { 0 };
+        let flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE | MAP_NORESERVE | populate;
+        let how = Mapping { access: READ_WRITE, flags, file: None };
         // SAFETY: nothing is replaced.
         if from < to { unsafe { calls.map(Some(from), to - from, how) }.map(drop) } else { Ok(()) }
     };

@@ -1,14 +1,14 @@
 //! What is inside a single executable beside the tender: interface tables, settings and the root task.
 //!
-//! The tender's last segment (read-only, at a multiple of the page size) begins with a [`Header`]. As it is
-//! linked, the header says that nothing follows: that is the tender that an operator installs, with the
-//! tables of all shipped kernel configs but no root task. The builder appends the parts, each at a multiple
-//! of [`ALIGN`], extends the segment to hold them and fills the header in.
+//! The tender's last segment (read-only, at a multiple of the page size) begins with a [`Header`] and the tender's
+//! own constants. As it is linked, the header says that nothing else follows. The builder appends the parts, each
+//! at a multiple of [`ALIGN`], extends the segment to hold them and fills the header in; the tender that an operator
+//! installs gets the tables of all shipped kernel configs but no root task.
 
 use bytemuck::{Pod, Zeroable};
 
 /// What the header begins with. The last character is the format's version.
-pub const MAGIC: [u8; 8] = *b"SELKIEP1";
+pub const MAGIC: [u8; 8] = *b"SELKIEP2";
 /// Parts lie at multiples of this many bytes after the header's begin: pages can be mapped in place.
 pub const ALIGN: u64 = 4096;
 
@@ -20,6 +20,8 @@ pub struct Header {
     pub magic: [u8; 8],
     /// Bytes of the whole payload, this header among them.
     pub size: u64,
+    /// Bytes of this header and of what the linker put behind it: they belong to the tender.
+    pub own: u64,
     /// The interface tables: an array of [`Table`](crate::Table).
     pub tables: Part,
     /// The root task, an ELF; empty in the tender that an operator installs.

@@ -231,6 +231,7 @@ pub(crate) fn payload(tables: &[Table], root_task: &[u8], settings: Settings) ->
     let header = Header {
         magic: MAGIC,
         size: size as u64,
+        own: size_of::<Header>() as u64,
         tables: part(4096, tables),
         root_task: part(second, root_task),
         settings,
