@@ -47,6 +47,9 @@ pub struct Difference {
     pub tender: String,
     /// Why it cannot be the same.
     pub reason: String,
+    /// The kernel configs for which it is so; all unless given.
+    #[serde(default)]
+    pub configs: Vec<String>,
 }
 
 /// The data file is wrong.
@@ -86,6 +89,13 @@ impl Differences {
             return Err(wrong("an entry has no reason".into()));
         }
         Ok(known)
+    }
+
+    /// Those for the kernel of `config`.
+    pub fn of(&self, config: &str) -> Self {
+        let holds = |one: &&Difference| one.configs.is_empty() || one.configs.iter().any(|name| name == config);
+        let differences = self.differences.iter().filter(holds).cloned().collect();
+        Self { masks: self.masks.clone(), differences }
     }
 }
 
@@ -274,6 +284,7 @@ mod tests {
             kernel: (*kernel).into(),
             tender: (*tender).into(),
             reason: "because".into(),
+            configs: Vec::new(),
         };
         Differences { masks: Vec::new(), differences: differences.iter().map(one).collect() }
     }
