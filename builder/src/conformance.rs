@@ -93,7 +93,8 @@ impl Differences {
 
     /// Those for the kernel of `config`.
     pub fn of(&self, config: &str) -> Self {
-        let holds = |one: &&Difference| one.configs.is_empty() || one.configs.iter().any(|name| name == config);
+        let holds =
+            |one: &&Difference| one.configs.is_empty() || one.configs.iter().any(|name| name == config);
         let differences = self.differences.iter().filter(holds).cloned().collect();
         Self { masks: self.masks.clone(), differences }
     }

@@ -5,6 +5,7 @@ use builder::{
     Context, Project, Target, build,
     conformance::{self, Differences},
     context::Silent,
+    kernel,
     kernel_config::{KernelConfig, Source, UserSource},
     plan,
     recipe::{KernelChoice, Recipe},
@@ -58,16 +59,11 @@ fn the_tender_answers_as_the_kernel() {
     assert!(found.is_empty(), "{} deviations\n{}", found.len(), found.join("\n"));
 }
 
-/// The release that a source tree says it is.
-fn version_of(tree: &Path) -> String {
-    fs::read_to_string(tree.join("VERSION")).unwrap().trim().into()
-}
-
 /// The kernel configs that are made for the release in `tree`, of those that were asked for.
 fn configs(project: &Project, tree: &Path) -> Vec<String> {
     let asked = env::var(CONFIGS).ok();
     let accepts = |name: &String| match KernelConfig::load(project, name).unwrap().source {
-        Source::User { versions, .. } => versions.accept(&version_of(tree)),
+        Source::User { versions, .. } => versions.accept(&kernel::version_of(tree)),
         _ => false,
     };
     let wanted = |name: &String| {
@@ -93,8 +89,11 @@ fn the_tender_answers_as_the_kernels_from_named_trees() {
         for config in configs {
             let source = Some(UserSource::Tree(tree.clone()));
             let choice = KernelChoice { config: Some(config.clone()), source };
-            let place = format!("{config} of {}", version_of(&tree));
-            found.extend(deviations(&project, &choice).into_iter().map(|one| format!("{place}: {one}")));
+            let place = format!("{config} of {}", kernel::version_of(&tree));
+            let here = deviations(&project, &choice);
+            // Each takes a while.
+            let _ = writeln!(io::stderr(), "{place}: {} deviations", here.len());
+            found.extend(here.into_iter().map(|one| format!("{place}: {one}")));
         }
     }
     assert!(found.is_empty(), "{} deviations\n{}", found.len(), found.join("\n"));

@@ -231,6 +231,13 @@ impl<H: Host> Kernel<'_, H> {
     /// The thread waits with a fault, which is sent through a capability; whether that is one for it.
     pub(crate) fn send_fault(&mut self, thread: Tcb, handler: Cap, fault: Fault, donate: bool) -> bool {
         let Some(through) = Self::through(handler).filter(|through| through.can_call()) else { return false };
+        let fault = match fault {
+            // With scheduling contexts, the reason is not kept before seL4 16.
+            Fault::Cap { address, receiving, .. } if self.is_mcs() && !self.since(16, 0) => {
+                Fault::Cap { address, receiving, failure: LookupFailure::InvalidRoot }
+            }
+            fault => fault,
+        };
         self.set_fault(thread, fault);
         self.send(thread, through, Send { donate, ..Send::plain(true) });
         true

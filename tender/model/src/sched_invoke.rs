@@ -152,6 +152,11 @@ impl<H: Host> Kernel<'_, H> {
         let (sc, bits) = checked(target)?;
         let extra = request.value(self, at::EXTRA_REFILLS);
         let max = SchedContext::room(bits) - SchedContext::MIN_REFILLS;
+        // Before seL4 15 the sum is not kept from overflowing; then there are too few to do without the least.
+        let extra = match extra.checked_add(SchedContext::MIN_REFILLS) {
+            None if !self.since(15, 0) => 0,
+            _ => extra,
+        };
         if extra > max {
             return Err(Error::Range { min: 0, max });
         }

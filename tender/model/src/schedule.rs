@@ -258,7 +258,7 @@ impl<H: Host> Kernel<'_, H> {
     /// Puts the thread into a queue: last, or where priorities count before those of lower ones.
     #[inline]
     pub(crate) fn wait_in(&self, queue: WaitQueue, thread: Tcb, state: u64) {
-        if self.is_mcs() && self.since(16, 0) {
+        if self.is_mcs() {
             queue.insert(&self.memory, thread, state);
         } else {
             queue.append(&self.memory, thread, state);

@@ -303,7 +303,9 @@ impl<H: Host> Kernel<'_, H> {
     }
 
     fn set_timeout_handler(&mut self, thread: Tcb, request: &Request) -> Result<Answer, Error> {
-        let slot = request.extra[0].ok_or(Error::TruncatedMessage)?;
+        // seL4 13 repeats its last error, which is most often this one.
+        let none = if self.since(14, 0) { Error::TruncatedMessage } else { Error::IllegalOperation };
+        let slot = request.extra[0].ok_or(none)?;
         let handler = self.checked_handler(slot, 1)?;
         self.replace(request, thread.timeout_handler(), handler)?;
         Ok(Answer::Empty)
