@@ -141,13 +141,20 @@ fn apart(ctx: &Context<'_>, options: &Options, test: &str, name: &str) -> Vec<Jo
     vec![job]
 }
 
-/// What is tested of kernels from source trees besides running them: how they are built.
+/// What is tested of kernels from source trees besides running them: how they are built, and with `--long` that the
+/// tender answers as each of them.
 fn kernel_sources(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let what = ["--package", "builder", "--test", "kernel_sources"];
-    let mut job = cargo_test("kernels from source trees".to_owned(), &ctx.project.root, &what, options);
+    let job = cargo_test("kernels from source trees".to_owned(), &ctx.project.root, &what, options);
+    let mut jobs = vec![job];
+    if options.long {
+        let mut compared = apart(ctx, options, "conformance", "the self-test on each of them, line by line");
+        compared.iter_mut().for_each(|job| job.args.push("named_trees".into()));
+        jobs.extend(compared);
+    }
     let trees = std::env::join_paths(&options.kernel_sources).unwrap_or_default();
-    job.env.push(("SELKIE_KERNEL_SOURCES", trees));
-    vec![job]
+    jobs.iter_mut().for_each(|job| job.env.push(("SELKIE_KERNEL_SOURCES", trees.clone())));
+    jobs
 }
 
 /// Every recipe is built, booted and tested; one must be reported as failed.
