@@ -152,3 +152,41 @@ impl<'m> Memory<'m> {
         (words, (address.wrapping_sub(start) / 8) as usize)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{boxed::Box, vec::Vec};
+
+    fn words(values: &[u64]) -> &'static [Cell<u64>] {
+        Box::leak(values.iter().map(|value| Cell::new(*value)).collect())
+    }
+
+    #[test]
+    fn bytes_are_written_where_they_belong() {
+        for (start, size) in (0..16).flat_map(|start| (0..=16).map(move |size| (start, size))) {
+            let memory = Memory::new(0x1000, words(&[u64::MAX; 5]));
+            let bytes: Vec<u8> = (1..=size).collect();
+            memory.write(0x1000 + start, &bytes);
+            let mut expected = [0xff; 40];
+            expected[start as usize..][..bytes.len()].copy_from_slice(&bytes);
+            let got: Vec<u8> = (0..5).flat_map(|word| memory.get(0x1000 + 8 * word).to_le_bytes()).collect();
+            assert_eq!(got, expected, "{size} bytes at {start}");
+        }
+    }
+
+    #[test]
+    fn the_first_words_move_and_the_rest_stays() {
+        let (begin, later) = (words(&[1, 2]), words(&[0, 0]));
+        let first = FirstWords::new(begin, later);
+        let memory = Memory::with_first(0x1000, &first, words(&[3, 4]));
+        assert_eq!((memory.base(), memory.size(), memory.end()), (0x1000, 32, 0x1020));
+        let all = || [0x1000, 0x1008, 0x1010, 0x1018].map(|address| memory.get(address));
+        assert_eq!(all(), [1, 2, 3, 4]);
+        first.set_moved();
+        assert_eq!(all(), [0, 0, 3, 4]);
+        memory.set(0x1008, 5);
+        memory.zero(0x1010, 16);
+        assert_eq!((all(), later[1].get(), begin[1].get()), ([0, 5, 0, 0], 5, 2));
+    }
+}

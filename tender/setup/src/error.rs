@@ -71,12 +71,12 @@ pub enum Error {
     NotServed(&'static str),
     /// The memory is too small for the image.
     #[error(
-        "{memory} bytes of memory are not enough for the root task's {needed}\n  help: give it more with --memory"
+        "{memory} bytes of memory are not enough: the root task and the kernel's objects need {needed}\n  help: give it more with --memory"
     )]
     TooSmall {
         /// What there is.
         memory: u64,
-        /// What the image and its data need.
+        /// What the root task and, as far as it is known, the kernel need.
         needed: u64,
     },
     /// The memory's size is no size of a memory.
