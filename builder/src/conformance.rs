@@ -320,6 +320,15 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_of_one_kernel_config_is_none_of_another() {
+        let mut known = known(&[("a", "ok", "not ok"), ("b", "ok", "not ok")]);
+        known.differences[0].configs.push("x".into());
+        let checks =
+            |config| known.of(config).differences.into_iter().map(|one| one.check).collect::<String>();
+        assert_eq!(["x", "y"].map(checks), ["ab", "b"]);
+    }
+
+    #[test]
     fn values_that_are_masked_are_equal() {
         let mut known = known(&[]);
         known.masks.push(Mask { pattern: "0x[0-9a-f]+".into(), reason: "addresses".into() });
