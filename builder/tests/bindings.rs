@@ -2,6 +2,9 @@
 //! header. Each test changes one thing in them and looks at what comes of it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/golden.rs"]
+mod golden;
+
 use builder::{
     bindings::{
         self, ApiFiles, Era, Interface, condition::Options, interface::ParamPlace, probe, resolve, rust,
@@ -108,19 +111,7 @@ fn calls(interface: &Interface) -> Vec<(&str, i64)> {
 
 #[test]
 fn bindings_are_the_golden_ones_and_formatted() {
-    let text = Mini::new().rust();
-    let golden = fixtures().join("mini.golden.rs");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&golden, &text).unwrap();
-    }
-    assert_eq!(text, fs::read_to_string(&golden).unwrap(), "`cargo xtask test --bless` accepts a change");
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let status = std::process::Command::new("rustfmt")
-        .args(["--edition", "2024", "--check", "--config-path"])
-        .args([config, &golden])
-        .status()
-        .unwrap();
-    assert!(status.success(), "bindings are formatted as `rustfmt` does");
+    golden::rust(&Mini::new().rust(), "mini.golden.rs");
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! header. It has scheduling contexts or has not. Each test changes one thing and looks at what comes of it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/golden.rs"]
+mod golden;
+
 use builder::{
     bindings::{
         self, ApiFiles, Era, Interface, bitfields,
@@ -393,19 +396,7 @@ fn the_bit_field_file_is_held_against_the_era() {
 #[test]
 fn bindings_with_reply_objects_are_the_golden_ones_and_formatted() {
     let next = Next::new(true);
-    let text = rust::render(&next.interface(), &next.era()).unwrap();
-    let golden = fixtures().join("next/next.golden.rs");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&golden, &text).unwrap();
-    }
-    assert_eq!(text, fs::read_to_string(&golden).unwrap(), "`cargo xtask test --bless` accepts a change");
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let status = std::process::Command::new("rustfmt")
-        .args(["--edition", "2024", "--check", "--config-path"])
-        .args([config, &golden])
-        .status()
-        .unwrap();
-    assert!(status.success(), "bindings are formatted as `rustfmt` does");
+    golden::rust(&rust::render(&next.interface(), &next.era()).unwrap(), "next/next.golden.rs");
 }
 
 #[test]
