@@ -120,7 +120,12 @@ fn config_rows(ctx: &Context<'_>, root: &Path, config: &KernelConfig, tree: &Ker
                 first_line_ms: None,
                 size: None,
             };
-            rows.extend(target_rows(ctx, &recipe, target, row)?);
+            let found = target_rows(ctx, &recipe, target, row)?;
+            for row in found.iter().filter(|row| row.verdict == "FAIL") {
+                let reason = row.reason.as_deref().unwrap_or_default();
+                ctx.progress.note(&format!("FAIL {}: {reason}", row.case().name));
+            }
+            rows.extend(found);
         }
     }
     Ok(rows)
