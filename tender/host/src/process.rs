@@ -69,9 +69,8 @@ impl Process {
         if (in_place || is_first) && !self.first.has_moved() {
             self.move_first_pages()?;
         }
-        match paddr.filter(|_| is_first) {
-            Some(paddr) => self.bring_file_page(paddr),
-            None => {}
+        if let Some(paddr) = paddr.filter(|_| is_first) {
+            self.bring_file_page(paddr);
         }
         Ok(())
     }
