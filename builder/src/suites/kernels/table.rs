@@ -213,7 +213,9 @@ impl Table {
             kernels.entry((numbers, config)).or_default().push(row);
         }
         let mut text = format!(
-            "\nFilled with {}, {}. A cell has how many of the functions passed, and when the first line of `hello` was\nseen.\n\n\
+            "\nFilled with {},\n{}. A cell has how many functions (on bare metal: ways to boot `hello`) passed,\n\
+             and when the first line was seen on the console as `hello` started; a debug kernel, and on bare metal the\n\
+             boot loader, prints the first one itself.\n\n\
              | seL4 | kernel config | `qemu` | `process` | `bare-metal` | digest of the tree |\n\
              | --- | --- | --- | --- | --- | --- |\n",
             self.versions.cc, self.versions.qemu
