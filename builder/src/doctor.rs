@@ -240,10 +240,8 @@ pub fn packages_of(program: &str) -> Option<String> {
 
 /// The file that meets the need `name`, else the packages that have one.
 pub(crate) fn file(name: &str) -> Result<PathBuf, String> {
-    match TABLE.needs.iter().find(|need| need.name == name) {
-        Some(need) => need.file().ok_or_else(|| need.packages()),
-        None => Err("unknown".to_owned()),
-    }
+    let need = TABLE.needs.iter().find(|need| need.name == name);
+    need.and_then(Need::file).ok_or_else(|| packages_of_need(name))
 }
 
 /// The packages that meet the need `name`, as `family: packages`.

@@ -11,7 +11,7 @@ use crate::{
     kernel_config::KernelConfig,
     process::Program,
     qemu::{
-        self, AccelRequest, Accelerator, Binary, Boot, BootPath, Ended, GuestEnd, Host, How, Launch, Peer,
+        self, AccelRequest, Accelerator, Binary, Boot, BootPath, Ended, GuestEnd, Host, How, Launch, Peer, Vm,
     },
     recipe::Recipe,
     smoke,
@@ -139,19 +139,10 @@ pub fn run(
             let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
             let probe = qemu::Probe::new(&qemu, &boot, sign);
             let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &probe)?;
-            ctx.progress.note(&accelerator.to_string());
-            if let Some(reason) = boot.vm.unfit(accelerator.accel) {
-                return Err(Error::Unfit(reason).into());
-            }
+            fit(ctx, &boot.vm, &accelerator)?;
             boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, fds)
         }
-        Target::BareMetal => {
-            let path = match options.boot {
-                Some(path) => path,
-                None => smoke::first_boot(dir)?,
-            };
-            pc::run(ctx, recipe, dir, path, options, fds)
-        }
+        Target::BareMetal => pc::run(ctx, recipe, dir, smoke::boot_of(dir, options.boot)?, options, fds),
         Target::Process => {
             let program = Program::find(dir, &recipe.function.name)?;
             // What the tender says, traces among it, is for the user's eyes as it comes.
@@ -160,6 +151,12 @@ pub fn run(
             at_console(ctx, launch, None, &options.overrides, fds)
         }
     }
+}
+
+/// Says which accelerator was chosen, and refuses it where it does not give the machine what its kernel needs.
+fn fit(ctx: &Context<'_>, vm: &Vm, accelerator: &Accelerator) -> Result<(), Error> {
+    ctx.progress.note(&accelerator.to_string());
+    vm.unfit(accelerator.accel).map_or(Ok(()), |reason| Err(Error::Unfit(reason)))
 }
 
 /// Boots in QEMU, with everything chosen and any console.

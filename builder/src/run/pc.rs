@@ -1,6 +1,6 @@
 //! A bare-metal image with its console here: booted by the firmware of an emulated PC.
 
-use super::{Error, RunOptions, RunOutcome, console, terminal::Terminal};
+use super::{Error, RunOptions, RunOutcome, console, fit, terminal::Terminal};
 use crate::{
     Context, Result,
     kernel_config::KernelConfig,
@@ -29,10 +29,7 @@ pub(super) fn run(
     let qemu = Binary::find(options.qemu.as_deref())?;
     let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
     let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign.clone())?;
-    ctx.progress.note(&accelerator.to_string());
-    if let Some(reason) = pc.vm.unfit(accelerator.accel) {
-        return Err(Error::Unfit(reason).into());
-    }
+    fit(ctx, &pc.vm, &accelerator)?;
     ctx.progress.note(&format!("booted by {path}"));
     // It tells the exit line of this run from any other text.
     let nonce = nonce::fresh().map_err(Error::Override)?;

@@ -23,7 +23,7 @@ use crate::{
     image::Manifest,
     kernel_config::KernelConfig,
     process::Program,
-    qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces},
+    qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces, Vm},
     recipe::{AtExit, RawPattern, Recipe, Smoke},
     run_config::Override,
 };
@@ -99,9 +99,12 @@ pub fn boots(dir: &Path) -> Result<Vec<BootPath>> {
     Ok(media.map(|media| BootPath::of(&media.formats, &media.firmware)).unwrap_or_default())
 }
 
-/// The first of [`boots`].
-pub(crate) fn first_boot(dir: &Path) -> Result<BootPath> {
-    Ok(boots(dir)?.first().copied().ok_or(Error::NoBoot { dir: dir.to_owned() })?)
+/// The way that was asked for, else the first of [`boots`].
+pub(crate) fn boot_of(dir: &Path, wanted: Option<BootPath>) -> Result<BootPath> {
+    match wanted {
+        Some(boot) => Ok(boot),
+        None => Ok(boots(dir)?.first().copied().ok_or(Error::NoBoot { dir: dir.to_owned() })?),
+    }
 }
 
 /// Runs the image of `recipe` for `target` that lies in `dir` and judges the run.
@@ -144,10 +147,7 @@ fn judged(
         Target::Process => trial.as_process(ctx),
         Target::BareMetal => {
             let kernel = KernelConfig::of(ctx.project, recipe)?;
-            let path = match boot {
-                Some(path) => path,
-                None => first_boot(dir)?,
-            };
+            let path = boot_of(dir, boot)?;
             let trial = Trial { boot: Some(path), ..trial };
             match Pc::new(recipe, &kernel, dir, path) {
                 Ok(pc) => trial.on_pc(ctx, recipe.run.at_exit, &pc, path.allowance(), options),
@@ -200,11 +200,8 @@ impl Trial<'_> {
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
         let accelerator = qemu::choose(ctx, options.accel, host, &Probe::new(&qemu, boot, sign))?;
         let accel = accelerator.accel;
-        if let Some(reason) = boot.vm.unfit(accel) {
-            return Ok(RunReport::not_run(self.name, self.target, Verdict::Skip { reason }));
-        }
         let launch = |run_file| Ok(boot.launch(&qemu, accel, Some(run_file)).into());
-        self.once(ctx, &expected, launch, Some(accelerator))
+        self.emulated(ctx, &expected, launch, accelerator, &boot.vm)
     }
 
     /// Lets the firmware of a PC boot the image.
@@ -221,14 +218,26 @@ impl Trial<'_> {
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
         let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign)?;
         let accel = accelerator.accel;
-        if let Some(reason) = pc.vm.unfit(accel) {
-            return Ok(RunReport::not_run(self.name, self.target, Verdict::Skip { reason }).by(self.boot));
-        }
         let launch = |run_file| {
             let (launch, traces) = pc.launch(&qemu, accel, run_file)?;
             Ok(Run { launch, traces: Some(traces) })
         };
-        self.once(ctx, &expected, launch, Some(accelerator))
+        self.emulated(ctx, &expected, launch, accelerator, &pc.vm)
+    }
+
+    /// One run in QEMU, where the accelerator gives the machine what its kernel needs.
+    fn emulated(
+        &self,
+        ctx: &Context<'_>,
+        expected: &Expectation,
+        launch: impl FnOnce(OwnedFd) -> Result<Run>,
+        accelerator: Accelerator,
+        vm: &Vm,
+    ) -> Result<RunReport> {
+        if let Some(reason) = vm.unfit(accelerator.accel) {
+            return Ok(RunReport::not_run(self.name, self.target, Verdict::Skip { reason }).by(self.boot));
+        }
+        self.once(ctx, expected, launch, Some(accelerator))
     }
 
     /// Starts the image's executable.

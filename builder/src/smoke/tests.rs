@@ -116,15 +116,21 @@ fn failure(report: &RunReport) -> (Cause, &str) {
     }
 }
 
-/// Runs `guest`, which must fail with `cause` and say each of `words`.
+/// The report, which must be a failure with `cause` that says each of `words`.
 #[track_caller]
-fn fails(stage: Stage, cause: Cause, words: &[&str]) -> RunReport {
-    let report = stage.run();
+fn failed(report: RunReport, cause: Cause, words: &[&str]) -> RunReport {
     let (found, detail) = failure(&report);
     assert_eq!(found, cause, "{report}");
     for word in words {
         assert!(detail.contains(word), "no `{word}` in: {detail}");
     }
+    report
+}
+
+/// Runs `guest`, which must fail with `cause` and say each of `words`.
+#[track_caller]
+fn fails(stage: Stage, cause: Cause, words: &[&str]) -> RunReport {
+    let report = failed(stage.run(), cause, words);
     let text = report.to_string();
     assert!(text.contains("smoke.log") && text.contains("FAIL"), "{text}");
     report

@@ -33,16 +33,6 @@ fn boot(stage: &Stage) -> RunReport {
     try_boot(stage, AtExit::PowerOff).unwrap()
 }
 
-#[track_caller]
-fn fails(report: RunReport, cause: Cause, words: &[&str]) -> RunReport {
-    let (found, detail) = failure(&report);
-    assert_eq!(found, cause, "{report}");
-    for word in words {
-        assert!(detail.contains(word), "no `{word}` in: {detail}");
-    }
-    report
-}
-
 #[test]
 fn a_function_that_switches_its_machine_off_passes() {
     let stage = hello("frame 0; stop guest-shutdown");
@@ -57,51 +47,51 @@ fn a_function_that_switches_its_machine_off_passes() {
 
 #[test]
 fn another_status_is_wrong_even_when_the_machine_ends_well() {
-    let report = fails(
+    let report = failed(
         boot(&hello("frame 101; stop guest-shutdown")),
         Cause::WrongStatus,
         &["101 (panic) instead of 0"],
     );
     assert_eq!(report.status, Some(101));
-    fails(boot(&hello("frame 112; stop guest-shutdown")), Cause::ExitDisagrees, &["no valid status"]);
+    failed(boot(&hello("frame 112; stop guest-shutdown")), Cause::ExitDisagrees, &["no valid status"]);
 }
 
 #[test]
 fn a_machine_that_ends_without_an_exit_line() {
     let off = boot(&hello("stop guest-shutdown"));
-    fails(off, Cause::EarlyExit, &["switched off, but without its exit line"]);
-    fails(boot(&hello("stop guest-reset")), Cause::Reset, &["triple fault", "without an exit line"]);
+    failed(off, Cause::EarlyExit, &["switched off, but without its exit line"]);
+    failed(boot(&hello("stop guest-reset")), Cause::Reset, &["triple fault", "without an exit line"]);
     let forged = boot(&hello("frame 0 0123456789abcdef; stop guest-shutdown"));
-    fails(forged, Cause::ForgedExit, &["0123456789abcdef"]);
+    failed(forged, Cause::ForgedExit, &["0123456789abcdef"]);
     let late = boot(&hello("frame 0; line oops; stop guest-shutdown"));
-    fails(late, Cause::OutputAfterExit, &["oops"]);
+    failed(late, Cause::OutputAfterExit, &["oops"]);
 }
 
 #[test]
 fn a_machine_that_is_not_switched_off() {
     let mut hang = hello("frame 0; sleep 60");
     hang.options.timeout = Some(Duration::from_millis(1500));
-    fails(boot(&hang), Cause::Timeout, &["1500 ms", "the exit line, too"]);
+    failed(boot(&hang), Cause::Timeout, &["1500 ms", "the exit line, too"]);
     let reset = boot(&hello("frame 0; stop guest-reset"));
-    fails(reset, Cause::WrongEnd, &["was reset, and not switched off", "`power-off`"]);
+    failed(reset, Cause::WrongEnd, &["was reset, and not switched off", "`power-off`"]);
     // QEMU's exit code alone does not tell which of the two it was.
-    fails(boot(&hello("frame 0; exit 0")), Cause::QemuFailed, &["exit code 0"]);
-    fails(boot(&hello("frame 0; echo no >&2; exit 1")), Cause::QemuFailed, &["exit code 1", "no"]);
-    fails(boot(&hello("frame 0; kill -KILL $$")), Cause::QemuKilled, &["SIGKILL"]);
+    failed(boot(&hello("frame 0; exit 0")), Cause::QemuFailed, &["exit code 0"]);
+    failed(boot(&hello("frame 0; echo no >&2; exit 1")), Cause::QemuFailed, &["exit code 1", "no"]);
+    failed(boot(&hello("frame 0; kill -KILL $$")), Cause::QemuKilled, &["SIGKILL"]);
 }
 
 #[test]
 fn a_machine_ends_as_its_recipe_says() {
     let reboot = |guest| try_boot(&hello(guest), AtExit::Reboot).unwrap();
     assert_eq!(reboot("frame 0; stop guest-reset").verdict, Verdict::Pass);
-    fails(reboot("frame 0; stop guest-shutdown"), Cause::WrongEnd, &["switched off", "`reboot`"]);
-    fails(reboot("stop guest-reset"), Cause::Reset, &[]);
+    failed(reboot("frame 0; stop guest-shutdown"), Cause::WrongEnd, &["switched off", "`reboot`"]);
+    failed(reboot("stop guest-reset"), Cause::Reset, &[]);
     let halt = |guest| try_boot(&hello(guest), AtExit::Halt).unwrap();
     let report = halt("frame 0; sleep 60");
     assert_eq!(report.verdict, Verdict::Pass, "{report}");
     assert!(report.timing.end < Some(Duration::from_secs(15)));
-    fails(halt("frame 0; stop guest-shutdown"), Cause::WrongEnd, &["switched off", "`halt`"]);
-    fails(halt("frame 0; sleep 0.2; line oops; sleep 60"), Cause::OutputAfterExit, &["oops"]);
+    failed(halt("frame 0; stop guest-shutdown"), Cause::WrongEnd, &["switched off", "`halt`"]);
+    failed(halt("frame 0; sleep 0.2; line oops; sleep 60"), Cause::OutputAfterExit, &["oops"]);
 }
 
 #[test]
@@ -111,7 +101,7 @@ fn a_failed_boot_shows_what_firmware_and_loader_said() {
          printf '\\033[2J\\033[1;1HGRUB: error: file `/kernel` not found.\\r\\n'; sleep 60",
     );
     stage.options.timeout = Some(Duration::from_millis(1500));
-    let report = fails(boot(&stage), Cause::Timeout, &["1500 ms", "no exit line"]);
+    let report = failed(boot(&stage), Cause::Timeout, &["1500 ms", "no exit line"]);
     let text = report.to_string();
     assert!(text.contains("\n  firmware: Boot failed: not a bootable disk"), "{text}");
     assert!(text.contains("\n  | GRUB: error: file `/kernel` not found."), "{text}");
@@ -132,7 +122,7 @@ fn a_real_firmware_that_finds_nothing_to_boot_says_so() {
     let mut stage = Stage::new("");
     fs::write(stage.boot.dir.join("hello.iso"), vec![0; 1 << 20]).unwrap();
     (stage.options.qemu, stage.options.timeout) = (None, Some(Duration::from_secs(6)));
-    let report = fails(boot(&stage), Cause::Timeout, &["nothing was printed"]);
+    let report = failed(boot(&stage), Cause::Timeout, &["nothing was printed"]);
     assert!(report.firmware.iter().any(|line| line.contains("Boot failed")), "{report}");
     assert!(report.screen.iter().any(|line| line.contains("Boot failed")), "{report}");
 }
