@@ -49,6 +49,7 @@ pub mod note;
 pub mod plan;
 pub mod process;
 pub mod project;
+pub mod publish;
 pub mod qemu;
 pub mod recipe;
 pub mod reference;
