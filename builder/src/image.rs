@@ -1,6 +1,9 @@
 //! An image: what `build-image` produces for one recipe and one target, and the manifest that lies in it.
 
-use crate::{Digest, Target, bare_metal::Media, exec, files, kernel_config::OptionValue, process::Identity};
+use crate::{
+    Digest, Target, bare_metal::Media, exec, files, kernel_config::OptionValue, plan::InputKind,
+    process::Identity,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -201,6 +204,9 @@ pub struct Manifest {
     pub media: Option<Media>,
     /// The recipe, checked, with its defaults.
     pub recipe: serde_json::Value,
+    /// Everything that the image depends on, by name.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, InputIdentity>,
     /// The tools that made the image, by name.
     pub tools: BTreeMap<String, ToolIdentity>,
     /// The files of the image, but the manifest and the log.
@@ -252,6 +258,19 @@ pub struct RootTask {
     pub sha256: Digest,
     /// What its exit line repeats, 16 hexadecimal digits.
     pub nonce: String,
+}
+
+/// Which input it was, wherever it lay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InputIdentity {
+    /// What it is.
+    pub kind: InputKind,
+    /// The digest of its content.
+    pub digest: Digest,
+    /// For a tool: what it says of itself. For a kernel's source: the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// Which tool it was.
@@ -343,6 +362,7 @@ pub(crate) mod tests {
             process: None,
             media: None,
             recipe: serde_json::json!({ "b": 1, "a": 2 }),
+            inputs: BTreeMap::new(),
             tools: BTreeMap::new(),
             members: vec![Member { name: "kernel".into(), role: Role::Kernel, size: 1, sha256: digest }],
         }

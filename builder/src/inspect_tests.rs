@@ -28,6 +28,7 @@ fn image(dir: &Path) -> image::Manifest {
         process: None,
         media: None,
         recipe: serde_json::Value::Null,
+        inputs: Default::default(),
         tools: Default::default(),
         members: vec![image::Member {
             name: "root-task".into(),
