@@ -12,6 +12,12 @@
 //! `SHA256SUMS`, which names every file but itself and its signature `SHA256SUMS.minisig`.
 
 pub mod archive;
+mod parts;
+pub mod provenance;
+pub mod sbom;
+pub mod source;
+mod statement;
+pub mod test_result;
 
 use crate::{
     Digest, Target,
