@@ -1,6 +1,7 @@
 //! Archives whose bytes follow from their content alone: `.tar.gz` with sorted names, owner and group 0, modes
 //! 0644 and 0755, one time for all, and a gzip header without name and time.
 
+use crate::Digest;
 use flate2::{Compression, GzBuilder, write::GzEncoder};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,12 +67,24 @@ pub fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The `.tar.gz` of `files`: [`tar`], then [`gzip`].
-///
-/// # Errors
-/// When a path cannot stand in an archive.
-pub fn tar_gz(files: &Files, epoch: u64) -> io::Result<Vec<u8>> {
-    gzip(&tar(files, epoch)?)
+/// A `.tar.gz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// The digest of the archive before it was compressed.
+    pub tar: Digest,
+    /// The compressed archive.
+    pub content: Vec<u8>,
+}
+
+impl Packed {
+    /// The `.tar.gz` of `files`: [`tar`], then [`gzip`].
+    ///
+    /// # Errors
+    /// When a path cannot stand in an archive.
+    pub fn of(files: &Files, epoch: u64) -> io::Result<Self> {
+        let tar = tar(files, epoch)?;
+        Ok(Self { tar: Digest::of(&tar), content: gzip(&tar)? })
+    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,11 @@ pub(crate) struct Recipes {
 }
 
 impl Recipes {
+    /// Whether every recipe is meant, and none by its name.
+    pub(crate) fn are_all(&self) -> bool {
+        self.all
+    }
+
     /// The recipes, checked, each once, with the kernel that the user asks for.
     pub(crate) fn load(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
         let choice = self.kernel.choice(app)?;

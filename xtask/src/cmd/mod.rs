@@ -10,6 +10,7 @@ mod doctor;
 mod explain;
 mod inspect;
 mod list;
+mod publish;
 mod run;
 mod size;
 mod smoke;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     BuildTender(build_tender::BuildTender),
     Run(run::Run),
     Smoke(smoke::Smoke),
+    Publish(publish::Publish),
     Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Size(size::Size),
@@ -46,6 +48,7 @@ impl Command {
             Self::BuildTender(verb) => verb.run(app),
             Self::Run(verb) => verb.run(app),
             Self::Smoke(verb) => verb.run(app),
+            Self::Publish(verb) => verb.run(app),
             Self::Explain(verb) => verb.run(app),
             Self::Inspect(verb) => verb.run(app),
             Self::Size(verb) => verb.run(app),

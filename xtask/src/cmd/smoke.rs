@@ -79,21 +79,33 @@ fn reports(
     options: &SmokeOptions,
     show: bool,
 ) -> builder::Result<Vec<RunReport>> {
-    let name = &recipe.function.name;
     let image = common::image(ctx, recipe, target);
-    let (image, boots) = match image.and_then(|image| Ok((common::boots(&image, options.boot)?, image))) {
-        Ok((boots, image)) => (image, boots),
-        Err(error) if ctx.cancel.requested() => return Err(error),
-        Err(error) => return Ok(vec![RunReport::not_made(name, target, &error).by(options.boot)]),
-    };
+    match image.and_then(|image| each_boot(ctx, recipe, &image, options, show)) {
+        Err(error) if !ctx.cancel.requested() => {
+            Ok(vec![RunReport::not_made(&recipe.function.name, target, &error).by(options.boot)])
+        }
+        reports => reports,
+    }
+}
+
+/// Boots an image in every way that it has, or in the one that was asked for.
+pub(super) fn each_boot(
+    ctx: &Context<'_>,
+    recipe: &Recipe,
+    image: &Image,
+    options: &SmokeOptions,
+    show: bool,
+) -> builder::Result<Vec<RunReport>> {
     let each = |by| {
         let options = SmokeOptions { boot: by, ..options.clone() };
-        match boot(ctx, recipe, &image, &options, show) {
-            Err(error) if !ctx.cancel.requested() => Ok(RunReport::not_made(name, target, &error).by(by)),
+        match boot(ctx, recipe, image, &options, show) {
+            Err(error) if !ctx.cancel.requested() => {
+                Ok(RunReport::not_made(&image.name, image.target, &error).by(by))
+            }
             other => other,
         }
     };
-    boots.into_iter().map(each).collect()
+    common::boots(image, options.boot)?.into_iter().map(each).collect()
 }
 
 /// Boots one image; its verdict is told at once, before those of the others.
