@@ -45,7 +45,8 @@ pub fn tar(files: &Files, epoch: u64) -> io::Result<Vec<u8>> {
     builder.into_inner()
 }
 
-fn header(kind: EntryType, mode: u32, size: u64, epoch: u64) -> Header {
+/// The header of an entry.
+pub(super) fn header(kind: EntryType, mode: u32, size: u64, epoch: u64) -> Header {
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(mode);

@@ -20,9 +20,9 @@ mod strip;
 mod toolchain;
 
 pub use code::SITES;
+pub(crate) use code::{crate_of, demangle};
 pub use crates::LinkedCrate;
 pub(crate) use crates::{escaped, linked, locked_crate};
-pub(crate) use code::{crate_of, demangle};
 pub(crate) use sources::sources_of_crate;
 pub use sources::{Sources, contents, digest, sources};
 pub use strip::strip;
