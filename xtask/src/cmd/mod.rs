@@ -16,6 +16,7 @@ mod size;
 mod smoke;
 mod test;
 mod this_machine;
+mod verify;
 
 use crate::{app::App, output::Answer};
 
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Run(run::Run),
     Smoke(smoke::Smoke),
     Publish(publish::Publish),
+    Verify(verify::Verify),
     Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Size(size::Size),
@@ -49,6 +51,7 @@ impl Command {
             Self::Run(verb) => verb.run(app),
             Self::Smoke(verb) => verb.run(app),
             Self::Publish(verb) => verb.run(app),
+            Self::Verify(verb) => verb.run(app),
             Self::Explain(verb) => verb.run(app),
             Self::Inspect(verb) => verb.run(app),
             Self::Size(verb) => verb.run(app),
