@@ -45,10 +45,13 @@ fn look() {
         for one in &sources {
             fs::write(dir.join(&one.file), &one.content).unwrap();
         }
-        let files: BTreeMap<String, Found> =
-            sources.iter().map(|one| (one.file.clone(), Found { sha256: one.sha256, size: one.size })).collect();
+        let files: BTreeMap<String, Found> = sources
+            .iter()
+            .map(|one| (one.file.clone(), Found { sha256: one.sha256, size: one.size }))
+            .collect();
         let published = Published { manifest: &manifest, artifacts: &artifacts, files: &files };
-        let archives: Vec<_> = sources.iter().map(|one| Archive { file: &one.file, content: &one.content }).collect();
+        let archives: Vec<_> =
+            sources.iter().map(|one| Archive { file: &one.file, content: &one.content }).collect();
         println!("{:?}", sbom::check(&published, &documents[0].content));
         println!("{:?}", provenance::check(&published, &documents[1].content));
         println!("{:?}", test_result::check(&published, &documents[2].content));
