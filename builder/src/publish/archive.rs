@@ -38,29 +38,36 @@ pub fn tar(files: &Files, epoch: u64) -> io::Result<Vec<u8>> {
         for (end, _) in path.match_indices('/') {
             if folders.insert(&path[..end]) {
                 let folder = &path[..=end];
-                let header = header(folder, true, true, 0, epoch).ok_or_else(|| long(folder))?;
+                let header = entry(folder, true, true, 0, epoch).ok_or_else(|| long(folder))?;
                 builder.append(&header, io::empty())?;
             }
         }
         let size = file.content.len() as u64;
-        let header = header(path, false, file.executable, size, epoch).ok_or_else(|| long(path))?;
+        let header = entry(path, false, file.executable, size, epoch).ok_or_else(|| long(path))?;
         builder.append(&header, file.content.as_slice())?;
     }
     builder.into_inner()
 }
 
-/// The header of a member, all of it; none when the path is too long for one.
-pub(crate) fn header(path: &str, folder: bool, executable: bool, size: u64, epoch: u64) -> Option<Header> {
-    let mut header = Header::new_ustar();
+/// The header of the entry `path`, all of it; none when the path is too long for one.
+pub(crate) fn entry(path: &str, folder: bool, executable: bool, size: u64, epoch: u64) -> Option<Header> {
+    let kind = if folder { EntryType::Directory } else { EntryType::Regular };
+    let mut header = header(kind, if folder || executable { 0o755 } else { 0o644 }, size, epoch);
     header.set_path(path).ok()?;
-    header.set_entry_type(if folder { EntryType::Directory } else { EntryType::Regular });
-    header.set_mode(if folder || executable { 0o755 } else { 0o644 });
+    header.set_cksum();
+    Some(header)
+}
+
+/// A header without path and sum.
+pub(super) fn header(kind: EntryType, mode: u32, size: u64, epoch: u64) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
     header.set_size(size);
     header.set_mtime(epoch);
     header.set_uid(0);
     header.set_gid(0);
-    header.set_cksum();
-    Some(header)
+    header
 }
 
 /// `content`, compressed.

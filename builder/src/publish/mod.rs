@@ -239,9 +239,16 @@ pub fn publish(ctx: &Context<'_>, subjects: &[Subject<'_>], place: &Place) -> Re
 /// Writes one image in its two forms, and what is said of it.
 fn add(ctx: &Context<'_>, partial: &mut Partial<'_>, subject: &Subject<'_>) -> Result<()> {
     let artifacts = images(partial, subject)?;
-    for document in
-        [provenance::statement(ctx, subject, &artifacts)?, test_result::statement(ctx, subject, &artifacts)?]
-    {
+    let sources = source::collect(ctx, subject)?;
+    // Images with the same kernel write the same file.
+    for source in &sources {
+        partial.write(&source.file, &source.content)?;
+    }
+    for document in [
+        sbom::document(ctx, subject, &sources)?,
+        provenance::statement(ctx, subject, &artifacts)?,
+        test_result::statement(ctx, subject, &artifacts)?,
+    ] {
         partial.write(&document.name, &document.content)?;
     }
     Ok(())

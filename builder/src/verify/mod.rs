@@ -12,7 +12,7 @@ pub use report::{Outcome, Report, Row};
 
 use crate::{
     Context, Digest, ExitCode, Result, files,
-    publish::{Found, Published, folder, provenance, sums, test_result},
+    publish::{Found, Published, folder, provenance, sbom, source, sums, test_result},
 };
 use image::Image;
 use std::{
@@ -165,9 +165,14 @@ impl Bundle {
         for id in &ids {
             self.image(id, report);
         }
-        for name in self.found.keys().filter(|name| !folder::is_own(name) && !belongs(name, &ids)) {
-            report.fail(name, "it belongs to no image");
-        }
+        let documents = |id: &&str| [sbom::file(id), provenance::file(id), test_result::file(id)];
+        let mut known: BTreeSet<String> = ids.iter().flat_map(documents).collect();
+        known.extend(ids.iter().flat_map(|id| self.sources(id)));
+        let own = |name: &String| folder::is_own(name) || id_of(name).is_some() || known.contains(name);
+        self.found
+            .keys()
+            .filter(|name| !own(name))
+            .for_each(|name| report.fail(name, "it belongs to no image"));
     }
 
     /// Checks one image and what stands beside it.
@@ -193,8 +198,34 @@ impl Bundle {
             }
         };
         let published = Published { manifest: &image.manifest, artifacts: &artifacts, files: &self.found };
+        self.document(&sbom::file(id), report, |content| self.materials(&published, content));
         self.document(&provenance::file(id), report, |content| provenance::check(&published, content));
         self.document(&test_result::file(id), report, |content| test_result::check(&published, content));
+    }
+
+    /// Checks an SBOM, and the sources that it names.
+    fn materials(&self, published: &Published<'_>, content: &[u8]) -> Vec<String> {
+        let mut wrong = sbom::check(published, content);
+        let mut contents = Vec::new();
+        for file in sbom::sources(content) {
+            // One that is not there is told by the check of the document.
+            let Some(path) = self.paths.get(&file) else { continue };
+            match files::read_at_most(path, MOST_DOCUMENT) {
+                Ok(content) => contents.push((file, content)),
+                Err(error) => wrong.push(format!("{file}: {}", error.source)),
+            }
+        }
+        let archives: Vec<_> =
+            contents.iter().map(|(file, content)| source::Archive { file, content }).collect();
+        wrong.extend(source::check(published, &archives));
+        wrong
+    }
+
+    /// The sources that the SBOM of an image names.
+    fn sources(&self, id: &str) -> Vec<String> {
+        let path = self.paths.get(&sbom::file(id));
+        let content = path.and_then(|path| files::read_at_most(path, MOST_DOCUMENT).ok());
+        content.map(|content| sbom::sources(&content)).unwrap_or_default()
     }
 
     /// Checks the document `name` by `check`.
@@ -216,10 +247,4 @@ fn id_of(name: &str) -> Option<&str> {
         None => name.strip_suffix(ARCHIVE),
         Some((layout, _)) => layout.strip_suffix(LAYOUT),
     }
-}
-
-/// Whether a file belongs to one of these images, or is one of their sources.
-fn belongs(name: &str, ids: &BTreeSet<&str>) -> bool {
-    let document = |id: &str| [provenance::file(id), test_result::file(id)].contains(&name.to_owned());
-    id_of(name).is_some() || name.starts_with("sources/") || ids.iter().any(|id| document(id))
 }

@@ -17,7 +17,7 @@ use std::{
 use tar::{EntryType, Header};
 
 /// An archive unpacks to at most this many bytes.
-pub const MOST: u64 = 1 << 30;
+pub(super) const MOST: u64 = 1 << 30;
 /// An archive has at most this many files and folders.
 const MOST_MEMBERS: usize = 50_000;
 /// The size of a header, and what contents are padded to.
@@ -25,7 +25,7 @@ const BLOCK: u64 = 512;
 
 /// What an archive holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Archive {
+pub(super) struct Archive {
     /// The digest of the archive before it was compressed.
     pub tar: Option<Digest>,
     /// The time that every member has; none without members.
@@ -36,7 +36,7 @@ pub struct Archive {
 
 /// A file in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub(super) struct Member {
     /// Bytes.
     pub size: u64,
     /// Whether it is a program.
@@ -49,7 +49,7 @@ pub struct Member {
 
 /// Why an archive is none that was published.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub(super) enum Fault {
     /// It cannot be read.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -111,7 +111,7 @@ pub enum Fault {
 ///
 /// # Errors
 /// When it is not one that was published.
-pub fn read(path: &Path, keep: impl Fn(&str) -> Option<u64>) -> Result<Archive, Fault> {
+pub(super) fn read(path: &Path, keep: impl Fn(&str) -> Option<u64>) -> Result<Archive, Fault> {
     let file = File::open(path).map_err(files::Error::at("read", path))?;
     let mut reader = Reader::new(BufReader::new(file));
     let archive = reader.archive(&keep)?;
@@ -267,7 +267,7 @@ impl Entry {
             return Err(Fault::Large);
         }
         let executable = header.mode().is_ok_and(|mode| mode & 0o111 != 0);
-        let expected = archive::header(&name, folder, executable, size, mtime);
+        let expected = archive::entry(&name, folder, executable, size, mtime);
         if expected.is_none_or(|expected| expected.as_bytes() != header.as_bytes()) {
             return Err(Fault::Foreign(name));
         }

@@ -48,14 +48,13 @@ pub(super) fn pack(top: &str, nodes: &Nodes, epoch: u64) -> io::Result<Vec<u8>> 
 }
 
 fn header(path: &str, folder: bool, executable: bool, size: u64, epoch: u64) -> io::Result<Header> {
-    archive::header(path, folder, executable, size, epoch)
+    archive::entry(path, folder, executable, size, epoch)
         .ok_or_else(|| refused(Path::new(path), "its name is too long"))
 }
 
 fn link_header(path: &str, target: &Path, epoch: u64) -> io::Result<Header> {
-    let mut header = header(path, false, false, 0, epoch)?;
-    header.set_entry_type(EntryType::Symlink);
-    header.set_mode(0o777);
+    let mut header = archive::header(EntryType::Symlink, 0o777, 0, epoch);
+    header.set_path(path)?;
     header.set_link_name_literal(target.as_os_str().as_encoded_bytes())?;
     header.set_cksum();
     Ok(header)
