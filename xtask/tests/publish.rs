@@ -306,3 +306,86 @@ fn what_urunc_is_told_boots_and_ends() {
     assert_eq!(output.status.code(), Some(0), "{shown}{}", text(&output.stderr));
     assert!(shown.contains("Hello, world!") && shown.contains("[selkie:exit status=0"), "{shown}");
 }
+
+/// Makes a key pair with minisign, with a password when it has one.
+fn minisign_keys(dir: &Path, password: Option<&str>) {
+    let mut command = Command::new("minisign");
+    command.args(["-G", "-f", "-p", "key.pub", "-s", "key"]).args(password.is_none().then_some("-W"));
+    command.current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let password = password.map(|password| format!("{password}\n{password}\n")).unwrap_or_default();
+    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
+fn signatures_are_those_of_minisign_both_ways() {
+    let test = "signatures_are_those_of_minisign_both_ways";
+    if Command::new("minisign").arg("-v").output().is_err() {
+        return skip(test, "there is no minisign");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    recipe(dir, "");
+    minisign_keys(dir, None);
+    let publish = ["publish", "hello.toml", "--target", "process", "--sign", "key", "--to", "dist"];
+    good(xtask(dir, &publish));
+    let signature = || fs::read(dir.join("dist/SHA256SUMS.minisig")).unwrap();
+    let first = signature();
+    let by_minisign = |arguments: &[&str]| {
+        let mut command = Command::new("minisign");
+        command.args(arguments).current_dir(dir).stdin(Stdio::null());
+        good(command)
+    };
+    let shown = by_minisign(&["-V", "-p", "key.pub", "-m", "dist/SHA256SUMS"]);
+    assert!(shown.contains("file:SHA256SUMS"), "{shown}");
+    good(xtask(dir, &["verify", "dist", "--key", "key.pub"]));
+    good(xtask(dir, &publish));
+    assert_eq!(signature(), first, "the same files and key give the same signature");
+    // The other way, and a folder that is signed when it is handed on.
+    for kind in ["-H", "-l"] {
+        by_minisign(&["-S", kind, "-s", "key", "-m", "dist/SHA256SUMS", "-t", "a comment"]);
+        let shown = good(xtask(dir, &["verify", "dist", "--key", "key.pub"]));
+        assert!(shown.contains("by that key: a comment"), "{shown}");
+    }
+    let line = fs::read_to_string(dir.join("key.pub")).unwrap();
+    good(xtask(dir, &["verify", "dist/hello-process.tar.gz", "--key", line.lines().nth(1).unwrap()]));
+    let refused = |what: &str| {
+        let output = xtask(dir, &["verify", "dist", "--key", "key.pub"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stdout).contains(what), "{}", text(&output.stdout));
+    };
+    minisign_keys(dir, None);
+    refused("FAIL  SHA256SUMS.minisig");
+    fs::remove_file(dir.join("dist/SHA256SUMS.minisig")).unwrap();
+    refused("it is not signed");
+}
+
+#[test]
+#[ignore = "takes a gigabyte of memory, as minisign does: cargo xtask test --long"]
+fn a_key_with_a_password_signs() {
+    let test = "a_key_with_a_password_signs";
+    if Command::new("minisign").arg("-v").output().is_err() {
+        return skip(test, "there is no minisign");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    recipe(dir, "");
+    minisign_keys(dir, Some("grey seal"));
+    let publish = |password: &str| {
+        let mut command =
+            xtask(dir, &["publish", "hello.toml", "--target", "process", "--sign", "key", "--to", "dist"]);
+        command.env("SELKIE_SIGN_PASSWORD", password);
+        command
+    };
+    let output = publish("eel").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("the password is not that of this key"),
+        "{}",
+        text(&output.stderr)
+    );
+    good(publish("grey seal"));
+    good(xtask(dir, &["verify", "dist", "--key", "key.pub"]));
+}

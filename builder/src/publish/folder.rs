@@ -2,6 +2,7 @@
 
 use super::{
     Bundle, Error, Output,
+    sign::Key,
     sums::{self, Sums},
 };
 use crate::{Context, Digest, files, lock::Lock};
@@ -121,14 +122,19 @@ impl<'a> Partial<'a> {
         Ok(())
     }
 
-    /// Writes the list of all files, and puts the folder in its place.
-    pub(super) fn publish(self) -> Result<Bundle, Error> {
+    /// Writes the list of all files and its signature, and puts the folder in its place.
+    pub(super) fn publish(self, key: Option<&Key>) -> Result<Bundle, Error> {
         let text = sums::text(&self.sums);
+        let signature = key.map(|key| key.sign(sums::NAME, text.as_bytes()));
+        if let Some(signature) = &signature {
+            files::write(&self.dir.join(sums::SIGNATURE), signature)?;
+        }
         files::write(&self.dir.join(sums::NAME), &text)?;
         let mut outputs = Vec::new();
         let shown = self.sums.iter().filter(|(path, _)| !is_inside_layout(path));
-        let own = (sums::NAME.to_owned(), Digest::of(&text));
-        for (path, sha256) in shown.chain([(&own.0, &own.1)]) {
+        let signature = signature.map(|text| (sums::SIGNATURE.to_owned(), Digest::of(text)));
+        let own: Sums = [(sums::NAME.to_owned(), Digest::of(&text))].into_iter().chain(signature).collect();
+        for (path, sha256) in shown.chain(&own) {
             let size = fs::metadata(self.dir.join(path)).map_err(files::Error::at("read", &self.dir))?.len();
             outputs.push(Output { path: self.place.dir.join(path), size, sha256: *sha256 });
         }

@@ -19,6 +19,7 @@ pub mod provenance;
 #[cfg(test)]
 mod sample;
 pub mod sbom;
+pub mod sign;
 pub mod source;
 mod statement;
 pub mod sums;
@@ -215,12 +216,17 @@ pub struct Output {
     pub sha256: Digest,
 }
 
-/// Publishes these images in one folder, all or none. Whatever stops it, the folder is what it was before or
-/// complete.
+/// Publishes these images in one folder, all or none, signed when there is a key. Whatever stops it, the folder is
+/// what it was before or complete.
 ///
 /// # Errors
 /// When files cannot be read or written, or an image is not the one that was tested.
-pub fn publish(ctx: &Context<'_>, subjects: &[Subject<'_>], place: &Place) -> Result<Bundle> {
+pub fn publish(
+    ctx: &Context<'_>,
+    subjects: &[Subject<'_>],
+    place: &Place,
+    key: Option<&sign::Key>,
+) -> Result<Bundle> {
     if subjects.is_empty() {
         return Err(Error::Nothing.into());
     }
@@ -233,7 +239,7 @@ pub fn publish(ctx: &Context<'_>, subjects: &[Subject<'_>], place: &Place) -> Re
     if ctx.cancel.requested() {
         return Err(Error::Cancelled.into());
     }
-    Ok(partial.publish()?)
+    Ok(partial.publish(key)?)
 }
 
 /// Writes one image in its two forms, and what is said of it.

@@ -12,7 +12,8 @@ pub use report::{Outcome, Report, Row};
 
 use crate::{
     Context, Digest, ExitCode, Result, files,
-    publish::{Found, Published, folder, provenance, sbom, source, sums, test_result},
+    inspect::printable,
+    publish::{Found, Published, folder, provenance, sbom, sign::PublicKey, source, sums, test_result},
 };
 use image::Image;
 use std::{
@@ -23,6 +24,8 @@ use std::{
 
 /// A document beside an image has at most this many bytes.
 const MOST_DOCUMENT: u64 = 64 << 20;
+/// A signature has at most this many bytes.
+const MOST_SIGNATURE: u64 = 16 << 10;
 
 /// Nothing could be checked.
 #[derive(Debug, thiserror::Error)]
@@ -43,18 +46,26 @@ crate::exit_code!(Error, |error| match error {
     Error::Foreign(_) => ExitCode::Usage,
 });
 
+/// How it is checked.
+#[derive(Default)]
+pub struct Options {
+    /// Whose signature there must be.
+    pub key: Option<PublicKey>,
+}
+
 /// Checks the published folder, or the archive, `path`.
 ///
 /// # Errors
 /// When there is nothing to check. What is wrong with it stands in the report.
-pub fn verify(ctx: &Context<'_>, path: &Path) -> Result<Report> {
+pub fn verify(ctx: &Context<'_>, path: &Path, options: &Options) -> Result<Report> {
     let metadata = fs::metadata(path).map_err(files::Error::at("read", path)).map_err(Error::from)?;
     let is_archive = path.extension().is_some_and(|extension| extension == "gz");
     let mut report = Report::new(path);
     if metadata.is_file() && is_archive {
-        one(path, &mut report)?;
+        one(path, options, &mut report)?;
     } else if metadata.is_dir() && path.join(sums::NAME).exists() {
-        Bundle::read(ctx, path, &mut report)?.check(ctx, &mut report);
+        Bundle::read(ctx, path, &mut report)?.check(&mut report);
+        signature(path, options, &mut report)?;
     } else {
         return Err(Error::Foreign(path.to_owned()).into());
     }
@@ -62,7 +73,7 @@ pub fn verify(ctx: &Context<'_>, path: &Path) -> Result<Report> {
 }
 
 /// An archive by itself. `SHA256SUMS` is looked at when it lies beside it.
-fn one(path: &Path, report: &mut Report) -> Result<(), Error> {
+fn one(path: &Path, options: &Options, report: &mut Report) -> Result<(), Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let sums_file = path.with_file_name(sums::NAME);
     if sums_file.exists() {
@@ -74,6 +85,7 @@ fn one(path: &Path, report: &mut Report) -> Result<(), Error> {
             Ok(Some(listed)) if listed != sha256 => report.fail(&name, "its digest is not the listed one"),
             Ok(Some(_)) => report.ok(sums::NAME, format!("{name} is as listed")),
         }
+        signature(path.parent().unwrap_or(Path::new(".")), options, report)?;
     } else {
         report.skip(sums::NAME, "it does not lie beside the archive");
     }
@@ -81,6 +93,27 @@ fn one(path: &Path, report: &mut Report) -> Result<(), Error> {
     match Image::read(path, id) {
         Ok(image) => report.ok(&name, image.summary()),
         Err(fault) => report.fail(&name, fault),
+    }
+    Ok(())
+}
+
+/// Checks the signature of the list in `dir`.
+fn signature(dir: &Path, options: &Options, report: &mut Report) -> Result<(), Error> {
+    let path = dir.join(sums::SIGNATURE);
+    match (&options.key, path.exists()) {
+        (None, false) => report.skip(sums::SIGNATURE, "it is not signed"),
+        (None, true) => {
+            report.skip(sums::SIGNATURE, "it is signed; `--key` with the public key checks by whom")
+        }
+        (Some(_), false) => report.fail(sums::SIGNATURE, "it is not signed"),
+        (Some(key), true) => {
+            let signature = files::read_at_most(&path, MOST_SIGNATURE)?;
+            let content = files::read_at_most(&dir.join(sums::NAME), sums::MOST)?;
+            match key.check(sums::NAME, &content, &String::from_utf8_lossy(&signature)) {
+                Ok(comment) => report.ok(sums::SIGNATURE, format!("by that key: {}", printable(&comment))),
+                Err(fault) => report.fail(sums::SIGNATURE, fault),
+            }
+        }
     }
     Ok(())
 }
@@ -157,7 +190,7 @@ impl Bundle {
     }
 
     /// Checks every image, and that every file belongs to one.
-    fn check(&self, _ctx: &Context<'_>, report: &mut Report) {
+    fn check(&self, report: &mut Report) {
         let ids: BTreeSet<&str> = self.found.keys().filter_map(|name| id_of(name)).collect();
         if ids.is_empty() {
             report.fail("files", "there is no image");
@@ -235,7 +268,7 @@ impl Bundle {
             Err(error) => report.fail(name, error.source),
             Ok(content) => match check(&content) {
                 faults if faults.is_empty() => report.ok(name, "it is about this image"),
-                faults => faults.iter().for_each(|fault| report.fail(name, crate::inspect::printable(fault))),
+                faults => faults.iter().for_each(|fault| report.fail(name, printable(fault))),
             },
         }
     }

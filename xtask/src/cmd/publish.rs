@@ -10,7 +10,10 @@ use builder::{
     build::build,
     image::{Image, Manifest},
     plan::{Plan, plan},
-    publish::{self, Bundle, Place, Subject},
+    publish::{
+        self, Bundle, Place, Subject,
+        sign::{Key, PASSWORD},
+    },
     smoke::{RunReport, SmokeOptions, Summary},
 };
 use std::path::PathBuf;
@@ -20,6 +23,7 @@ Examples:
   cargo xtask publish hello --to dist                     dist/hello-qemu.tar.gz, dist/hello-process.oci/, …
   cargo xtask publish hello --to dist --target process    for one target
   cargo xtask publish --all --to dist --strict            all recipes; a skipped smoke test is a failed one
+  cargo xtask publish hello --to dist --sign selkie.key   with SHA256SUMS.minisig
   cargo xtask verify dist                                 what whoever gets the folder runs
 
 Every image is built and smoke-tested first; one failure, and nothing is published (exit code 4). The folder is
@@ -41,6 +45,9 @@ pub(crate) struct Publish {
     /// A skipped smoke test counts as a failed one
     #[arg(long)]
     strict: bool,
+    /// Sign with this secret key of minisign; SELKIE_SIGN_PASSWORD has its password, or it is asked for
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
 }
 
 /// A built and tested image.
@@ -56,6 +63,8 @@ impl Publish {
         let ctx = app.context();
         let recipes = publish::wanted(&ctx, self.recipes.load(app)?, self.recipes.are_all())?;
         let place = Place::new(&self.to).map_err(Error::from)?;
+        let key =
+            self.sign.as_deref().map(|path| Key::read(path, password)).transpose().map_err(Error::from)?;
         let options = SmokeOptions { accel: self.accel.accel, ..SmokeOptions::default() };
         let mut tested = Vec::new();
         for recipe in &recipes {
@@ -75,7 +84,7 @@ impl Publish {
             return Ok(Answer::new(&summary, text)?.with_code(code));
         }
         let subjects: Vec<_> = tested.iter().map(Tested::subject).collect();
-        let bundle = publish::publish(&ctx, &subjects, &place)?;
+        let bundle = publish::publish(&ctx, &subjects, &place, key.as_ref())?;
         let answer = serde_json::json!({ "bundle": bundle, "reports": summary.reports });
         Answer::new(&answer, format!("{summary}\n{}", text(&bundle)))
     }
@@ -84,6 +93,17 @@ impl Publish {
 impl Tested {
     fn subject(&self) -> Subject<'_> {
         Subject { plan: &self.plan, image: &self.image, manifest: &self.manifest, reports: &self.reports }
+    }
+}
+
+/// The password of a key, from the environment or the terminal.
+fn password() -> Result<String, String> {
+    match std::env::var(PASSWORD) {
+        Ok(password) => Ok(password),
+        Err(std::env::VarError::NotPresent) => {
+            rpassword::prompt_password("password of the key: ").map_err(|error| error.to_string())
+        }
+        Err(error) => Err(format!("{PASSWORD}: {error}")),
     }
 }
 

@@ -4,12 +4,17 @@ use crate::{
     app::App,
     output::{Answer, Paint},
 };
-use builder::verify::{self, Outcome};
+use builder::{
+    Error,
+    publish::sign::PublicKey,
+    verify::{self, Options, Outcome},
+};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask verify dist                         a published folder: every file of it
+  cargo xtask verify dist --key selkie.pub        and that it was signed by whoever has this key
   cargo xtask verify dist/hello-process.tar.gz    one archive, against the manifest in it
 
 What is checked comes from others: nothing of it is believed, unpacked to a disk or run. Exit code 1 when anything
@@ -22,11 +27,15 @@ pub(crate) struct Verify {
     /// A folder that `publish` wrote, or an archive of it
     #[arg(value_name = "DIR|FILE")]
     path: PathBuf,
+    /// Require the signature of this key of minisign: a file, or the key itself
+    #[arg(long, value_name = "PUBKEY")]
+    key: Option<String>,
 }
 
 impl Verify {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
-        let report = verify::verify(&app.context(), &self.path)?;
+        let key = self.key.as_deref().map(PublicKey::read).transpose().map_err(Error::from)?;
+        let report = verify::verify(&app.context(), &self.path, &Options { key })?;
         let code = report.exit_code();
         Ok(Answer::new(&report, text(app, &report))?.with_code(code))
     }
