@@ -16,6 +16,8 @@ pub mod folder;
 pub mod oci;
 mod parts;
 pub mod provenance;
+#[cfg(test)]
+mod sample;
 pub mod sbom;
 pub mod sign;
 pub mod source;

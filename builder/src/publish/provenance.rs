@@ -204,3 +204,59 @@ pub fn check(published: &Published<'_>, document: &[u8]) -> Vec<String> {
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::sample, *};
+
+    fn document(id: &str) -> Vec<u8> {
+        let predicate = provenance(&sample::manifest(), &sample::crates().all(), id.to_owned());
+        statement::document(file("hello-qemu"), PREDICATE, &predicate, &sample::artifacts()).content
+    }
+
+    #[test]
+    fn the_same_build_gives_the_same_statement() {
+        sample::golden("hello-qemu.provenance.json", &document(LOCAL));
+    }
+
+    #[test]
+    fn a_statement_about_another_build_is_told() {
+        let definition = |rest: &str| format!("/predicate/buildDefinition/{rest}");
+        let check = |document: &[u8]| sample::published(|published| check(published, document));
+        let another = Digest::of("another").to_string();
+        sample::holds(
+            &document(LOCAL),
+            check,
+            &[
+                ("/_type", json!("x"), "`_type`"),
+                ("/predicateType", json!("x"), "`predicateType`"),
+                ("/subject/0/digest/sha256", json!(another), "subject"),
+                ("/subject/1/name", json!("x"), "subject"),
+                (&definition("buildType"), json!("x"), "build type"),
+                (&definition("externalParameters/target"), json!("process"), "not those of the manifest"),
+                (&definition("externalParameters/epoch"), json!(1), "not those of the manifest"),
+                (&definition("internalParameters/key"), json!(another), "key, options"),
+                (&definition("resolvedDependencies/0/digest/selkieV1"), json!(another), "the inputs are not"),
+                (&definition("resolvedDependencies/2/digest"), json!({}), "the inputs are not"),
+                (&definition("resolvedDependencies/3/uri"), json!("x"), "`crate log` is no input"),
+                (&definition("resolvedDependencies"), json!([]), "the inputs are not"),
+                ("/predicate/runDetails/builder/id", json!("me"), "not named by a URI"),
+                ("/predicate/runDetails/builder", json!({}), "not a statement of this kind"),
+                ("/predicate", json!(null), "not a statement of this kind"),
+            ],
+        );
+    }
+
+    #[test]
+    fn who_builds_is_named_by_a_uri() {
+        assert_eq!(builder_id(None).unwrap(), LOCAL);
+        assert_eq!(builder_id(Some(String::new())).unwrap(), LOCAL);
+        for good in ["https://example.org/a/b@refs/heads/main", "urn:x:y", "tag:example.org,2026:b"] {
+            assert_eq!(builder_id(Some(good.into())).unwrap(), good);
+        }
+        for bad in ["me", "https:", ":x", "1a:b", "https://a b", "https://a/\u{e9}", "x:<y>"] {
+            let text = builder_id(Some(bad.into())).unwrap_err().to_string();
+            assert!(text.contains("help: name who builds"), "{text}");
+        }
+    }
+}

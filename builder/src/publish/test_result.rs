@@ -157,3 +157,75 @@ pub fn check(published: &Published<'_>, document: &[u8]) -> Vec<String> {
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::sample, *};
+    use crate::{qemu::BootPath, smoke::Cause};
+    use serde_json::json;
+
+    fn report(verdict: Verdict) -> RunReport {
+        RunReport::not_run("hello", Target::Qemu, verdict)
+    }
+
+    fn document(reports: &[RunReport]) -> Vec<u8> {
+        let predicate = TestResult::new(&sample::manifest(), reports);
+        statement::document(file("hello-qemu"), PREDICATE, &predicate, &sample::artifacts()).content
+    }
+
+    fn found(reports: &[RunReport]) -> Vec<String> {
+        sample::published(|published| check(published, &document(reports)))
+    }
+
+    #[test]
+    fn the_same_verdicts_give_the_same_statement() {
+        let skip =
+            RunReport { boot: Some(BootPath::DiskUefi), ..report(Verdict::Skip { reason: "no".into() }) };
+        let reports = [report(Verdict::Pass), skip];
+        sample::golden("hello-qemu.test-result.json", &document(&reports));
+    }
+
+    #[test]
+    fn what_was_not_tested_never_counts_as_passed() {
+        let [pass, skip] = [report(Verdict::Pass), report(Verdict::Skip { reason: "no".into() })];
+        let fail = report(Verdict::Fail { cause: Cause::Timeout, detail: "so".into() });
+        for (reports, outcome) in [
+            (vec![], Outcome::Failed),
+            (vec![pass.clone()], Outcome::Passed),
+            (vec![skip.clone()], Outcome::Failed),
+            (vec![fail.clone()], Outcome::Failed),
+            (vec![pass.clone(), skip.clone()], Outcome::Warned),
+            (vec![pass.clone(), fail.clone()], Outcome::Failed),
+            (vec![pass, skip, fail], Outcome::Failed),
+        ] {
+            let result = TestResult::new(&sample::manifest(), &reports);
+            assert_eq!(result.result, outcome, "{reports:?}");
+            let listed = [&result.passed_tests, &result.warned_tests].map(Vec::len).iter().sum::<usize>();
+            assert_eq!(listed, reports.iter().filter(|report| report.verdict == Verdict::Pass).count());
+            assert_eq!(found(&reports).is_empty(), outcome != Outcome::Failed);
+        }
+    }
+
+    #[test]
+    fn a_statement_that_contradicts_itself_or_is_about_another_image_is_told() {
+        let check = |document: &[u8]| sample::published(|published| check(published, document));
+        sample::holds(
+            &document(&[report(Verdict::Pass)]),
+            check,
+            &[
+                (
+                    "/predicate/result",
+                    json!("WARNED"),
+                    "its result is WARNED, and its lists of tests say PASSED",
+                ),
+                ("/predicate/failedTests", json!(["smoke hello qemu"]), "its lists of tests say FAILED"),
+                ("/predicate/passedTests", json!([]), "no test passed"),
+                ("/predicate/passedTests", json!(["smoke hello qemus"]), "no smoke test of this image"),
+                ("/predicate/configuration", json!([]), "not the recipe of this image"),
+                ("/predicate/configuration/0/digest", json!({}), "not the recipe of this image"),
+                ("/subject", json!([]), "subject"),
+                ("/predicate/result", json!("GOOD"), "not a statement of this kind"),
+            ],
+        );
+    }
+}

@@ -146,7 +146,10 @@ fn apart(ctx: &Context<'_>, options: &Options, test: &str, name: &str) -> Vec<Jo
 fn kernel_sources(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let what = ["--package", "builder", "--test", "kernel_sources"];
     let job = cargo_test("kernels from source trees".to_owned(), &ctx.project.root, &what, options);
-    let mut jobs = vec![job];
+    let what = ["--package", "builder", "--test", "publish_documents"];
+    let mut published = cargo_test("their source, published".to_owned(), &ctx.project.root, &what, options);
+    published.args.push("own_kernel".into());
+    let mut jobs = vec![job, published];
     if options.long {
         let mut compared = apart(ctx, options, "conformance", "the self-test on each of them, line by line");
         compared.iter_mut().for_each(|job| job.args.push("named_trees".into()));

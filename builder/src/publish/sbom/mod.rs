@@ -6,6 +6,8 @@
 mod check;
 mod compose;
 mod spdx;
+#[cfg(test)]
+mod tests;
 
 pub use check::{check, sources};
 

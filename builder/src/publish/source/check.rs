@@ -98,3 +98,101 @@ fn digest_of_tree(nodes: &Nodes) -> Digest {
         .filter_map(|(path, node)| Some((path.strip_prefix(TREE).ok()?.to_owned(), node.clone())));
     tree::digest_of_nodes(&below.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        image::{self, Manifest, ToolIdentity},
+        publish::{sample, statement},
+    };
+    use std::collections::BTreeMap;
+
+    /// A manifest whose kernel is made from the tree of [`kernel`].
+    fn manifest() -> Manifest {
+        let mut manifest = sample::manifest();
+        manifest.kernel.source = digest_of_tree(&kernel_nodes());
+        manifest
+    }
+
+    fn kernel_nodes() -> Nodes {
+        [("build.sh", pack::text("make")), ("sel4/src/a.c", pack::text("a"))]
+            .map(|(path, node)| (path.into(), node))
+            .into()
+    }
+
+    fn packed(mut nodes: Nodes, description: &Description) -> (String, Vec<u8>) {
+        nodes.insert(DESCRIPTION.into(), pack::text(statement::text(description)));
+        named_by_digest(pack::pack("top", &nodes, 0).unwrap())
+    }
+
+    fn named_by_digest(content: Vec<u8>) -> (String, Vec<u8>) {
+        (format!("sources/top-{}.tar.gz", Digest::of(&content).short(16)), content)
+    }
+
+    fn kernel(manifest: &Manifest, nodes: Nodes) -> (String, Vec<u8>) {
+        let image::Kernel { config, version, source, .. } = manifest.kernel.clone();
+        packed(nodes, &Description::Kernel { config, version, tree: source })
+    }
+
+    fn found(manifest: &Manifest, archives: &[&(String, Vec<u8>)]) -> String {
+        let files = BTreeMap::new();
+        let published = Published { manifest, artifacts: &[], files: &files };
+        let archives = archives.iter().map(|(file, content)| Archive { file, content });
+        check(&published, &archives.collect::<Vec<_>>()).join("\n")
+    }
+
+    #[test]
+    fn the_source_of_a_kernel_is_held_against_the_manifest() {
+        let manifest = manifest();
+        let good = kernel(&manifest, kernel_nodes());
+        assert_eq!(found(&manifest, &[&good]), "");
+        assert_eq!(found(&manifest, &[]), "the source of the kernel (GPL-2.0) is missing");
+
+        let mut other = kernel_nodes();
+        other.insert("sel4/src/a.c".into(), pack::text("b"));
+        assert!(found(&manifest, &[&kernel(&manifest, other)]).contains("is not the tree with the digest"));
+        let mut bare = kernel_nodes();
+        bare.remove(Path::new("build.sh"));
+        assert!(
+            found(&manifest, &[&kernel(&manifest, bare)]).contains("the script that builds it is missing")
+        );
+        let mut newer = manifest.clone();
+        newer.kernel.version = "6.0.0".into();
+        assert!(
+            found(&newer, &[&good]).contains("it is the source of seL4 5.0.0 for x86_64-release, not of")
+        );
+
+        let renamed = ("sources/top-0123456789abcdef.tar.gz".to_owned(), good.1.clone());
+        assert!(found(&manifest, &[&renamed]).contains("not called by its digest"));
+        let cut = named_by_digest(good.1[..good.1.len() / 2].to_vec());
+        let text = found(&manifest, &[&cut]);
+        assert!(text.contains("not a .tar.gz") && text.contains("(GPL-2.0) is missing"), "{text}");
+        let nothing = named_by_digest(pack::pack("top", &kernel_nodes(), 0).unwrap());
+        assert!(found(&manifest, &[&nothing]).contains("it has no `source.json`"));
+    }
+
+    #[test]
+    fn a_process_needs_none_and_media_that_of_their_boot_loader() {
+        let mut manifest = manifest();
+        let kernel = kernel(&manifest, kernel_nodes());
+        let tool = ToolIdentity { version: "grub-mkimage (GRUB) 2.06".into(), digest: Digest::of("grub") };
+        manifest.target = Target::BareMetal;
+        manifest.tools.insert("grub-mkimage".into(), tool);
+        assert!(found(&manifest, &[&kernel]).contains("the boot loader (GPL-3.0) is, is not said"));
+        let grub = |tool: &str| {
+            let description = Description::BootLoader {
+                package: "grub2".into(),
+                version: "2.06".into(),
+                purl: "pkg:deb/debian/grub2@2.06?arch=source".into(),
+                tool: tool.into(),
+            };
+            packed([("grub.cfg".into(), pack::text("boot"))].into(), &description)
+        };
+        assert_eq!(found(&manifest, &[&kernel, &grub("grub-mkimage (GRUB) 2.06")]), "");
+        assert!(found(&manifest, &[&kernel, &grub("another")]).contains("which did not make this image"));
+        manifest.target = Target::Process;
+        manifest.tools.remove("grub-mkimage");
+        assert_eq!(found(&manifest, &[]), "");
+    }
+}

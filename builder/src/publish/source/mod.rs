@@ -168,7 +168,7 @@ pub fn collect(ctx: &Context<'_>, subject: &Subject<'_>) -> Result<Vec<SourceArc
 
 impl SourceArchive {
     /// The archive `content` with the source of `component`.
-    fn new(component: String, license: &str, description: Description, content: Vec<u8>) -> Self {
+    pub(super) fn new(component: String, license: &str, description: Description, content: Vec<u8>) -> Self {
         let sha256 = Digest::of(&content);
         Self {
             file: format!("{FOLDER}/{component}-{}.tar.gz", sha256.short(16)),

@@ -30,26 +30,38 @@ pub(super) fn pack(top: &str, nodes: &Nodes, epoch: u64) -> io::Result<Vec<u8>> 
     let mut folders = BTreeSet::new();
     for (path, node) in nodes {
         let path = Path::new(top).join(path);
-        let above: Vec<_> = path.ancestors().skip(1).filter(|folder| *folder != Path::new("")).collect();
-        for folder in above.into_iter().rev() {
-            if folders.insert(folder.to_owned()) {
-                let mut header = archive::header(EntryType::Directory, 0o755, 0, epoch);
-                builder.append_data(&mut header, folder.join(""), io::empty())?;
+        let path = path.to_str().ok_or_else(|| refused(&path, "its name is not UTF-8"))?;
+        for (end, _) in path.match_indices('/') {
+            if folders.insert(path[..end].to_owned()) {
+                builder.append(&header(&path[..=end], true, false, 0, epoch)?, io::empty())?;
             }
         }
         match node {
             Node::File { content, executable } => {
-                let mode = if *executable { 0o755 } else { 0o644 };
-                let mut header = archive::header(EntryType::Regular, mode, content.len() as u64, epoch);
-                builder.append_data(&mut header, &path, content.as_slice())?;
+                let header = header(path, false, *executable, content.len() as u64, epoch)?;
+                builder.append(&header, content.as_slice())?;
             }
-            Node::Link(target) => {
-                let mut header: Header = archive::header(EntryType::Symlink, 0o777, 0, epoch);
-                builder.append_link(&mut header, &path, target)?;
-            }
+            Node::Link(target) => builder.append(&link_header(path, target, epoch)?, io::empty())?,
         }
     }
     archive::gzip(&builder.into_inner()?)
+}
+
+fn header(path: &str, folder: bool, executable: bool, size: u64, epoch: u64) -> io::Result<Header> {
+    archive::entry(path, folder, executable, size, epoch)
+        .ok_or_else(|| refused(Path::new(path), "its name is too long"))
+}
+
+fn link_header(path: &str, target: &Path, epoch: u64) -> io::Result<Header> {
+    let mut header = archive::header(EntryType::Symlink, 0o777, 0, epoch);
+    header.set_path(path)?;
+    header.set_link_name_literal(target.as_os_str().as_encoded_bytes())?;
+    header.set_cksum();
+    Ok(header)
+}
+
+fn refused(path: &Path, why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidFilename, format!("{}: {why}", path.display()))
 }
 
 /// An archive that nobody should unpack, or none.
