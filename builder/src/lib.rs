@@ -52,6 +52,7 @@ pub mod project;
 pub mod qemu;
 pub mod recipe;
 pub mod reference;
+pub mod repro;
 pub mod root_task;
 pub mod run;
 pub mod run_config;

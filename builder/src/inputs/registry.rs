@@ -15,7 +15,7 @@ use std::{
 };
 
 /// What Cargo reads from the environment to find its home and the registry.
-const ENVIRONMENT: &[&str] = &[
+pub(crate) const ENVIRONMENT: &[&str] = &[
     "HOME",
     "CARGO_HOME",
     "CARGO_HTTP_",

@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Whether an entry is a build result, version control, or an editor's own file.
-fn ignored(name: &OsStr, path: &Path, metadata: &fs::Metadata) -> bool {
+pub(crate) fn ignored(name: &OsStr, path: &Path, metadata: &fs::Metadata) -> bool {
     let name = name.as_bytes();
     if metadata.is_dir() {
         // Cargo marks its folders; a source folder may well be called `target`.

@@ -79,7 +79,7 @@ fn worth_a_look(place: &Path) -> bool {
 }
 
 /// The folder in which Cargo keeps its own.
-pub(super) fn cargo_home() -> Option<PathBuf> {
+pub(crate) fn cargo_home() -> Option<PathBuf> {
     let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     own.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }

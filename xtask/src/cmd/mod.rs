@@ -10,6 +10,7 @@ mod doctor;
 mod explain;
 mod inspect;
 mod list;
+mod repro;
 mod run;
 mod size;
 mod smoke;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Size(size::Size),
+    Repro(repro::Repro),
     List(list::List),
     Doctor(doctor::Doctor),
     Clean(clean::Clean),
@@ -49,6 +51,7 @@ impl Command {
             Self::Explain(verb) => verb.run(app),
             Self::Inspect(verb) => verb.run(app),
             Self::Size(verb) => verb.run(app),
+            Self::Repro(verb) => verb.run(app),
             Self::List(verb) => verb.run(app),
             Self::Doctor(verb) => verb.run(app),
             Self::Clean(verb) => verb.run(app),
