@@ -6,12 +6,12 @@ use crate::{
     bare_metal::{self, LeftOut, Media},
     bindings::{self, Bindings},
     exec, files,
-    image::{self, Image, Manifest, Member, Role, ToolIdentity, name},
+    image::{self, Image, InputIdentity, Manifest, Member, Role, ToolIdentity, name},
     index::Index,
     kernel::{self, KernelBuild, prebuilt},
     lock::{self, Lock},
     memory,
-    plan::{self, InputKind, Plan},
+    plan::{self, Input, InputKind, Plan},
     process::{
         self, Identity,
         assemble::{self, Payload},
@@ -397,6 +397,10 @@ fn write_program(path: &Path, content: impl AsRef<[u8]>) -> Result<(), files::Er
 }
 
 fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Member]) -> Manifest {
+    let inputs = plan.inputs.iter().map(|input| {
+        let Input { name, kind, digest, version, path: _ } = input;
+        (name.clone(), InputIdentity { kind: *kind, digest: *digest, version: version.clone() })
+    });
     let tools = plan.inputs.iter().filter(|input| input.kind == InputKind::Tool).map(|input| {
         let version = input.version.clone().unwrap_or_default();
         (input.name.clone(), ToolIdentity { version, digest: input.digest })
@@ -434,6 +438,7 @@ fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Me
         process,
         media: plan.media.clone(),
         recipe: serde_json::to_value(&plan.recipe).unwrap_or_default(),
+        inputs: inputs.collect(),
         tools: tools.collect(),
         members: members.to_vec(),
     }

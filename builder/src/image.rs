@@ -1,6 +1,9 @@
 //! An image: what `build-image` produces for one recipe and one target, and the manifest that lies in it.
 
-use crate::{Digest, Target, bare_metal::Media, exec, files, kernel_config::OptionValue, process::Identity};
+use crate::{
+    Digest, Target, bare_metal::Media, exec, files, inspect::printable, kernel_config::OptionValue,
+    plan::InputKind, process::Identity,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -9,7 +12,7 @@ use std::{
 };
 
 /// A manifest is never longer than this, in bytes.
-pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
+pub(crate) const MAX_MANIFEST: u64 = 1 << 20;
 
 /// The file names in an image's folder.
 pub mod name {
@@ -201,6 +204,9 @@ pub struct Manifest {
     pub media: Option<Media>,
     /// The recipe, checked, with its defaults.
     pub recipe: serde_json::Value,
+    /// Everything that the image depends on, by name.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, InputIdentity>,
     /// The tools that made the image, by name.
     pub tools: BTreeMap<String, ToolIdentity>,
     /// The files of the image, but the manifest and the log.
@@ -254,6 +260,19 @@ pub struct RootTask {
     pub nonce: String,
 }
 
+/// Which input it was, wherever it lay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InputIdentity {
+    /// What it is.
+    pub kind: InputKind,
+    /// The digest of its content.
+    pub digest: Digest,
+    /// For a tool: what it says of itself. For a kernel's source: the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
 /// Which tool it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -279,7 +298,7 @@ pub enum Error {
         name: String,
     },
     /// The manifest is not one.
-    #[error("{path}: this is not the manifest of an image: {source}\n  help: build the image anew")]
+    #[error("{path}: this is not the manifest of an image: {}\n  help: build the image anew", printable(&source.to_string()))]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -343,6 +362,7 @@ pub(crate) mod tests {
             process: None,
             media: None,
             recipe: serde_json::json!({ "b": 1, "a": 2 }),
+            inputs: BTreeMap::new(),
             tools: BTreeMap::new(),
             members: vec![Member { name: "kernel".into(), role: Role::Kernel, size: 1, sha256: digest }],
         }
@@ -373,6 +393,6 @@ pub(crate) mod tests {
         let file = std::fs::File::create(dir.path().join(name::MANIFEST)).unwrap();
         file.set_len(1 << 40).unwrap();
         let text = Manifest::read(dir.path()).unwrap_err().to_string();
-        assert!(text.ends_with("it has more than 4194304 bytes"), "{text}");
+        assert!(text.ends_with("it has more than 1048576 bytes"), "{text}");
     }
 }

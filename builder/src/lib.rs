@@ -61,6 +61,7 @@ pub mod smoke;
 pub mod suites;
 pub mod target;
 mod template;
+pub mod trusted;
 
 pub use context::Context;
 pub use digest::Digest;

@@ -13,8 +13,9 @@ use crate::{
     recipe::{Need, Recipe},
     root_task::{self, Toolchain},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     env,
     path::{Path, PathBuf},
 };
@@ -80,7 +81,7 @@ pub struct Input {
 }
 
 /// What an input is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputKind {
     /// The recipe, checked, with its defaults.
@@ -202,10 +203,7 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
     let sources = root_task::digest(&contents);
     inputs.push(Input::new(InputKind::Source, "sources", sources));
-    inputs.extend(contents.iter().filter_map(|(path, digest)| {
-        let name = format!("source {}", path.file_name().unwrap_or_default().to_string_lossy());
-        Some(Input::new(InputKind::Source, &name, (*digest)?).at(path))
-    }));
+    inputs.extend(source_inputs(ctx, &contents));
     let tender = match target {
         Target::Qemu | Target::BareMetal => None,
         Target::Process => Some(tender::digest(ctx, &toolchain)?),
@@ -243,6 +241,30 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
         media,
         packer,
     })
+}
+
+/// The folders and files that the root task is made from. In the checkout they are called by their places there,
+/// elsewhere by their names alone; each name is there once, in an order that no place decides.
+fn source_inputs(ctx: &Context<'_>, contents: &BTreeMap<PathBuf, Option<Digest>>) -> Vec<Input> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let root = real(&ctx.project.root);
+    let sources = contents.iter().filter_map(|(path, digest)| {
+        let inside = real(path).strip_prefix(&root).ok().map(Path::to_owned);
+        let name = inside.unwrap_or_else(|| path.file_name().map(PathBuf::from).unwrap_or_default());
+        let name = format!("source {}", name.display());
+        Some(Input::new(InputKind::Source, &name, (*digest)?).at(path))
+    });
+    let mut sources: Vec<Input> = sources.collect();
+    sources.sort_by(|a, b| (&a.name, a.digest).cmp(&(&b.name, b.digest)));
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for source in &mut sources {
+        let count = seen.entry(source.name.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            source.name.push_str(&format!(" ({count})"));
+        }
+    }
+    sources
 }
 
 /// The files that a kernel config names.
@@ -404,6 +426,22 @@ pub fn epoch(source_date_epoch: Option<&str>) -> Result<u64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sources_have_names_of_their_own_in_an_order_that_no_place_decides() {
+        let project = crate::Project { root: "/checkout".into(), out: "/out".into() };
+        let ctx = Context::new(&project, &crate::context::Silent);
+        let named = |paths: &[(&str, &str)]| {
+            let contents = paths.iter().map(|(path, text)| (PathBuf::from(path), Some(Digest::of(text))));
+            let inputs = source_inputs(&ctx, &contents.collect());
+            inputs.into_iter().map(|input| (input.name, input.digest)).collect::<Vec<_>>()
+        };
+        let own = ("/checkout/runtime/Cargo.toml", "own");
+        let one = named(&[own, ("/a/Cargo.toml", "x"), ("/b/Cargo.toml", "y")]);
+        let names: Vec<_> = one.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["source Cargo.toml", "source Cargo.toml (2)", "source runtime/Cargo.toml"]);
+        assert_eq!(named(&[own, ("/z/Cargo.toml", "x"), ("/b/Cargo.toml", "y")]), one);
+    }
 
     #[test]
     fn a_malformed_epoch_is_an_error() {
