@@ -11,7 +11,7 @@ use crate::{
     kernel::{self, KernelBuild, prebuilt},
     lock::{self, Lock},
     memory,
-    plan::{self, Input, InputKind, Plan},
+    plan::{self, InputKind, Plan},
     process::{
         self, Identity,
         assemble::{self, Payload},
@@ -20,8 +20,8 @@ use crate::{
     },
     qemu,
     root_task::{self, RootTask, RootTaskInputs},
+    scan,
 };
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -274,7 +274,7 @@ impl Place {
         if ctx.cancel.requested() {
             return Err(Error::Cancelled.into());
         }
-        self.swap_in().map_err(Error::from)?;
+        files::swap_in(&self.partial, &self.dir).map_err(Error::from)?;
         let record = Record { plan: plan.key, members: members.clone() };
         memory::store(&self.record, &record).map_err(Error::from)?;
         Ok(self.image(plan, members, true))
@@ -304,20 +304,9 @@ impl Place {
         let mut members = members.collect::<Result<Vec<_>, _>>()?;
         files::write(&dir.join(name::MANIFEST), manifest(plan, parts, process, &members).text())?;
         members.push(Member::read(dir, name::MANIFEST, Role::Manifest)?);
+        scan::image(ctx, plan, dir, &members)?;
         files::write(&dir.join(name::LOG), log)?;
         Ok(members)
-    }
-
-    /// Puts the partial folder in the image's place, in one step where the file system can.
-    fn swap_in(&self) -> Result<(), files::Error> {
-        if !self.dir.exists() {
-            return files::rename(&self.partial, &self.dir);
-        }
-        if renameat_with(CWD, &self.partial, CWD, &self.dir, RenameFlags::EXCHANGE).is_err() {
-            files::remove(&self.dir)?;
-            return files::rename(&self.partial, &self.dir);
-        }
-        files::remove(&self.partial)
     }
 
     /// Removes what killed builds of this image left; we hold its lock.
@@ -397,10 +386,7 @@ fn write_program(path: &Path, content: impl AsRef<[u8]>) -> Result<(), files::Er
 }
 
 fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Member]) -> Manifest {
-    let inputs = plan.inputs.iter().map(|input| {
-        let Input { name, kind, digest, version, path: _ } = input;
-        (name.clone(), InputIdentity { kind: *kind, digest: *digest, version: version.clone() })
-    });
+    let inputs = plan.inputs.iter().map(|input| (input.name.clone(), InputIdentity::of(input)));
     let tools = plan.inputs.iter().filter(|input| input.kind == InputKind::Tool).map(|input| {
         let version = input.version.clone().unwrap_or_default();
         (input.name.clone(), ToolIdentity { version, digest: input.digest })

@@ -136,11 +136,19 @@ impl Tool {
         self
     }
 
+    /// The program and its arguments.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &OsStr> {
+        std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str))
+    }
+
+    /// The folder that it runs in.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.cwd
+    }
+
     /// The command line, ready to paste into a shell.
     pub fn command_line(&self) -> String {
-        let words =
-            std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str));
-        words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+        self.words().map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
     }
 
     /// Runs the tool to its end and returns what it printed. When the user cancels, the tool and all that

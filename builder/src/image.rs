@@ -2,7 +2,7 @@
 
 use crate::{
     Digest, Target, bare_metal::Media, exec, files, inspect::printable, kernel_config::OptionValue,
-    plan::InputKind, process::Identity,
+    plan::{Input, InputKind}, process::Identity,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -271,6 +271,14 @@ pub struct InputIdentity {
     /// For a tool: what it says of itself. For a kernel's source: the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+}
+
+impl InputIdentity {
+    /// The identity of `input`.
+    pub fn of(input: &Input) -> Self {
+        let Input { name: _, kind, digest, version, path: _ } = input;
+        Self { kind: *kind, digest: *digest, version: version.clone() }
+    }
 }
 
 /// Which tool it was.

@@ -23,6 +23,7 @@ const VERBS: &[&str] = &[
     "explain",
     "inspect",
     "list",
+    "publish",
     "run",
     "size",
     "smoke",

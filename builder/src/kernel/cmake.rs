@@ -7,6 +7,7 @@
 use super::{
     Error, KernelTree, cmake_options, elf32, make,
     resolved::{self, declared_numbers},
+    script::Script,
 };
 use crate::{
     Context, Result,
@@ -31,6 +32,9 @@ pub(super) const INCLUDE: &str = "libsel4/include";
 
 const WRAPPER: &str = include_str!("../../../templates/kernel/CMakeLists.txt");
 const TOOLCHAIN: &str = include_str!("../../../templates/kernel/toolchain.cmake.hbs");
+
+/// The names by which the trees call Python.
+const PYTHONS: [&str; 3] = ["python", "python2", "python3"];
 
 /// Warnings of compilers newer than these trees, which make every warning an error.
 const FORMER_WARNINGS: &str = "-Wno-address-of-packed-member -Wno-array-bounds";
@@ -108,6 +112,11 @@ impl Build<'_> {
         self.work(apart.path().join("work")).make()
     }
 
+    /// The same as a script. Nothing is run for it.
+    pub(super) fn script(&self) -> Script {
+        self.work(self.dir.join("work")).script()
+    }
+
     fn work(&self, folder: PathBuf) -> Work<'_> {
         let Self { ctx, config, tree, cc, tools, python, dir } = *self;
         Work { ctx, config, tree, cc, tools, python, dir, folder }
@@ -117,10 +126,9 @@ impl Build<'_> {
 impl Work<'_> {
     fn make(&self) -> Result<()> {
         self.prepare()?;
-        self.configure()?;
+        self.configure().run(&self.ctx.cancel)?;
         cmake_options::check(self.ctx.project, self.config, self.tree, &self.build())?;
-        let ninja = Tool::new(self.tool("ninja"), &self.folder);
-        self.cleared(ninja).arg("-C").arg(self.build()).run(&self.ctx.cancel)?;
+        self.ninja().run(&self.ctx.cancel)?;
         self.collect()?;
         Ok(files::remove(&self.folder)?)
     }
@@ -137,28 +145,47 @@ impl Work<'_> {
     /// Writes what is not in the tree: the toolchain, Python under the names that the trees use, and for former
     /// trees the project around them.
     fn prepare(&self) -> Result<()> {
-        let work = self.folder.clone();
-        let bin = work.join("bin");
+        let bin = self.folder.join("bin");
         files::create_dir_all(&bin)?;
         let python = crate::exec::quote(&self.python.to_string_lossy());
-        for name in ["python", "python2", "python3"] {
+        for name in PYTHONS {
             let path = bin.join(name);
             files::write(&path, format!("#!/bin/sh\nexec {python} -B -s \"$@\"\n"))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
                 .map_err(files::Error::at("write", &path))?;
         }
+        for (path, content) in self.written() {
+            files::create_dir_all(path.parent().unwrap_or(&self.folder))?;
+            files::write(&path, content)?;
+        }
+        Ok(())
+    }
+
+    /// What is not in the tree, but Python.
+    fn written(&self) -> Vec<(PathBuf, String)> {
+        let work = &self.folder;
         let cross = match self.config.arch {
             Arch::X86_64 => None,
             Arch::Aarch64 => Some("aarch64-linux-gnu-"),
             Arch::Riscv64 => Some("riscv64-linux-gnu-"),
         };
         let toolchain = Toolchain { cc: self.cc.display().to_string(), cross };
-        files::write(&work.join("toolchain.cmake"), template::render(TOOLCHAIN, &toolchain))?;
-        if is_former(self.tree) {
-            files::create_dir_all(&work.join("project"))?;
-            files::write(&work.join("project/CMakeLists.txt"), WRAPPER)?;
+        let toolchain = (work.join("toolchain.cmake"), template::render(TOOLCHAIN, &toolchain));
+        let project =
+            is_former(self.tree).then(|| (work.join("project/CMakeLists.txt"), WRAPPER.to_owned()));
+        std::iter::once(toolchain).chain(project).collect()
+    }
+
+    fn script(&self) -> Script {
+        let mut script = Script::new(self.tree, self.dir);
+        script.pythons(&PYTHONS, &self.folder.join("bin"));
+        for (path, content) in self.written() {
+            let name = path.file_name().unwrap_or_default();
+            script.file(Path::new(name), content.into_bytes(), &path);
         }
-        Ok(())
+        script.jobs(&[vec![self.configure(), self.ninja()]]);
+        script.copy(&self.kernel().join("kernel.elf"), &self.dir.join(make::ELF));
+        script
     }
 
     /// What every nested tool sees: the fixed environment of [`Tool`], with our Python first.
@@ -172,7 +199,11 @@ impl Work<'_> {
         tool.env("PATH", path).env("PYTHONHASHSEED", "0").env("TMPDIR", self.folder.clone())
     }
 
-    fn configure(&self) -> Result<()> {
+    fn ninja(&self) -> Tool {
+        self.cleared(Tool::new(self.tool("ninja"), &self.folder)).arg("-C").arg(self.build())
+    }
+
+    fn configure(&self) -> Tool {
         let source = if is_former(self.tree) { self.folder.join("project") } else { self.tree.root.clone() };
         let maps = [(&self.tree.root, "sel4"), (&self.folder, "build")]
             .map(|(from, to)| format!("\"-ffile-prefix-map={}={to}\"", from.display()))
@@ -201,16 +232,18 @@ impl Work<'_> {
         };
         let options = cmake_options::all(self.config, self.tree);
         let options = options.iter().map(|(name, value)| define(name, value));
-        Ok(self.cleared(cmake.args(options)).run(&self.ctx.cancel).map(drop)?)
+        self.cleared(cmake.args(options))
+    }
+
+    /// Where CMake makes the kernel.
+    fn kernel(&self) -> PathBuf {
+        if is_former(self.tree) { self.build().join("kernel") } else { self.build() }
     }
 
     /// Takes kernel, headers and options out of the build folder.
     fn collect(&self) -> Result<()> {
         let build = self.build();
-        let (kernel, libsel4) = match is_former(self.tree) {
-            true => (build.join("kernel"), build.join("libsel4")),
-            false => (build.clone(), build.join("libsel4")),
-        };
+        let (kernel, libsel4) = (self.kernel(), build.join("libsel4"));
         let elf = files::read(&kernel.join("kernel.elf"))?;
         files::write(&self.dir.join(make::ELF), &elf)?;
         if self.config.arch == Arch::X86_64 {

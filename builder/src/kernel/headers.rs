@@ -2,9 +2,8 @@
 
 use super::{
     Error,
-    make::{Build, INCLUDE},
+    make::{Build, INCLUDE, Job},
     option,
-    parallel::Job,
 };
 use crate::{Result, exec::Tool};
 use std::{
@@ -32,9 +31,9 @@ struct Interface {
 #[derive(Clone, Copy)]
 pub(super) struct Headers<'a>(pub(super) &'a Build<'a>);
 
-impl<'a> Headers<'a> {
+impl Headers<'_> {
     /// What the kernel's sources include, made in the working folder.
-    pub(super) fn kernel(self) -> Result<Vec<Job<'a>>> {
+    pub(super) fn kernel(self) -> Result<Vec<Job>> {
         let work = self.0.work();
         let folders = self.0.layout.kernel(&self.0.tree.root);
         let mut jobs = Vec::new();
@@ -60,7 +59,7 @@ impl<'a> Headers<'a> {
     }
 
     /// What users of libsel4's headers include.
-    pub(super) fn libsel4(self) -> Vec<Job<'a>> {
+    pub(super) fn libsel4(self) -> Vec<Job> {
         let include = self.0.dir.join(INCLUDE);
         let [generic, _, sel4_arch, _] = self.0.layout.libsel4(&self.0.tree.root);
         let word_bits = self.0.layout.word_bits;
@@ -128,20 +127,17 @@ impl<'a> Headers<'a> {
         preprocessed: PathBuf,
         header: PathBuf,
         environment: &str,
-    ) -> Job<'a> {
+    ) -> Job {
         let args =
             vec![format!("--environment={environment}").into(), preprocessed.clone().into(), header.into()];
         let generate = self.generate(folder, "bitfield_gen.py", args);
         let compiler = self.0.compiler(folder).args(includes).args(PREPROCESS);
         let preprocess = compiler.arg(description).arg("-o").arg(preprocessed);
-        Box::new(move || {
-            preprocess.run(&self.0.ctx.cancel)?;
-            generate()
-        })
+        std::iter::once(preprocess).chain(generate).collect()
     }
 
     /// Runs a generator of the tree in `folder`.
-    fn generate(self, folder: &Path, script: &str, args: Vec<OsString>) -> Job<'a> {
+    fn generate(self, folder: &Path, script: &str, args: Vec<OsString>) -> Job {
         let work = self.0.work();
         let tool = Tool::new(self.0.python, folder)
             .args(["-B", "-s"])
@@ -151,7 +147,7 @@ impl<'a> Headers<'a> {
             .arg(work.join("generator.py"))
             .arg(self.0.tree.root.join("tools").join(script))
             .args(args);
-        Box::new(move || Ok(tool.run(&self.0.ctx.cancel).map(drop)?))
+        vec![tool]
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     Error, KernelTree, OverlayFile, elf32,
     headers::{Headers, PREPROCESS},
     makefile, option, options, parallel,
+    script::Script,
 };
 use crate::{
     Context, Result,
@@ -27,6 +28,8 @@ pub(super) const MULTIBOOT: &str = "kernel";
 pub(super) const ELF: &str = "kernel.elf";
 /// libsel4's generated headers.
 pub(super) const INCLUDE: &str = "include";
+/// The options, as a header.
+const AUTOCONF: &str = "autoconf.h";
 
 /// Runs a generator of the tree with PLY kept from writing beside it.
 const GENERATOR: &str = include_str!("../../../templates/kernel/generator.py");
@@ -173,22 +176,57 @@ pub(super) struct Build<'a> {
     pub(super) sources: &'a makefile::Sources,
 }
 
+/// Commands that run one after the other, beside other jobs.
+pub(super) type Job = Vec<Tool>;
+
 impl Build<'_> {
     pub(super) fn run(&self) -> Result<()> {
-        let headers = Headers(self);
         self.prepare()?;
-        parallel::run(headers.kernel()?)?;
+        self.all(Headers(self).kernel()?)?;
         self.concatenate()?;
+        self.all(self.objects())?;
+        self.link().run(&self.ctx.cancel)?;
+        let multiboot = elf32::convert(&files::read(&self.dir.join(ELF))?).map_err(super::Error::from)?;
+        files::write(&self.dir.join(MULTIBOOT), multiboot)?;
+        Ok(files::remove(&self.work())?)
+    }
+
+    /// Runs `jobs` on all cores.
+    fn all(&self, jobs: Vec<Job>) -> Result<()> {
+        let run = |job: Job| -> parallel::Job<'_> {
+            Box::new(move || {
+                let mut tools = job.iter();
+                Ok(tools.try_for_each(|tool| tool.run(&self.ctx.cancel).map(drop))?)
+            })
+        };
+        parallel::run(jobs.into_iter().map(run).collect())
+    }
+
+    /// What is compiled once the generated headers and the unit of all C files are there.
+    fn objects(&self) -> Vec<Job> {
         // The one long job first: the others find room beside it.
         let mut jobs = vec![self.compile(&["-c"], "kernel_all.c".into(), "kernel_all.o".into())];
         let assemble = |file: &PathBuf| self.compile(&["-c"], self.tree.root.join(file), object(file));
         jobs.extend(self.sources.asm.iter().map(assemble));
         let script = self.tree.root.join("src/plat").join(self.layout.platform).join("linker.lds");
         jobs.push(self.compile(PREPROCESS, script, "linker.lds".into()));
-        jobs.extend(headers.libsel4());
-        parallel::run(jobs)?;
-        self.link()?;
-        Ok(files::remove(&self.work())?)
+        jobs.extend(Headers(self).libsel4());
+        jobs
+    }
+
+    /// The same as a script, in the same order but for what runs side by side. Nothing is run for it.
+    pub(super) fn script(&self) -> Result<Script> {
+        let mut script = Script::new(self.tree, self.dir);
+        script.folders(self.folders());
+        for (path, content) in self.written() {
+            let name = path.strip_prefix(self.work()).map_or_else(|_| AUTOCONF.into(), Path::to_owned);
+            script.file(&name, content, &path);
+        }
+        script.jobs(&Headers(self).kernel()?);
+        script.concatenate(&self.unit(), TREE, &self.work().join("kernel_all.c"));
+        script.jobs(&self.objects());
+        script.jobs(&[vec![self.link()]]);
+        Ok(script)
     }
 
     /// Where what is not kept is made. Tools run here and are given relative paths, so that none of
@@ -199,39 +237,52 @@ impl Build<'_> {
 
     /// Writes the inputs that are not in the tree, and makes the folders for the generated headers.
     fn prepare(&self) -> Result<()> {
-        let (work, include) = (self.work(), self.dir.join(INCLUDE));
-        for folder in ["sel4/sel4_arch", "sel4/arch"] {
-            files::create_dir_all(&include.join(folder))?;
+        for folder in self.folders() {
+            files::create_dir_all(&folder)?;
         }
-        let autoconf = options::autoconf(&self.config.options);
-        files::write(&include.join("autoconf.h"), &autoconf)?;
-        let mut written = vec![
-            (work.join("autoconf.h"), autoconf.as_bytes()),
-            (work.join("generator.py"), GENERATOR.as_bytes()),
-        ];
-        for OverlayFile { header, content } in self.overlays {
-            written.push((work.join("overlay").join(header), content));
-        }
-        for (path, content) in written {
-            files::create_dir_all(path.parent().unwrap_or(&work))?;
+        for (path, content) in self.written() {
+            files::create_dir_all(path.parent().unwrap_or(self.dir))?;
             files::write(&path, content)?;
         }
-        let made = ["api", "arch/api", "libsel4"].iter().map(Path::new);
-        for folder in made.chain(self.sources.bitfields.iter().filter_map(|file| file.parent())) {
-            files::create_dir_all(&work.join(folder))?;
-        }
-        for folder in &self.sources.include_dirs {
-            files::create_dir_all(&work.join(folder))?;
-        }
         Ok(())
+    }
+
+    /// The inputs that are not in the tree.
+    fn written(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let work = self.work();
+        let autoconf = options::autoconf(&self.config.options).into_bytes();
+        let mut written = vec![
+            (self.dir.join(INCLUDE).join(AUTOCONF), autoconf.clone()),
+            (work.join(AUTOCONF), autoconf),
+            (work.join("generator.py"), GENERATOR.into()),
+        ];
+        let overlays = self.overlays.iter();
+        written.extend(overlays.map(|one| (work.join("overlay").join(&one.header), one.content.clone())));
+        written
+    }
+
+    /// The folders for the generated headers.
+    fn folders(&self) -> Vec<PathBuf> {
+        let (work, include) = (self.work(), self.dir.join(INCLUDE));
+        let user = ["sel4/sel4_arch", "sel4/arch"].map(|folder| include.join(folder));
+        let made = ["api", "arch/api", "libsel4"].iter().map(Path::new);
+        let bitfields = self.sources.bitfields.iter().filter_map(|file| file.parent());
+        let searched = self.sources.include_dirs.iter().map(PathBuf::as_path);
+        let kernel = made.chain(bitfields).chain(searched).map(|folder| work.join(folder));
+        user.into_iter().chain(kernel).collect()
+    }
+
+    /// The C files of the kernel, in their order.
+    fn unit(&self) -> Vec<&Path> {
+        let domains = Path::new("src/config/default_domain.c");
+        self.sources.c.iter().map(PathBuf::as_path).chain([domains]).collect()
     }
 
     /// All C files as one unit, as the tree's `cpp_gen.sh` makes it. Markers name places in the tree, for
     /// messages, `__FILE__` and debug information.
     fn concatenate(&self) -> Result<()> {
         let mut unit = Vec::new();
-        let domains = Path::new("src/config/default_domain.c");
-        for file in self.sources.c.iter().map(PathBuf::as_path).chain([domains]) {
+        for file in self.unit() {
             unit.extend(format!("#line 1 \"{TREE}/{}\"\n", file.display()).into_bytes());
             unit.extend(files::read(&self.tree.root.join(file))?);
         }
@@ -261,23 +312,19 @@ impl Build<'_> {
     }
 
     /// A job that runs the compiler, or only a part of it, as `mode` says.
-    fn compile(&self, mode: &[&str], source: PathBuf, output: PathBuf) -> parallel::Job<'_> {
+    fn compile(&self, mode: &[&str], source: PathBuf, output: PathBuf) -> Job {
         let tool = self.compiler(&self.work()).args(self.include_options()).args(mode);
-        let tool = tool.args([source.as_os_str(), "-o".as_ref(), output.as_os_str()]);
-        Box::new(move || Ok(tool.run(&self.ctx.cancel).map(drop)?))
+        vec![tool.args([source.as_os_str(), "-o".as_ref(), output.as_os_str()])]
     }
 
-    fn link(&self) -> Result<()> {
+    fn link(&self) -> Tool {
         let elf = self.dir.join(ELF);
-        let link = Tool::new(self.cc, &self.work())
+        Tool::new(self.cc, &self.work())
             .env("TMPDIR", self.work())
             .args(LINK)
             .args(self.layout.link)
             .args(self.sources.asm.iter().map(|file| object(file)))
-            .args(["kernel_all.o".as_ref(), "-o".as_ref(), elf.as_os_str()]);
-        link.run(&self.ctx.cancel)?;
-        let multiboot = elf32::convert(&files::read(&elf)?).map_err(super::Error::from)?;
-        Ok(files::write(&self.dir.join(MULTIBOOT), multiboot)?)
+            .args(["kernel_all.o".as_ref(), "-o".as_ref(), elf.as_os_str()])
     }
 }
 

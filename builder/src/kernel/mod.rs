@@ -18,11 +18,13 @@ mod parallel;
 pub(crate) mod prebuilt;
 mod prefix;
 mod resolved;
+mod script;
 
 pub use elf32::{multiboot_header, multiboot2_header};
 pub use features::{features, features_of_prefix};
 pub use locate::{Error, KernelTree, TreeKind, locate, release_of, version_of};
 pub use options::autoconf;
+pub(crate) use script::{BuildScript, build_script};
 
 use crate::{
     Context, Digest, Result,

@@ -41,6 +41,9 @@ pub struct RawFunction {
     pub description: String,
     /// The function's licence as an SPDX expression.
     pub license: Option<String>,
+    /// Whether `cargo xtask publish` takes it. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish: Option<bool>,
 }
 
 /// `[root-task]`: what the root task is made of.

@@ -24,6 +24,9 @@ const PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
 ];
 
+/// The feature that makes the runtime read a PC's ACPI tables.
+pub(super) const ACPI: &str = "selkie/acpi";
+
 /// A crate, as Cargo describes it.
 pub(super) struct Crate {
     /// Folder of the workspace: where Cargo.lock lies.
@@ -166,7 +169,7 @@ impl Job<'_> {
             tool = tool.arg("--features").arg(recipe.features.join(","));
         }
         if recipe.acpi {
-            tool = tool.arg("--features").arg("selkie/acpi");
+            tool = tool.arg("--features").arg(ACPI);
         }
         for (name, value) in PROFILE {
             tool = tool.env(name, value);

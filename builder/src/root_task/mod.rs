@@ -7,6 +7,7 @@
 pub mod check;
 mod code;
 mod crate_build;
+mod crates;
 mod csource;
 mod included;
 pub(crate) mod leaks;
@@ -19,6 +20,8 @@ mod strip;
 mod toolchain;
 
 pub use code::SITES;
+pub use crates::LinkedCrate;
+pub(crate) use crates::{escaped, linked, locked_crate};
 pub(crate) use code::{crate_of, demangle};
 pub(crate) use leaks::cargo_home;
 pub(crate) use sources::sources_of_crate;
@@ -298,6 +301,17 @@ impl<'a> Key<'a> {
         let Self { manifest, run, source, features, acpi, serial_speed, sources, bindings, .. } = self;
         Digest::of_json(&(manifest, run, source, features, acpi, serial_speed, sources, bindings)).short(16)
     }
+}
+
+/// The crate that the root task of `recipe` is built from, and its features; none when it was linked elsewhere.
+pub(crate) fn crate_of_recipe(ctx: &Context<'_>, recipe: &Recipe) -> Option<(PathBuf, Vec<String>)> {
+    let (folder, mut features) = match &recipe.source {
+        RootTaskSource::Crate(folder) => (folder.path.clone(), recipe.features.clone()),
+        RootTaskSource::C(_) => (csource::interface_crate(ctx), Vec::new()),
+        RootTaskSource::Prebuilt(_) => return None,
+    };
+    features.extend(recipe.acpi.then(|| crate_build::ACPI.to_owned()));
+    Some((folder, features))
 }
 
 /// The name of the step in the cache.

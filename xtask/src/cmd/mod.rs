@@ -10,6 +10,8 @@ mod doctor;
 mod explain;
 mod inspect;
 mod list;
+mod lock;
+mod publish;
 mod repro;
 mod run;
 mod size;
@@ -28,10 +30,12 @@ pub(crate) enum Command {
     BuildTender(build_tender::BuildTender),
     Run(run::Run),
     Smoke(smoke::Smoke),
+    Publish(publish::Publish),
     Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Size(size::Size),
     Repro(repro::Repro),
+    Lock(lock::Lock),
     List(list::List),
     Doctor(doctor::Doctor),
     Clean(clean::Clean),
@@ -48,10 +52,12 @@ impl Command {
             Self::BuildTender(verb) => verb.run(app),
             Self::Run(verb) => verb.run(app),
             Self::Smoke(verb) => verb.run(app),
+            Self::Publish(verb) => verb.run(app),
             Self::Explain(verb) => verb.run(app),
             Self::Inspect(verb) => verb.run(app),
             Self::Size(verb) => verb.run(app),
             Self::Repro(verb) => verb.run(app),
+            Self::Lock(verb) => verb.run(app),
             Self::List(verb) => verb.run(app),
             Self::Doctor(verb) => verb.run(app),
             Self::Clean(verb) => verb.run(app),

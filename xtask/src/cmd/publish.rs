@@ -1,0 +1,98 @@
+//! `publish`
+
+use super::{
+    common::{AccelArg, LockedArg, Recipes, TargetArg},
+    smoke::each_boot,
+};
+use crate::{app::App, output::Answer, table::Table};
+use builder::{
+    Error, ExitCode,
+    image::{Image, Manifest},
+    plan::{Plan, plan},
+    publish::{self, Bundle, Place, Subject},
+    smoke::{RunReport, SmokeOptions, Summary},
+};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask publish hello --to dist                     dist/hello-qemu.tar.gz, dist/hello-process.oci/, …
+  cargo xtask publish hello --to dist --target process    for one target
+  cargo xtask publish --all --to dist --strict            all recipes; a skipped smoke test is a failed one
+  cargo xtask verify dist                                 what whoever gets the folder runs
+
+Every image is built and smoke-tested first; one failure, and nothing is published (exit code 4). The folder is
+replaced in one step. The network is not used.";
+
+/// Builds, tests and packs images, with all that others need to check them
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Publish {
+    #[command(flatten)]
+    recipes: Recipes,
+    /// The folder to write; one that was published before is replaced
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    #[command(flatten)]
+    target: TargetArg,
+    #[command(flatten)]
+    accel: AccelArg,
+    #[command(flatten)]
+    locked: LockedArg,
+    /// A skipped smoke test counts as a failed one
+    #[arg(long)]
+    strict: bool,
+}
+
+/// A built and tested image.
+struct Tested {
+    plan: Plan,
+    image: Image,
+    manifest: Manifest,
+    reports: Vec<RunReport>,
+}
+
+impl Publish {
+    pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
+        let ctx = app.context();
+        let recipes = publish::wanted(&ctx, self.recipes.load(app)?, self.recipes.are_all())?;
+        let place = Place::new(&self.to).map_err(Error::from)?;
+        let options = SmokeOptions { accel: self.accel.accel, ..SmokeOptions::default() };
+        let mut tested = Vec::new();
+        for recipe in &recipes {
+            for target in self.target.of(recipe) {
+                let plan = plan(&ctx, recipe, target)?;
+                let image = self.locked.image(&ctx, recipe, target)?;
+                let reports = each_boot(&ctx, recipe, &image, &options, false)?;
+                let manifest = Manifest::read(&image.dir).map_err(Error::from)?;
+                tested.push(Tested { plan, image, manifest, reports });
+            }
+        }
+        let reports = tested.iter().flat_map(|one| one.reports.clone()).collect();
+        let summary = Summary { reports };
+        let code = summary.exit_code(self.strict);
+        if code != ExitCode::Ok {
+            let text = format!("{summary}\nnothing was published\n");
+            return Ok(Answer::new(&summary, text)?.with_code(code));
+        }
+        let subjects: Vec<_> = tested.iter().map(Tested::subject).collect();
+        let bundle = publish::publish(&ctx, &subjects, &place)?;
+        let answer = serde_json::json!({ "bundle": bundle, "reports": summary.reports });
+        Answer::new(&answer, format!("{summary}\n{}", text(&bundle)))
+    }
+}
+
+impl Tested {
+    fn subject(&self) -> Subject<'_> {
+        Subject { plan: &self.plan, image: &self.image, manifest: &self.manifest, reports: &self.reports }
+    }
+}
+
+/// Path, size and digest of what was published.
+fn text(bundle: &Bundle) -> String {
+    let mut table = Table::new(["path", "bytes", "sha256"]);
+    for file in &bundle.files {
+        table.row([file.path.display().to_string(), file.size.to_string(), file.sha256.to_string()]);
+    }
+    table.render()
+}
