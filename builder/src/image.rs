@@ -1,8 +1,13 @@
 //! An image: what `build-image` produces for one recipe and one target, and the manifest that lies in it.
 
 use crate::{
-    Digest, Target, bare_metal::Media, exec, files, inspect::printable, kernel_config::OptionValue,
-    plan::{Input, InputKind}, process::Identity,
+    Digest, Target,
+    bare_metal::Media,
+    exec, files,
+    inspect::printable,
+    kernel_config::OptionValue,
+    plan::{Input, InputKind},
+    process::Identity,
 };
 use serde::{Deserialize, Serialize};
 use std::{

@@ -5,14 +5,7 @@
 //! or digits, is none of `builder/data/usual-names.txt`, stands alone, and is no word of the inputs: what the
 //! sources say is the same on every machine. What the recipe says is no leak either, whatever it is.
 
-use crate::{
-    Context,
-    elf::Elf,
-    files,
-    image::Member,
-    plan::Plan,
-    root_task::leaks,
-};
+use crate::{Context, elf::Elf, files, image::Member, plan::Plan, root_task::leaks};
 use memchr::memmem::Finder;
 use rustix::{process::geteuid, system::uname};
 use std::{
@@ -132,7 +125,9 @@ fn needles(ctx: &Context<'_>, plan: &Plan) -> Vec<Needle> {
     paths.extend(home.filter(|home| tells(home)));
     paths.push(env::temp_dir());
     // What a distribution installs lies there on all its machines.
-    paths.retain(|path| leaks::worth_a_look(path) && !path.starts_with("/usr") && path != Path::new("/var/tmp"));
+    paths.retain(|path| {
+        leaks::worth_a_look(path) && !path.starts_with("/usr") && path != Path::new("/var/tmp")
+    });
     let paths: BTreeSet<PathBuf> = paths.into_iter().collect();
     let paths = paths.iter().map(|path| Needle { what: PATH, text: path.as_os_str().as_bytes().to_vec() });
     let users = users().into_iter().map(|name| ("user name", name));

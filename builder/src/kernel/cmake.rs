@@ -171,8 +171,7 @@ impl Work<'_> {
         };
         let toolchain = Toolchain { cc: self.cc.display().to_string(), cross };
         let toolchain = (work.join("toolchain.cmake"), template::render(TOOLCHAIN, &toolchain));
-        let project =
-            is_former(self.tree).then(|| (work.join("project/CMakeLists.txt"), WRAPPER.to_owned()));
+        let project = is_former(self.tree).then(|| (work.join("project/CMakeLists.txt"), WRAPPER.to_owned()));
         std::iter::once(toolchain).chain(project).collect()
     }
 

@@ -39,7 +39,8 @@ impl Crates {
 
     /// All of them, each once, sorted.
     pub(super) fn all(&self) -> Vec<LinkedCrate> {
-        let mut all: Vec<_> = self.root_task.iter().chain(&self.tender).chain(&self.kernel).cloned().collect();
+        let mut all: Vec<_> =
+            self.root_task.iter().chain(&self.tender).chain(&self.kernel).cloned().collect();
         all.sort();
         all.dedup();
         all

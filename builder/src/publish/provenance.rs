@@ -92,7 +92,9 @@ fn inputs(manifest: &Manifest) -> Vec<Resource> {
 
 fn resource(name: &str, InputIdentity { kind, digest, version }: &InputIdentity) -> Resource {
     let how = match kind {
-        InputKind::Overlay | InputKind::Era | InputKind::PrebuiltKernel | InputKind::Pins => statement::SHA256,
+        InputKind::Overlay | InputKind::Era | InputKind::PrebuiltKernel | InputKind::Pins => {
+            statement::SHA256
+        }
         _ => OWN,
     };
     let digest = statement::digest(how, *digest);
@@ -109,7 +111,8 @@ fn resource(name: &str, InputIdentity { kind, digest, version }: &InputIdentity)
 fn fetched(crates: &[LinkedCrate]) -> Vec<Resource> {
     let from_registry = crates.iter().filter_map(|one| {
         let digest = statement::digest(statement::SHA256, one.checksum?);
-        let named = Resource { name: format!("crate {}", one.name), uri: one.purl()?, digest, ..Resource::default() };
+        let named =
+            Resource { name: format!("crate {}", one.name), uri: one.purl()?, digest, ..Resource::default() };
         Some(named.with("kind", "crate").with("version", one.version.as_str()))
     });
     from_registry.collect()
@@ -155,7 +158,11 @@ pub fn file(id: &str) -> String {
 ///
 /// # Errors
 /// When `SELKIE_BUILDER_ID` is no URI, or Cargo cannot name the crates.
-pub fn statement(ctx: &Context<'_>, subject: &Subject<'_>, artifacts: &[(String, Digest)]) -> Result<Document> {
+pub fn statement(
+    ctx: &Context<'_>,
+    subject: &Subject<'_>,
+    artifacts: &[(String, Digest)],
+) -> Result<Document> {
     let id = builder_id(env::var_os(BUILDER_ID).map(|id| id.to_string_lossy().into_owned()))?;
     let predicate = provenance(subject.manifest, &super::parts::Crates::of(ctx, subject)?.all(), id);
     Ok(statement::document(file(&subject.id()), PREDICATE, &predicate, artifacts))
@@ -177,7 +184,8 @@ pub fn check(published: &Published<'_>, document: &[u8]) -> Vec<String> {
         wrong.push("key, options or overlays are not those of the manifest".to_owned());
     }
     let expected = inputs(manifest);
-    let (inputs, crates) = found.resolved_dependencies.split_at(expected.len().min(found.resolved_dependencies.len()));
+    let (inputs, crates) =
+        found.resolved_dependencies.split_at(expected.len().min(found.resolved_dependencies.len()));
     if inputs != expected {
         wrong.push("the inputs are not those of the manifest".to_owned());
     }
@@ -186,7 +194,10 @@ pub fn check(published: &Published<'_>, document: &[u8]) -> Vec<String> {
         one.uri.starts_with("pkg:cargo/") && matches!(digest, Some(Ok(_)))
     };
     if let Some(other) = crates.iter().find(|one| !is_crate(one)) {
-        wrong.push(format!("`{}` is no input that the manifest names, and no crate of a registry", other.name));
+        wrong.push(format!(
+            "`{}` is no input that the manifest names, and no crate of a registry",
+            other.name
+        ));
     }
     if builder_id(Some(run_details.builder.id)).is_err() {
         wrong.push("who built it is not named by a URI".to_owned());

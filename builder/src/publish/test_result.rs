@@ -95,7 +95,11 @@ impl TestResult {
 
 /// `smoke hello bare-metal uefi disk`
 fn test(report: &RunReport) -> String {
-    format!("{}{}", begin(&report.name, report.target), report.place().trim_start_matches(report.target.name()))
+    format!(
+        "{}{}",
+        begin(&report.name, report.target),
+        report.place().trim_start_matches(report.target.name())
+    )
 }
 
 fn begin(name: &str, target: Target) -> String {
@@ -121,8 +125,11 @@ pub fn check(published: &Published<'_>, document: &[u8]) -> Vec<String> {
     let mut wrong = Vec::new();
     let predicate = statement::read(document, PREDICATE, published.artifacts, &mut wrong);
     let Some(found): Option<TestResult> = predicate else { return wrong };
-    let outcome =
-        Outcome::of(found.passed_tests.len(), found.failed_tests.len(), found.skipped() + found.warned_tests.len());
+    let outcome = Outcome::of(
+        found.passed_tests.len(),
+        found.failed_tests.len(),
+        found.skipped() + found.warned_tests.len(),
+    );
     if found.result != outcome {
         wrong.push(format!("its result is {}, and its lists of tests say {outcome}", found.result));
     }
@@ -136,11 +143,15 @@ pub fn check(published: &Published<'_>, document: &[u8]) -> Vec<String> {
     let tests = [&found.passed_tests, &found.warned_tests, &found.failed_tests].into_iter().flatten();
     wrong.extend(
         tests
-            .filter(|test| !test.strip_prefix(&begin).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
+            .filter(|test| {
+                !test.strip_prefix(&begin).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            })
             .map(|test| format!("`{test}` is no smoke test of this image")),
     );
     let recipe = published.manifest.members.iter().find(|member| member.name == name::RECIPE);
-    let same = |one: &Resource| recipe.is_some_and(|it| one.digest == statement::digest(statement::SHA256, it.sha256));
+    let same = |one: &Resource| {
+        recipe.is_some_and(|it| one.digest == statement::digest(statement::SHA256, it.sha256))
+    };
     if !found.configuration.iter().any(same) {
         wrong.push("its configuration is not the recipe of this image".to_owned());
     }

@@ -33,7 +33,8 @@ impl std::fmt::Display for Difference {
 /// into, the manifest, which follows from all else, last.
 pub(crate) fn of_images(one: &Path, other: &Path) -> Result<Option<Difference>, crate::Error> {
     let manifest = Manifest::read(one)?;
-    let mut members: Vec<_> = manifest.members.iter().map(|member| (member.role, member.name.clone())).collect();
+    let mut members: Vec<_> =
+        manifest.members.iter().map(|member| (member.role, member.name.clone())).collect();
     members.push((Role::Manifest, name::MANIFEST.to_owned()));
     members.sort();
     for (_, member) in members {

@@ -277,9 +277,12 @@ fn execute(spec: &Spec, words: &[&str], cancel: &Cancel) -> io::Result<Option<bo
         }
         thread::sleep(Duration::from_millis(20));
     };
-    // What was started may have left the terminal open; its log then ends when this process does.
-    if let Some(reader) = reader.filter(thread::JoinHandle::is_finished) {
-        let _ = reader.join();
+    // What was started may have left the terminal open: then nobody waits for its end.
+    for _ in 0..50 {
+        if reader.as_ref().is_none_or(thread::JoinHandle::is_finished) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
     }
     Ok(status.map(|status| status.success()))
 }
@@ -296,8 +299,12 @@ fn on_terminal(
     unlockpt(&master)?;
     let name = ptsname(&master, Vec::new())?;
     let open = || -> io::Result<File> {
-        Ok(rustix::fs::open(OsStr::from_bytes(name.to_bytes()), OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?
-            .into())
+        Ok(rustix::fs::open(
+            OsStr::from_bytes(name.to_bytes()),
+            OFlags::RDWR | OFlags::NOCTTY,
+            Mode::empty(),
+        )?
+        .into())
     };
     // `setsid` makes a session of the child and its standard input the session's terminal.
     let mut command = Command::new("setsid");

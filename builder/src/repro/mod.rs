@@ -120,11 +120,23 @@ impl Report {
 /// # Errors
 /// When the first build fails, or the user stops it. What a variation makes of a build is a row.
 pub fn run(ctx: &Context<'_>, options: &Options, recipe: &Recipe, targets: &[Target]) -> Result<Report> {
+    if let Some(keep) = options.keep.as_ref().filter(|keep| keep.exists()) {
+        // Folders of an earlier run, or of somebody else, would be taken for results of this one.
+        if !files::sorted_entries(keep)?.is_empty() {
+            let text = format!(
+                "{}: this folder is not empty\n  help: choose another one with `--keep`",
+                keep.display()
+            );
+            return Err(Error::new(ExitCode::Usage, text));
+        }
+    }
     let lab = Lab::new(ctx, options, recipe, targets)?;
     let mut notes = Vec::new();
-    let pinned = [("the clock goes on in every build", lab.now.as_ref().err())];
-    let pinned = pinned.into_iter().chain([("addresses are random in every build", lab.still.as_ref().err())]);
-    for (what, reason) in pinned.filter_map(|(what, reason)| Some((what, reason?))) {
+    let loose = [
+        ("the clock goes on in every build", lab.now.as_ref().err()),
+        ("addresses are random in every build", lab.still.as_ref().err()),
+    ];
+    for (what, reason) in loose.into_iter().filter_map(|(what, reason)| Some((what, reason?))) {
         let note = format!("{what}: {reason}");
         ctx.progress.note(&note);
         notes.push(note);
@@ -164,7 +176,12 @@ struct Lab<'a> {
 }
 
 impl<'a> Lab<'a> {
-    fn new(ctx: &'a Context<'a>, options: &'a Options, recipe: &'a Recipe, targets: &[Target]) -> Result<Self> {
+    fn new(
+        ctx: &'a Context<'a>,
+        options: &'a Options,
+        recipe: &'a Recipe,
+        targets: &[Target],
+    ) -> Result<Self> {
         let plans = targets.iter().map(|target| plan::plan(ctx, recipe, *target));
         let plans = plans.collect::<Result<Vec<_>>>()?;
         let temporary = |prefix: &str| {
@@ -273,8 +290,11 @@ impl<'a> Lab<'a> {
         let name = self.recipe.function.name.as_str();
         self.ctx.progress.begin(FIRST);
         let outcome = self.build(FIRST, &self.spec(FIRST, &self.folder));
-        self.ctx.progress.end(FIRST, if matches!(outcome, Ok(Outcome::Built(_))) { "built" } else { "failed" });
-        let failed = |why: &str| Error::new(ExitCode::Failed, format!("`{name}` cannot be built in a copy: {why}"));
+        self.ctx
+            .progress
+            .end(FIRST, if matches!(outcome, Ok(Outcome::Built(_))) { "built" } else { "failed" });
+        let failed =
+            |why: &str| Error::new(ExitCode::Failed, format!("`{name}` cannot be built in a copy: {why}"));
         match outcome? {
             Outcome::Built(_) => Ok(()),
             Outcome::Failed(why) | Outcome::Impossible(why) => Err(failed(&why)),
@@ -352,7 +372,9 @@ impl<'a> Lab<'a> {
         let spec = Spec {
             folder: self.folder.clone(),
             ways: Ways { umask: 0o022, etc: Some(made.clone()), ..Ways::default() },
-            commands: vec![["sh", "-c", &format!("test \"$(date +%s)\" = {seconds}")].map(str::to_owned).into()],
+            commands: vec![
+                ["sh", "-c", &format!("test \"$(date +%s)\" = {seconds}")].map(str::to_owned).into(),
+            ],
             log: self.scratch().join("clock.log"),
             ..Spec::default()
         };
@@ -366,7 +388,8 @@ impl<'a> Lab<'a> {
     fn clock_library(&self, name: &str, seconds: u64) -> Result<PathBuf> {
         let (source, library) = (self.scratch().join("clock.c"), self.scratch().join(format!("{name}.so")));
         files::write(&source, CLOCK)?;
-        let cc = Tool::new(&self.plans[0].toolchain.cc.path, self.scratch()).args(["-shared", "-fPIC", "-O2"]);
+        let cc =
+            Tool::new(&self.plans[0].toolchain.cc.path, self.scratch()).args(["-shared", "-fPIC", "-O2"]);
         let cc = cc.arg(format!("-DSECONDS={seconds}")).arg("-o").arg(&library).arg(&source);
         cc.run(&self.ctx.cancel).map_err(|error| Error::new(error.exit_code(), error))?;
         let etc = self.scratch().join(format!("etc-{name}"));
@@ -393,8 +416,9 @@ impl<'a> Lab<'a> {
 /// What every build is told, whatever the caller's settings are. Where Rust and Python lie is found by way of
 /// HOME, which is varied.
 fn environment() -> BTreeMap<String, String> {
-    let mut environment: BTreeMap<String, String> =
-        [("LC_ALL", "C"), ("TZ", "UTC"), ("TERM", "dumb")].map(|(name, value)| (name.into(), value.into())).into();
+    let mut environment: BTreeMap<String, String> = [("LC_ALL", "C"), ("TZ", "UTC"), ("TERM", "dumb")]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
     let home = env::home_dir().unwrap_or_default();
     for (name, folder) in [("RUSTUP_HOME", ".rustup"), ("PYENV_ROOT", ".pyenv"), ("CARGO_HOME", ".cargo")] {
         let folder = home.join(folder);

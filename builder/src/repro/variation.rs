@@ -226,9 +226,9 @@ impl Lab<'_> {
         let scratch = self.scratch();
         Ok(match variation {
             Variation::FolderShort => self.short.path().join("b"),
-            Variation::FolderLong => ["l", "o", "n", "g"].iter().fold(scratch.to_owned(), |folder, letter| {
-                folder.join(letter.repeat(LONG))
-            }),
+            Variation::FolderLong => ["l", "o", "n", "g"]
+                .iter()
+                .fold(scratch.to_owned(), |folder, letter| folder.join(letter.repeat(LONG))),
             _ => scratch.join("a folder/mit Ümlauten, und/海豹 'n' more"),
         })
     }
@@ -262,9 +262,11 @@ impl Lab<'_> {
         let path = env::var("PATH").map_err(|error| format!("PATH: {error}"))?;
         let folders: Vec<PathBuf> = env::split_paths(&path).collect();
         let tools = self.plans.iter().flat_map(|plan| &plan.inputs);
-        let tools: Vec<&str> = tools.filter(|one| one.kind == InputKind::Tool).map(|one| one.name.as_str()).collect();
+        let tools: Vec<&str> =
+            tools.filter(|one| one.kind == InputKind::Tool).map(|one| one.name.as_str()).collect();
         let find = |folders: &[PathBuf], tool: &str| {
-            let found = folders.iter().map(|folder| folder.join(tool)).find(|path| exec::is_executable(path))?;
+            let found =
+                folders.iter().map(|folder| folder.join(tool)).find(|path| exec::is_executable(path))?;
             fs::canonicalize(found).ok()
         };
         let mut other: Vec<PathBuf> = folders.iter().rev().cloned().collect();

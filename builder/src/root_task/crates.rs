@@ -174,14 +174,18 @@ mod tests {
     fn what_cargo_prints_is_read_whatever_follows() {
         let tree = "hello v0.1.0 (/a folder v2/hello)\n\nlog v0.4.35\nlog v0.4.35 (*)\n";
         let expected = [("hello", "0.1.0"), ("log", "0.4.35")];
-        assert_eq!(packages(tree), expected.map(|(name, version)| (name.to_owned(), version.to_owned())).into());
+        assert_eq!(
+            packages(tree),
+            expected.map(|(name, version)| (name.to_owned(), version.to_owned())).into()
+        );
     }
 
     #[test]
     fn package_urls_say_where_a_crate_is_from() {
         let of = |version: &str, source: Option<&str>| {
             let source = source.map(str::to_owned);
-            LinkedCrate { name: "x".into(), version: version.into(), license: None, source, checksum: None }.purl()
+            LinkedCrate { name: "x".into(), version: version.into(), license: None, source, checksum: None }
+                .purl()
         };
         assert_eq!(of("1.0.0+b", Some(CRATES_IO)).unwrap(), "pkg:cargo/x@1.0.0%2Bb");
         assert_eq!(of("1.0.0", None), None);
@@ -206,6 +210,9 @@ mod tests {
         }
         let tender = linked("tender/host", &[]);
         // The crate `serde` is there, its derive macros are not.
-        assert!(tender.iter().any(|one| one.name == "serde") && !tender.iter().any(|one| one.name == "serde_derive"));
+        assert!(
+            tender.iter().any(|one| one.name == "serde")
+                && !tender.iter().any(|one| one.name == "serde_derive")
+        );
     }
 }

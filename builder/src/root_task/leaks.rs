@@ -1,7 +1,13 @@
 //! Paths of this machine: how they are kept out of a root task, and the scan that proves it.
 
 use super::{Error, Job, Toolchain, sources};
-use crate::{Project, elf::Elf, note, recipe::{Recipe, RootTaskSource}, run_config};
+use crate::{
+    Project,
+    elf::Elf,
+    note,
+    recipe::{Recipe, RootTaskSource},
+    run_config,
+};
 use std::{
     ffi::OsString,
     os::unix::ffi::OsStrExt,
@@ -79,7 +85,7 @@ pub(crate) fn worth_a_look(place: &Path) -> bool {
 }
 
 /// The folder in which Cargo keeps its own.
-pub(crate) fn cargo_home() -> Option<PathBuf> {
+pub fn cargo_home() -> Option<PathBuf> {
     let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     own.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }

@@ -20,10 +20,10 @@ mod strip;
 mod toolchain;
 
 pub use code::SITES;
+pub(crate) use code::{crate_of, demangle};
 pub use crates::LinkedCrate;
 pub(crate) use crates::{escaped, linked, locked_crate};
-pub(crate) use code::{crate_of, demangle};
-pub(crate) use leaks::cargo_home;
+pub use leaks::cargo_home;
 pub(crate) use sources::sources_of_crate;
 pub use sources::{Sources, contents, digest, sources};
 pub use strip::strip;
@@ -349,7 +349,11 @@ pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask,
 }
 
 /// The file in which the program of the crate in `folder` begins.
-pub(crate) fn main_of_crate(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<PathBuf, Error> {
+pub(crate) fn main_of_crate(
+    ctx: &Context<'_>,
+    folder: &Path,
+    toolchain: &Toolchain,
+) -> Result<PathBuf, Error> {
     Ok(crate_build::describe(ctx, folder, toolchain)?.main)
 }
 

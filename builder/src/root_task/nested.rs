@@ -135,10 +135,14 @@ mod tests {
             std::fs::write(home.path().join("config.toml"), text).unwrap();
             home_is_neutral(Some(home.path())).map_err(|error| error.to_string())
         };
-        for text in ["", "[build]\nrustflags = ['-Cx']\n[net]\noffline = true\n[profile.dev]\nopt-level = 1\n", "["] {
+        for text in
+            ["", "[build]\nrustflags = ['-Cx']\n[net]\noffline = true\n[profile.dev]\nopt-level = 1\n", "["]
+        {
             assert_eq!(with(text), Ok(()), "{text}");
         }
-        for (text, table) in [("[env]\nA = 'b'\n", "[env]"), ("[profile.release]\nlto = false\n", "[profile.release]")] {
+        for (text, table) in
+            [("[env]\nA = 'b'\n", "[env]"), ("[profile.release]\nlto = false\n", "[profile.release]")]
+        {
             let said = with(text).unwrap_err();
             assert!(said.contains(table) && said.contains("config.toml"), "{said}");
         }
