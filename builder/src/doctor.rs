@@ -352,6 +352,11 @@ fn os_release() -> String {
     fs::read_to_string("/etc/os-release").unwrap_or_default()
 }
 
+/// What the distribution calls itself in package URLs.
+pub(crate) fn distribution() -> Option<String> {
+    value(&os_release(), "ID").map(str::to_owned)
+}
+
 /// The family whose ids contain the host's `ID` or one of its `ID_LIKE`.
 fn family(release: &str) -> Option<(&'static str, &'static Manager)> {
     let ids = ["ID", "ID_LIKE"].iter().filter_map(|key| value(release, key)).collect::<Vec<_>>().join(" ");

@@ -65,6 +65,7 @@ pub mod suites;
 pub mod target;
 mod template;
 pub mod trusted;
+pub mod verify;
 
 pub use context::Context;
 pub use digest::Digest;

@@ -69,11 +69,9 @@ pub(crate) fn image(ctx: &Context<'_>, plan: &Plan, dir: &Path, members: &[Membe
         let content = files::read(&dir.join(&member.name))?;
         for needle in &needles {
             let Some(offset) = find(&content, needle) else { continue };
-            if needle.what != PATH {
-                if said.contains(&needle.text) || said_by_inputs(ctx, plan, needle) {
-                    said.push(needle.text.clone());
-                    continue;
-                }
+            if needle.what != PATH && (said.contains(&needle.text) || said_by_inputs(ctx, plan, needle)) {
+                said.push(needle.text.clone());
+                continue;
             }
             return Err(leak(&member.name, &content, needle, offset));
         }

@@ -30,6 +30,7 @@ const VERBS: &[&str] = &[
     "size",
     "smoke",
     "test",
+    "verify",
 ];
 
 fn xtask(args: &[&str]) -> Command {

@@ -13,7 +13,7 @@ use crate::{
         tools::{self, HostTool},
         tree,
     },
-    recipe::{Firmware, Recipe, Serial},
+    recipe::{Firmware, Format, Recipe, Serial},
     template,
 };
 use serde::Serialize;
@@ -216,6 +216,39 @@ pub(crate) fn write_config(
     folder: &str,
 ) -> Result<(), files::Error> {
     files::write(&work.join(CONFIG_FILE), config(recipe, protocol, folder))
+}
+
+/// The formats of `grub-mkimage` that the core images of `media` have.
+fn formats(media: &Media) -> Vec<(Firmware, &'static str)> {
+    let formats = [
+        (Firmware::Bios, Format::Iso, "i386-pc-eltorito"),
+        (Firmware::Bios, Format::Disk, "i386-pc"),
+        (Firmware::Uefi, Format::Iso, "x86_64-efi"),
+        (Firmware::Uefi, Format::Disk, "x86_64-efi"),
+    ];
+    let wanted = formats
+        .into_iter()
+        .filter(|(firmware, format, _)| media.firmware.contains(firmware) && media.has(*format));
+    let mut formats: Vec<_> = wanted.map(|(firmware, _, name)| (firmware, name)).collect();
+    formats.dedup();
+    formats
+}
+
+/// What Selkie adds to GRUB for the image with the identity `key`, as files by their names: the configuration in its
+/// core images and the commands that make them.
+pub(crate) fn additions(recipe: &Recipe, media: &Media, key: Digest) -> [(&'static str, String); 2] {
+    let command = |(firmware, format): (Firmware, &str)| {
+        let modules = modules(firmware, media.protocol).join(" ");
+        let folder = platform(firmware);
+        format!(
+            "grub-mkimage -O {format} -p {} -c {CONFIG_FILE} -d \"${{GRUB:-/usr/lib/grub}}/{folder}\" -o {format} {modules}\n",
+            layout::FOLDER
+        )
+    };
+    let commands: String = formats(media).into_iter().map(command).collect();
+    let script =
+        format!("#!/bin/sh\n# Makes GRUB's core images from its modules and grub.cfg.\nset -eu\n{commands}");
+    [(CONFIG_FILE, config(recipe, media.protocol, &layout::folder(key))), ("core-images.sh", script)]
 }
 
 fn config(recipe: &Recipe, protocol: Protocol, folder: &str) -> String {

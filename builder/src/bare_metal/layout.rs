@@ -29,6 +29,11 @@ pub(crate) fn id(key: Digest) -> String {
     key.short(8)
 }
 
+/// The image's own folder.
+pub(crate) fn folder(key: Digest) -> String {
+    format!("{FOLDER}/{}", id(key))
+}
+
 /// The root task's name on a medium.
 pub(crate) fn root_task(protocol: Protocol) -> &'static str {
     match protocol {

@@ -20,6 +20,7 @@ mod pack;
 mod tests;
 
 pub use grub::Error as GrubError;
+pub(crate) use grub::additions as grub_additions;
 pub use headers::Headers;
 pub(crate) use media::halts;
 pub use media::{Error as MediaError, LeftOut, Media, Protocol};

@@ -175,7 +175,7 @@ struct Work<'a> {
 impl Work<'_> {
     fn media(&self, kernel: &[u8], module: &[u8]) -> Result<(), Error> {
         let Payload { recipe, media, key, manifest, .. } = self.payload;
-        let folder = format!("{}/{}", layout::FOLDER, layout::id(*key));
+        let folder = layout::folder(*key);
         let file = |name: &str| format!("{}/{name}", &folder[1..]);
         let mut contents: Vec<(String, &[u8])> = vec![
             (file(layout::KERNEL), kernel),

@@ -4,11 +4,11 @@
 use crate::{Context, Digest, files, index::Index, lockfile};
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs, io,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// A tree or file could not be read.
@@ -38,6 +38,92 @@ pub fn digest(ctx: &Context<'_>, root: &Path) -> Result<Digest, Error> {
     Ok(walk.finish())
 }
 
+/// A file or symbolic link of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A file.
+    File {
+        /// Its content.
+        content: Vec<u8>,
+        /// Whether it is a program.
+        executable: bool,
+    },
+    /// A link to this place.
+    Link(PathBuf),
+}
+
+/// What [`digest`] counts below `root`, by relative path. What lies behind a link that leads out of the tree is not
+/// among it.
+pub fn nodes(ctx: &Context<'_>, root: &Path) -> Result<BTreeMap<PathBuf, Node>, Error> {
+    let mut walk = Walk::new(ctx, root);
+    walk.folder(Path::new(""))?;
+    let mut nodes: BTreeMap<PathBuf, Node> = BTreeMap::new();
+    for (relative, executable) in walk.found {
+        // A link stands before what lies there.
+        if relative.ancestors().any(|above| nodes.contains_key(above)) {
+            continue;
+        }
+        let path = root.join(&relative);
+        let node = match executable {
+            Some(executable) => Node::File { content: files::read(&path)?, executable },
+            None => Node::Link(fs::read_link(&path).map_err(files::Error::at("read", &path))?),
+        };
+        nodes.insert(relative, node);
+    }
+    Ok(nodes)
+}
+
+/// The digest of a tree of these nodes: what [`digest`] says of the same tree in a folder, when no link leads out
+/// of it.
+pub fn digest_of_nodes(nodes: &BTreeMap<PathBuf, Node>) -> Digest {
+    let mut hasher = Sha256::new();
+    for (path, node) in nodes {
+        if let Node::Link(target) = node {
+            record(&mut hasher, b"link", path, target.as_os_str().as_bytes());
+        }
+        let at = match node {
+            Node::File { .. } => Some(path.clone()),
+            Node::Link(_) => follow(nodes, path),
+        };
+        if let Some(Node::File { content, executable }) = at.and_then(|at| nodes.get(&at)) {
+            let kind: &[u8] = if *executable { b"program" } else { b"file" };
+            record(&mut hasher, kind, path, Digest::of(content).bytes());
+        }
+    }
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+/// Where the links at and above `path` lead to; none in a circle, or out of the tree.
+fn follow(nodes: &BTreeMap<PathBuf, Node>, path: &Path) -> Option<PathBuf> {
+    /// As many as Linux follows (path_resolution(7)).
+    const MOST: usize = 40;
+    let mut todo: Vec<PathBuf> = path.components().rev().map(|part| part.as_os_str().into()).collect();
+    let mut place = PathBuf::new();
+    let mut links = 0;
+    while let Some(part) = todo.pop() {
+        match part.components().next()? {
+            Component::CurDir => continue,
+            Component::ParentDir => {
+                if !place.pop() {
+                    return None;
+                }
+                continue;
+            }
+            Component::Normal(_) => place.push(part),
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+        if let Some(Node::Link(target)) = nodes.get(&place) {
+            links += 1;
+            if links > MOST {
+                return None;
+            }
+            place.pop();
+            todo.extend(target.components().rev().map(|part| PathBuf::from(part.as_os_str())));
+        }
+    }
+    Some(place)
+}
+
 /// The digest of one file's content; none when there is no such file.
 pub fn digest_of_file(ctx: &Context<'_>, path: &Path) -> Result<Option<Digest>, Error> {
     let metadata = match fs::metadata(path) {
@@ -61,17 +147,27 @@ fn index_file(ctx: &Context<'_>, root: &Path, kind: &str) -> PathBuf {
     ctx.project.cache().join("index").join(format!("{name}.{kind}"))
 }
 
+/// Every field has its length before it, so that no two trees give the same bytes.
+fn record(hasher: &mut Sha256, kind: &[u8], relative: &Path, content: &[u8]) {
+    for field in [kind, relative.as_os_str().as_bytes(), content] {
+        hasher.update((field.len() as u64).to_le_bytes());
+        hasher.update(field);
+    }
+}
+
 struct Walk<'a> {
     root: &'a Path,
     index: Index,
     seen: BTreeSet<PathBuf>,
     hasher: Sha256,
+    /// Files, and whether they are programs; and links, in the order of the walk.
+    found: Vec<(PathBuf, Option<bool>)>,
 }
 
 impl<'a> Walk<'a> {
     fn new(ctx: &Context<'_>, root: &'a Path) -> Self {
         let index = Index::open(index_file(ctx, root, "tree"));
-        Self { root, index, seen: BTreeSet::new(), hasher: Sha256::new() }
+        Self { root, index, seen: BTreeSet::new(), hasher: Sha256::new(), found: Vec::new() }
     }
 
     fn folder(&mut self, relative: &Path) -> Result<(), Error> {
@@ -95,8 +191,10 @@ impl<'a> Walk<'a> {
             self.link(relative, &path)?;
         } else if metadata.is_file() {
             let digest = self.index.digest(&path, metadata).map_err(files::Error::at("read", &path))?;
-            let kind: &[u8] = if metadata.permissions().mode() & 0o111 == 0 { b"file" } else { b"program" };
-            self.record(kind, relative, digest.bytes());
+            let executable = metadata.permissions().mode() & 0o111 != 0;
+            let kind: &[u8] = if executable { b"program" } else { b"file" };
+            record(&mut self.hasher, kind, relative, digest.bytes());
+            self.found.push((relative.to_owned(), Some(executable)));
             self.seen.insert(path);
         } else {
             return Err(Error::Special(path));
@@ -107,7 +205,8 @@ impl<'a> Walk<'a> {
     /// A link counts by where it points and, because tools follow it, by what lies there.
     fn link(&mut self, relative: &Path, path: &Path) -> Result<(), Error> {
         let target = fs::read_link(path).map_err(files::Error::at("read", path))?;
-        self.record(b"link", relative, target.as_os_str().as_bytes());
+        record(&mut self.hasher, b"link", relative, target.as_os_str().as_bytes());
+        self.found.push((relative.to_owned(), None));
         match (fs::metadata(path), fs::canonicalize(path), fs::canonicalize(self.root)) {
             (Ok(metadata), Ok(real), Ok(root)) if metadata.is_dir() => {
                 if real.starts_with(&root) || root.starts_with(&real) || !self.seen.insert(real) {
@@ -117,14 +216,6 @@ impl<'a> Walk<'a> {
             }
             (Ok(metadata), ..) => self.entry(relative, &metadata),
             _ => Ok(()),
-        }
-    }
-
-    /// Every field has its length before it, so that no two trees give the same bytes.
-    fn record(&mut self, kind: &[u8], relative: &Path, content: &[u8]) {
-        for field in [kind, relative.as_os_str().as_bytes(), content] {
-            self.hasher.update((field.len() as u64).to_le_bytes());
-            self.hasher.update(field);
         }
     }
 
@@ -232,6 +323,38 @@ mod tests {
         let (one, two) = (place(), place());
         assert_eq!(one.digest(), two.digest());
         assert_ne!(one.tree, two.tree);
+    }
+
+    #[test]
+    fn a_tree_in_memory_has_the_digest_of_the_folder() {
+        let place = place();
+        fs::create_dir_all(place.tree.join("deep/er")).unwrap();
+        fs::write(place.tree.join("src.rs"), "between `src` and `src/`").unwrap();
+        fs::set_permissions(place.tree.join("src.rs"), fs::Permissions::from_mode(0o755)).unwrap();
+        for (target, link) in [
+            ("../../src/main.rs", "deep/er/main.rs"),
+            ("src", "sources"),
+            ("sources/main.rs", "through.rs"),
+            ("deep/er/main.rs", "twice.rs"),
+            ("nowhere", "broken"),
+            ("loop", "loop"),
+        ] {
+            symlink(target, place.tree.join(link)).unwrap();
+        }
+        let nodes = nodes(&Context::new(&place.project, &Silent), &place.tree).unwrap();
+        assert_eq!(nodes.len(), 10, "{nodes:?}");
+        assert_eq!(digest_of_nodes(&nodes), place.digest());
+        for (path, node) in &nodes {
+            let mut other = nodes.clone();
+            match node {
+                Node::File { content, executable } => {
+                    let node = Node::File { content: content.clone(), executable: !executable };
+                    other.insert(path.clone(), node)
+                }
+                Node::Link(_) => other.insert(path.clone(), Node::Link("elsewhere".into())),
+            };
+            assert_ne!(digest_of_nodes(&other), place.digest(), "{}", path.display());
+        }
     }
 
     #[test]

@@ -24,28 +24,42 @@ pub struct File {
 /// Files by their path, with `/` between folders and none before the first.
 pub type Files = BTreeMap<String, File>;
 
-/// The tar archive of `files`, with an entry for every folder; `epoch` is the time of all, in seconds since 1970.
+/// The tar archive of `files`, with an entry for every folder before the first file in it; `epoch` is the time of
+/// all, in seconds since 1970.
 ///
 /// # Errors
-/// When a path cannot stand in an archive.
+/// When a path is too long for an archive: names of files have 100 bytes, those of folders 155.
 pub fn tar(files: &Files, epoch: u64) -> io::Result<Vec<u8>> {
     let mut builder = Builder::new(Vec::new());
     let mut folders = BTreeSet::new();
+    let long =
+        |path: &str| io::Error::new(io::ErrorKind::InvalidFilename, format!("the path {path} is too long"));
     for (path, file) in files {
         for (end, _) in path.match_indices('/') {
             if folders.insert(&path[..end]) {
-                let mut header = header(EntryType::Directory, 0o755, 0, epoch);
-                builder.append_data(&mut header, &path[..=end], io::empty())?;
+                let folder = &path[..=end];
+                let header = entry(folder, true, true, 0, epoch).ok_or_else(|| long(folder))?;
+                builder.append(&header, io::empty())?;
             }
         }
-        let mode = if file.executable { 0o755 } else { 0o644 };
-        let mut header = header(EntryType::Regular, mode, file.content.len() as u64, epoch);
-        builder.append_data(&mut header, path, file.content.as_slice())?;
+        let size = file.content.len() as u64;
+        let header = entry(path, false, file.executable, size, epoch).ok_or_else(|| long(path))?;
+        builder.append(&header, file.content.as_slice())?;
     }
     builder.into_inner()
 }
 
-fn header(kind: EntryType, mode: u32, size: u64, epoch: u64) -> Header {
+/// The header of the entry `path`, all of it; none when the path is too long for one.
+pub(crate) fn entry(path: &str, folder: bool, executable: bool, size: u64, epoch: u64) -> Option<Header> {
+    let kind = if folder { EntryType::Directory } else { EntryType::Regular };
+    let mut header = header(kind, if folder || executable { 0o755 } else { 0o644 }, size, epoch);
+    header.set_path(path).ok()?;
+    header.set_cksum();
+    Some(header)
+}
+
+/// A header without path and sum.
+pub(super) fn header(kind: EntryType, mode: u32, size: u64, epoch: u64) -> Header {
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(mode);

@@ -226,7 +226,7 @@ pub fn publish(ctx: &Context<'_>, subjects: &[Subject<'_>], place: &Place) -> Re
     place.sweep();
     let mut partial = Partial::new(place)?;
     for subject in subjects {
-        step(ctx, &format!("publish {}", subject.id()), |()| true, || Ok(add(&mut partial, subject)?))?;
+        step(ctx, &format!("publish {}", subject.id()), |()| true, || add(ctx, &mut partial, subject))?;
     }
     if ctx.cancel.requested() {
         return Err(Error::Cancelled.into());
@@ -234,22 +234,40 @@ pub fn publish(ctx: &Context<'_>, subjects: &[Subject<'_>], place: &Place) -> Re
     Ok(partial.publish()?)
 }
 
-/// Writes one image in its two forms.
-fn add(partial: &mut Partial<'_>, subject: &Subject<'_>) -> Result<(), Error> {
+/// Writes one image in its two forms, and what is said of it.
+fn add(ctx: &Context<'_>, partial: &mut Partial<'_>, subject: &Subject<'_>) -> Result<()> {
+    let artifacts = images(partial, subject)?;
+    let sources = source::collect(ctx, subject)?;
+    // Images with the same kernel write the same file.
+    for source in &sources {
+        partial.write(&source.file, &source.content)?;
+    }
+    for document in [
+        sbom::document(ctx, subject, &sources)?,
+        provenance::statement(ctx, subject, &artifacts)?,
+        test_result::statement(ctx, subject, &artifacts)?,
+    ] {
+        partial.write(&document.name, &document.content)?;
+    }
+    Ok(())
+}
+
+/// Writes one image in its two forms. Gives their digests; that of a layout is its manifest's.
+fn images(partial: &mut Partial<'_>, subject: &Subject<'_>) -> Result<Vec<(String, Digest)>, Error> {
     let manifest = subject.manifest;
     if manifest.epoch > time::LAST {
         return Err(Error::Epoch(manifest.epoch));
     }
     let id = subject.id();
     let files = members(subject)?;
-    let file = format!("{id}.tar.gz");
-    let packed = packed(&id, &files, manifest.epoch).map_err(pack(&file))?;
-    partial.write(&file, &packed.content)?;
-    let layout = oci::layout(manifest, &files, &packed).map_err(pack(&format!("{id}.oci")))?;
-    for (path, content) in &layout {
-        partial.write(&format!("{id}.oci/{path}"), content)?;
+    let (archive, layout) = (format!("{id}.tar.gz"), format!("{id}.oci"));
+    let packed = packed(&id, &files, manifest.epoch).map_err(pack(&archive))?;
+    partial.write(&archive, &packed.content)?;
+    let (blobs, digest) = oci::layout(manifest, &files, &packed).map_err(pack(&layout))?;
+    for (path, content) in &blobs {
+        partial.write(&format!("{layout}/{path}"), content)?;
     }
-    Ok(())
+    Ok(vec![(archive, Digest::of(&packed.content)), (layout, digest)])
 }
 
 fn pack(file: &str) -> impl FnOnce(io::Error) -> Error {

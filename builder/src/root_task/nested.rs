@@ -63,12 +63,12 @@ fn home_is_neutral(home: Option<&Path>) -> Result<(), Error> {
         // One that is none is Cargo's to complain of.
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let Ok(config) = text.parse::<toml::Table>() else { continue };
-        let has = |name: &&str| {
+        let has = |name: &str| {
             let mut keys = name.split('.');
             let first = keys.next().and_then(|key| config.get(key));
             keys.fold(first, |value, key| value?.get(key)).is_some()
         };
-        if let Some(table) = TELLING.into_iter().find(|name| has(&name)) {
+        if let Some(table) = TELLING.into_iter().find(|name| has(name)) {
             return Err(Error::HomeConfig { file, table });
         }
     }

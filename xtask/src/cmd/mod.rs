@@ -18,6 +18,7 @@ mod size;
 mod smoke;
 mod test;
 mod this_machine;
+mod verify;
 
 use crate::{app::App, output::Answer};
 
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Run(run::Run),
     Smoke(smoke::Smoke),
     Publish(publish::Publish),
+    Verify(verify::Verify),
     Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Size(size::Size),
@@ -53,6 +55,7 @@ impl Command {
             Self::Run(verb) => verb.run(app),
             Self::Smoke(verb) => verb.run(app),
             Self::Publish(verb) => verb.run(app),
+            Self::Verify(verb) => verb.run(app),
             Self::Explain(verb) => verb.run(app),
             Self::Inspect(verb) => verb.run(app),
             Self::Size(verb) => verb.run(app),

@@ -29,16 +29,17 @@ pub const TITLE: &str = "org.opencontainers.image.title";
 /// The annotation that names an image in an index.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// User and group that own nothing.
-const NOBODY: &str = "65534:65534";
+pub const NOBODY: &str = "65534:65534";
 
 /// The files of an OCI image layout, by their path in it.
 pub type Blobs = BTreeMap<String, Vec<u8>>;
 
-/// The layout of the image that `manifest` describes: `files` are its members, `packed` is the archive of them.
+/// The layout of the image that `manifest` describes: `files` are its members, `packed` is the archive of them. With it,
+/// the digest of the layout's manifest, by which registries know it.
 ///
 /// # Errors
 /// None that memory could make.
-pub fn layout(manifest: &Manifest, files: &Files, packed: &Packed) -> io::Result<Blobs> {
+pub fn layout(manifest: &Manifest, files: &Files, packed: &Packed) -> io::Result<(Blobs, Digest)> {
     let mut writer = Writer::default();
     let image = match manifest.target {
         Target::BareMetal => writer.artifact(manifest, files),
@@ -57,7 +58,8 @@ pub fn layout(manifest: &Manifest, files: &Files, packed: &Packed) -> io::Result
             writer.container(manifest, annotations, execution, &[packed, &told])
         }
     };
-    Ok(writer.done(&manifest.version, image))
+    let digest = image.digest.0;
+    Ok((writer.done(&manifest.version, image), digest))
 }
 
 /// What is said of every image, in the words of the specification.

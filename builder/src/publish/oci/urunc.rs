@@ -15,6 +15,14 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 /// The file in the root of the container's file system.
 pub const FILE: &str = "urunc.json";
 
+/// What its words begin with.
+pub const PREFIX: &str = "com.urunc.unikernel.";
+
+/// The key of one of its words.
+pub fn key(word: &str) -> String {
+    format!("{PREFIX}{word}")
+}
+
 /// What urunc is told of the image.
 pub fn annotations(manifest: &Manifest) -> Annotations {
     let folder = id(&manifest.name, manifest.target);
@@ -31,7 +39,7 @@ pub fn annotations(manifest: &Manifest) -> Annotations {
         ("useDMBlock", "false".to_owned()),
         ("mountRootfs", "false".to_owned()),
     ];
-    words.into_iter().map(|(key, value)| (format!("com.urunc.unikernel.{key}"), value)).collect()
+    words.into_iter().map(|(word, value)| (key(word), value)).collect()
 }
 
 /// The content of [`FILE`].
