@@ -160,10 +160,15 @@ pub fn path(recipe: &Recipe) -> PathBuf {
 
 /// How a command line names the recipe.
 fn named(ctx: &Context<'_>, recipe: &Recipe) -> String {
-    if recipe.path.parent() == Some(&ctx.project.recipes()) {
-        return recipe.function.name.clone();
+    match is_own(ctx, recipe) {
+        true => recipe.function.name.clone(),
+        false => crate::exec::quote(&recipe.path.to_string_lossy()),
     }
-    crate::exec::quote(&recipe.path.to_string_lossy())
+}
+
+/// Whether the recipe is one of the checkout's, which are called by their names.
+fn is_own(ctx: &Context<'_>, recipe: &Recipe) -> bool {
+    recipe.path.parent() == Some(&ctx.project.recipes())
 }
 
 /// A lock that was written.
@@ -198,7 +203,10 @@ pub fn lock(ctx: &Context<'_>, recipe: &Recipe, further: Option<Target>) -> Resu
         let outputs = image.members.iter().map(|member| (member.name.clone(), member.sha256)).collect();
         manifests.push((*target, Manifest::read(&image.dir)?, outputs));
     }
-    let text = LockFile::of(&recipe.function.name, manifests).text(&named(ctx, recipe));
+    // The place of a checkout is none of the lock's business.
+    let file = recipe.path.file_name().unwrap_or_default().to_string_lossy();
+    let name = if is_own(ctx, recipe) { recipe.function.name.clone() } else { file.into_owned() };
+    let text = LockFile::of(&recipe.function.name, manifests).text(&name);
     let changed = before.as_deref() != Some(text.as_bytes());
     if changed {
         files::replace(&path, &text).map_err(Error::from)?;
