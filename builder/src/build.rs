@@ -11,7 +11,7 @@ use crate::{
     kernel::{self, KernelBuild, prebuilt},
     lock::{self, Lock},
     memory,
-    plan::{self, Input, InputKind, Plan},
+    plan::{self, InputKind, Plan},
     process::{
         self, Identity,
         assemble::{self, Payload},
@@ -20,6 +20,7 @@ use crate::{
     },
     qemu,
     root_task::{self, RootTask, RootTaskInputs},
+    scan,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -303,6 +304,7 @@ impl Place {
         let mut members = members.collect::<Result<Vec<_>, _>>()?;
         files::write(&dir.join(name::MANIFEST), manifest(plan, parts, process, &members).text())?;
         members.push(Member::read(dir, name::MANIFEST, Role::Manifest)?);
+        scan::image(ctx, plan, dir, &members)?;
         files::write(&dir.join(name::LOG), log)?;
         Ok(members)
     }
@@ -384,10 +386,7 @@ fn write_program(path: &Path, content: impl AsRef<[u8]>) -> Result<(), files::Er
 }
 
 fn manifest(plan: &Plan, parts: &Parts, process: Option<Identity>, members: &[Member]) -> Manifest {
-    let inputs = plan.inputs.iter().map(|input| {
-        let Input { name, kind, digest, version, path: _ } = input;
-        (name.clone(), InputIdentity { kind: *kind, digest: *digest, version: version.clone() })
-    });
+    let inputs = plan.inputs.iter().map(|input| (input.name.clone(), InputIdentity::of(input)));
     let tools = plan.inputs.iter().filter(|input| input.kind == InputKind::Tool).map(|input| {
         let version = input.version.clone().unwrap_or_default();
         (input.name.clone(), ToolIdentity { version, digest: input.digest })

@@ -8,12 +8,17 @@ use object::{
     elf::{self, FileHeader32, FileHeader64},
     read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym},
 };
+use std::ffi::CStr;
 
 /// Files longer than this are not read: the largest root task that seL4's boot code maps is far smaller.
 pub const MAX_FILE: u64 = 256 << 20;
 /// A longer name of a section or symbol is cut: names may overlap, so that a small file could hold
 /// very many very long ones.
 const MAX_NAME: usize = 4096;
+/// No more sections and program headers are read: the most that linkers make without being told to is far below.
+const MAX_HEADERS: usize = 1 << 16;
+/// No more symbols are read.
+const MAX_SYMBOLS: usize = 1 << 20;
 
 /// A file is not an ELF file, or its structures contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -196,6 +201,9 @@ fn read<'a, H: FileHeader<Endian = Endianness>>(data: &'a [u8], is_64: bool) -> 
     let endian = header.endian().map_err(malformed("header"))?;
     let segments = header.program_headers(endian, data).map_err(malformed("program headers"))?;
     let headers = header.section_headers(endian, data).map_err(malformed("section headers"))?;
+    if segments.len() > MAX_HEADERS || headers.len() > MAX_HEADERS {
+        return Err(Error::Malformed(format!("it has more than {MAX_HEADERS} headers")));
+    }
     let names = if headers.is_empty() {
         None
     } else {
@@ -231,7 +239,7 @@ fn read<'a, H: FileHeader<Endian = Endianness>>(data: &'a [u8], is_64: bool) -> 
             })
             .collect(),
         sections: sections.collect(),
-        symbols: symbols::<H>(endian, data, headers).map_err(malformed("symbols"))?,
+        symbols: symbols::<H>(endian, data, headers)?,
     })
 }
 
@@ -239,11 +247,16 @@ fn symbols<'a, H: FileHeader<Endian = Endianness>>(
     endian: Endianness,
     data: &'a [u8],
     headers: &'a [H::SectionHeader],
-) -> object::Result<Vec<Symbol<'a>>> {
+) -> Result<Vec<Symbol<'a>>, Error> {
     let Some(table) = headers.iter().find(|section| section.sh_type(endian) == elf::SHT_SYMTAB) else {
         return Ok(Vec::new());
     };
-    let entries: &[H::Sym] = table.data_as_array(endian, data)?;
+    let entries: &[H::Sym] = table
+        .data_as_array(endian, data)
+        .map_err(|error: object::Error| Error::Malformed(format!("symbols: {error}")))?;
+    if entries.len() > MAX_SYMBOLS {
+        return Err(Error::Malformed(format!("it has more than {MAX_SYMBOLS} symbols")));
+    }
     let names = headers
         .get(table.sh_link(endian) as usize)
         .and_then(|section| slice(data, section.sh_offset(endian).into(), section.sh_size(endian).into()));
@@ -261,8 +274,8 @@ fn symbols<'a, H: FileHeader<Endian = Endianness>>(
 fn name_at(table: Option<&[u8]>, offset: u32) -> &str {
     let bytes = table.and_then(|table| table.get(offset as usize..)).unwrap_or_default();
     let bytes = &bytes[..bytes.len().min(MAX_NAME)];
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    std::str::from_utf8(&bytes[..end]).unwrap_or_default()
+    let name = CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes);
+    std::str::from_utf8(name).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,7 +1,12 @@
 //! An image: what `build-image` produces for one recipe and one target, and the manifest that lies in it.
 
 use crate::{
-    Digest, Target, bare_metal::Media, exec, files, kernel_config::OptionValue, plan::InputKind,
+    Digest, Target,
+    bare_metal::Media,
+    exec, files,
+    inspect::printable,
+    kernel_config::OptionValue,
+    plan::{Input, InputKind},
     process::Identity,
 };
 use serde::{Deserialize, Serialize};
@@ -12,7 +17,7 @@ use std::{
 };
 
 /// A manifest is never longer than this, in bytes.
-pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
+pub(crate) const MAX_MANIFEST: u64 = 1 << 20;
 
 /// The file names in an image's folder.
 pub mod name {
@@ -273,6 +278,14 @@ pub struct InputIdentity {
     pub version: Option<String>,
 }
 
+impl InputIdentity {
+    /// The identity of `input`.
+    pub fn of(input: &Input) -> Self {
+        let Input { name: _, kind, digest, version, path: _ } = input;
+        Self { kind: *kind, digest: *digest, version: version.clone() }
+    }
+}
+
 /// Which tool it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -298,7 +311,7 @@ pub enum Error {
         name: String,
     },
     /// The manifest is not one.
-    #[error("{path}: this is not the manifest of an image: {source}\n  help: build the image anew")]
+    #[error("{path}: this is not the manifest of an image: {}\n  help: build the image anew", printable(&source.to_string()))]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -393,6 +406,6 @@ pub(crate) mod tests {
         let file = std::fs::File::create(dir.path().join(name::MANIFEST)).unwrap();
         file.set_len(1 << 40).unwrap();
         let text = Manifest::read(dir.path()).unwrap_err().to_string();
-        assert!(text.ends_with("it has more than 4194304 bytes"), "{text}");
+        assert!(text.ends_with("it has more than 1048576 bytes"), "{text}");
     }
 }

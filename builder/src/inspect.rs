@@ -1,12 +1,17 @@
 //! Reading an image back: what it says about itself, and whether it is what it says.
 //!
-//! Nothing that is read is trusted: files have a size limit, names of members cannot lead out of the
-//! image's folder, and texts are escaped before they reach a terminal.
+//! Nothing that is read is trusted: files have a size limit and tables have a length limit, names of members
+//! cannot lead out of the image's folder, and texts are escaped before they reach a terminal. What cannot be read
+//! at all is an [`Error`]; what can be read but does not fit together is told in [`Report::problems`].
 
+mod elf_file;
 mod executable;
+mod image_folder;
 pub(crate) mod medium;
+mod netboot;
 mod render;
 
+pub use elf_file::{ElfReport, Segment};
 pub use executable::Executable;
 pub use medium::MediumReport;
 pub(crate) use render::printable;
@@ -14,15 +19,13 @@ pub(crate) use render::printable;
 use crate::{
     Digest, Project, Target,
     bare_metal::MediumError,
-    elf::{self, Elf},
-    files,
+    elf, files,
     image::{self, Role, Verified},
-    kernel, note,
     process::assemble,
-    root_task::SITES,
-    run_config,
+    trusted,
 };
-use object::elf::{EM_386, EM_X86_64};
+use elf_file::inspect_elf;
+use image_folder::disagreements;
 use serde::Serialize;
 use std::{
     fs,
@@ -51,8 +54,11 @@ pub struct Report {
     /// What lies on the media of a bare-metal image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<MediumReport>,
-    /// Whether the kernel is a verified configuration, built from verified source.
-    pub verified: Verified,
+    /// Whether the kernel that runs is a verified configuration, built from verified source; none when what was
+    /// inspected does not say.
+    pub verified: Option<Verified>,
+    /// What whoever runs this relies on; empty when it says nothing of a target.
+    pub trusted_base: Vec<trusted::Component>,
     /// What does not fit together; empty for a sound image.
     pub problems: Vec<String>,
 }
@@ -63,6 +69,10 @@ pub struct Report {
 pub enum Kind {
     /// A folder with an image.
     Image,
+    /// The manifest of an image, without its files.
+    Manifest,
+    /// A folder that is served to iPXE: kernel, root task and a script.
+    Netboot,
     /// A root task.
     RootTask,
     /// A tender with a root task inside.
@@ -95,48 +105,6 @@ pub struct Member {
     pub matches: bool,
 }
 
-/// An ELF file.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ElfReport {
-    /// Bytes.
-    pub size: u64,
-    /// The digest of the file.
-    pub sha256: Digest,
-    /// 32 or 64.
-    pub bits: u8,
-    /// The machine's name, or its number.
-    pub machine: String,
-    /// Where it is entered.
-    pub entry: u64,
-    /// Whether it has symbols.
-    pub symbols: bool,
-    /// The program headers.
-    pub segments: Vec<Segment>,
-    /// What a root task says about itself.
-    pub manifest: Option<note::Manifest>,
-    /// The records of a root task's run configuration.
-    pub run: Option<Vec<(String, String)>>,
-    /// The number of listed system-call sites.
-    pub system_call_sites: Option<u64>,
-}
-
-/// A program header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Segment {
-    /// Its type.
-    pub kind: String,
-    /// `R`, `W`, `X`.
-    pub permissions: String,
-    /// Address.
-    pub address: u64,
-    /// Bytes in the file.
-    pub file_size: u64,
-    /// Bytes in memory.
-    pub memory_size: u64,
-}
-
 /// Something cannot be inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -148,7 +116,7 @@ pub enum Error {
     Image(#[from] image::Error),
     /// Neither a file nor an image.
     #[error(
-        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a root task or a kernel"
+        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a netboot folder, a root task or a kernel"
     )]
     Neither(PathBuf),
     /// No such file, and no such image.
@@ -185,7 +153,7 @@ pub enum Error {
     },
     /// No ELF file.
     #[error(
-        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a root task or a kernel"
+        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a netboot folder, a root task or a kernel"
     )]
     Elf {
         /// The file.
@@ -223,23 +191,43 @@ pub fn find(project: &Project, named: &Path, target: Option<Target>) -> Result<P
     images.find(|image| image.exists()).ok_or_else(|| Error::Missing { path: named.to_owned() })
 }
 
-/// Inspects an image's folder, a `manifest.json`, an executable, a medium, a root task or a kernel.
+/// Inspects whatever a build makes, by what is in it alone.
 pub fn inspect(path: &Path) -> Result<Report, Error> {
     let metadata = fs::metadata(path).map_err(files::Error::at("read", path))?;
-    if metadata.is_dir() {
-        if !path.join(image::name::MANIFEST).exists() {
-            return Err(Error::Neither(path.to_owned()));
-        }
-        return inspect_image(path);
+    let mut report = if metadata.is_dir() { inspect_folder(path) } else { inspect_file(path) }?;
+    // No kernel of seL4 runs in a process, whatever the config whose interface is served.
+    report.verified = match (report.target(), &report.image) {
+        (Some(Target::Process), _) => Some(Verified::None),
+        (_, image) => image.as_ref().map(|image| image.kernel.verified),
+    };
+    report.trusted_base = report.target().map(trusted::base).unwrap_or_default();
+    Ok(report)
+}
+
+/// A folder is known by the files in it.
+fn inspect_folder(path: &Path) -> Result<Report, Error> {
+    if path.join(image::name::MANIFEST).exists() {
+        image_folder::inspect(path)
+    } else if netboot::is_there(path) {
+        netboot::inspect(path)
+    } else {
+        Err(Error::Neither(path.to_owned()))
     }
+}
+
+/// A file is known by how it begins.
+fn inspect_file(path: &Path) -> Result<Report, Error> {
     if path.file_name().is_some_and(|name| name == image::name::MANIFEST) {
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        return inspect_image(dir.unwrap_or(Path::new(".")));
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return image_folder::of_manifest(path, Some(dir));
     }
     if let Some(format) = medium::format(path)? {
         return medium::inspect(path, format);
     }
     let data = read(path, elf::MAX_FILE)?;
+    if data.trim_ascii_start().starts_with(b"{") {
+        return image_folder::of_manifest(path, None);
+    }
     let mut report = Report::new(path, Kind::Elf);
     if assemble::is_tender(&data) {
         let (executable, inner) = executable::inspect(&data, &mut report.problems)
@@ -257,77 +245,6 @@ pub fn inspect(path: &Path) -> Result<Report, Error> {
         _ => report.root_task = Some(elf),
     }
     Ok(report)
-}
-
-fn inspect_image(dir: &Path) -> Result<Report, Error> {
-    let text = read(&dir.join(image::name::MANIFEST), image::MAX_MANIFEST)?;
-    let manifest: image::Manifest = serde_json::from_slice(&text)
-        .map_err(|source| image::Error::Manifest { path: dir.join(image::name::MANIFEST), source })?;
-    let mut report = Report { verified: manifest.kernel.verified, ..Report::new(dir, Kind::Image) };
-    for member in &manifest.members {
-        let name = printable(&member.name);
-        let content = if is_inside(&member.name) {
-            let limit = match member.role {
-                Role::Iso | Role::Disk => medium::MOST,
-                _ => elf::MAX_FILE,
-            };
-            read(&dir.join(&member.name), limit).map_err(|error| error.to_string())
-        } else {
-            Err(format!("`{name}` is not a plain file name"))
-        };
-        let content = content.map_err(|error| report.problems.push(error)).ok();
-        let (size, sha256) =
-            (content.as_ref().map(|bytes| bytes.len() as u64), content.as_ref().map(Digest::of));
-        let matches = size == Some(member.size) && sha256 == Some(member.sha256);
-        if content.is_some() && !matches {
-            report
-                .problems
-                .push(format!("{name} is not what the manifest says: it was changed after the build"));
-        }
-        if let (Some(bytes), Role::Kernel | Role::RootTask) = (&content, member.role) {
-            match inspect_elf(bytes, &mut report.problems) {
-                Err(error) => report.problems.push(format!("{name}: {error}")),
-                Ok((_, elf)) if member.role == Role::Kernel => report.kernel = Some(elf),
-                Ok((_, elf)) => report.root_task = Some(elf),
-            }
-        }
-        if let (Some(bytes), Role::Executable) = (&content, member.role) {
-            match executable::inspect(bytes, &mut report.problems) {
-                Err(error) => report.problems.push(format!("{name}: {error}")),
-                Ok((executable, inner)) => {
-                    report.problems.extend(executable::disagreements(&manifest, &executable, inner.as_ref()));
-                    report.executable = Some(executable);
-                }
-            }
-        }
-        if let Some(bytes) = &content {
-            let named = (member.name.as_str(), member.role);
-            report.media.extend(medium::of_image(&manifest, named, bytes, &mut report.problems));
-        }
-        report.members.push(Member { name: member.name.clone(), role: member.role, size, sha256, matches });
-    }
-    report.problems.extend(disagreements(&manifest, report.root_task.as_ref()));
-    report.image = Some(manifest);
-    Ok(report)
-}
-
-/// Where the image's manifest and the root task's own note contradict each other.
-fn disagreements(image: &image::Manifest, root_task: Option<&ElfReport>) -> Vec<String> {
-    let Some(note) = root_task.and_then(|elf| elf.manifest.as_ref()) else { return Vec::new() };
-    let pairs = [
-        ("the name", &image.name, &note.function.name),
-        ("the version", &image.version, &note.function.version),
-        ("the kernel config", &image.kernel.config, &note.kernel.config),
-        ("the seL4 release", &image.kernel.version, &note.kernel.version),
-        ("the kernel's interface", &image.kernel.interface.to_string(), &note.kernel.interface.to_string()),
-    ];
-    let differ = pairs.into_iter().filter(|(_, image, note)| image != note);
-    differ
-        .map(|(what, image, note)| {
-            let (image, note) = (printable(image), printable(note));
-            format!("{what} is `{image}` in the manifest but `{note}` in the root task")
-        })
-        .collect()
 }
 
 /// Whether `name` is that of a file or folder, and no path.
@@ -349,56 +266,17 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     if !metadata.is_file() {
         return Err(Error::Neither(path.to_owned()));
     }
+    if metadata.len() > limit {
+        return Err(Error::TooLarge { path: path.to_owned(), limit });
+    }
     let file = fs::File::open(path).map_err(files::Error::at("read", path))?;
     let mut bytes = Vec::new();
+    // It may grow meanwhile, and files in /proc have no length.
     file.take(limit + 1).read_to_end(&mut bytes).map_err(files::Error::at("read", path))?;
     if bytes.len() as u64 > limit {
         return Err(Error::TooLarge { path: path.to_owned(), limit });
     }
     Ok(bytes)
-}
-
-fn inspect_elf(data: &[u8], problems: &mut Vec<String>) -> Result<(Kind, ElfReport), elf::Error> {
-    let elf = Elf::parse(data)?;
-    let manifest = note::Manifest::of_elf(&elf).unwrap_or_else(|error| {
-        problems.push(error.to_string());
-        None
-    });
-    let content = |name| elf.section(name).and_then(|section| elf.section_data(section));
-    let kind = if elf.section(note::SECTION).is_some() {
-        Kind::RootTask
-    } else if kernel::multiboot_header(data).is_some() || kernel::multiboot2_header(data).is_some() {
-        Kind::Kernel
-    } else {
-        Kind::Elf
-    };
-    let report = ElfReport {
-        size: data.len() as u64,
-        sha256: Digest::of(data),
-        bits: if elf.is_64 { 64 } else { 32 },
-        machine: match elf.machine {
-            EM_X86_64 => "x86-64".into(),
-            EM_386 => "x86".into(),
-            other => other.0.to_string(),
-        },
-        entry: elf.entry,
-        symbols: !elf.symbols.is_empty(),
-        segments: elf.segments.iter().map(segment).collect(),
-        manifest,
-        run: content(run_config::SECTION).and_then(run_config::decode),
-        system_call_sites: content(SITES).map(|bytes| bytes.len() as u64 / 8),
-    };
-    Ok((kind, report))
-}
-
-fn segment(segment: &elf::Segment) -> Segment {
-    Segment {
-        kind: segment.kind_name(),
-        permissions: segment.permissions(),
-        address: segment.address,
-        file_size: segment.file_size,
-        memory_size: segment.memory_size,
-    }
 }
 
 impl Report {
@@ -413,8 +291,19 @@ impl Report {
             kernel: None,
             executable: None,
             media: Vec::new(),
-            verified: Verified::None,
+            verified: None,
+            trusted_base: Vec::new(),
             problems: Vec::new(),
+        }
+    }
+
+    /// What it was made for, when it says so.
+    pub fn target(&self) -> Option<Target> {
+        match self.kind {
+            Kind::Executable | Kind::Tender => Some(Target::Process),
+            Kind::Iso | Kind::Disk | Kind::Netboot => Some(Target::BareMetal),
+            Kind::Image | Kind::Manifest => self.image.as_ref().map(|image| image.target),
+            Kind::RootTask | Kind::Kernel | Kind::Elf => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reports on good files, and none that panics on bad ones.
 
 use super::*;
-use crate::{Target, elf_sample::Sample};
+use crate::{Target, elf::Elf, elf_sample::Sample, note};
 
 fn image(dir: &Path) -> image::Manifest {
     let sample = Sample::good().bytes();
@@ -59,7 +59,7 @@ fn a_root_task_tells_who_it_is() {
         assert_eq!((elf.system_call_sites, elf.segments.len()), (Some(1), 6));
         let text = report.render_text();
         assert!(
-            text.contains("\"name\": \"hello\"") && text.contains("run: nonce=0123456789abcdef"),
+            text.contains("function:    hello 0.1.0") && text.contains("run: nonce=0123456789abcdef"),
             "{text}"
         );
     }
@@ -115,8 +115,18 @@ fn members_cannot_lead_out_of_the_folder_or_to_a_device() {
     std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero")).unwrap();
     manifest.members[0].name = "zero".into();
     write(dir.path(), &manifest);
-    assert!(inspect(dir.path()).unwrap().problems[0].contains("neither a regular file"));
+    assert!(inspect(dir.path()).unwrap().problems[0].contains("symbolic link"));
     assert!(matches!(inspect(Path::new("/dev/null")), Err(Error::Neither(_))));
+    // Nor by a link to a file that may be read.
+    std::os::unix::fs::symlink("/etc", dir.path().join("folder")).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", dir.path().join("file")).unwrap();
+    for name in ["file", "folder/hostname"] {
+        manifest.members[0].name = name.into();
+        write(dir.path(), &manifest);
+        let report = inspect(dir.path()).unwrap();
+        assert!(report.problems[0].contains("symbolic link"), "{name}: {:?}", report.problems);
+        assert!(report.members[0].sha256.is_none());
+    }
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub struct Plan {
     pub(crate) packer: Option<Packer>,
 }
 
+/// The name of the input that is all sources together.
+pub const SOURCES: &str = "sources";
+
 /// Something that an image depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -208,7 +211,7 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
     inputs.extend(tools);
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
     let sources = root_task::digest(&contents);
-    inputs.push(Input::new(InputKind::Source, "sources", sources));
+    inputs.push(Input::new(InputKind::Source, SOURCES, sources));
     inputs.extend(source_inputs(ctx, &contents));
     let tender = match target {
         Target::Qemu | Target::BareMetal => None,

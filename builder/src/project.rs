@@ -16,6 +16,11 @@ impl Project {
     pub fn here() -> Self {
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("builder/ lies in the checkout").to_owned();
+        Self::at(root)
+    }
+
+    /// The checkout in `root`.
+    pub fn at(root: PathBuf) -> Self {
         Self { out: root.join("out"), root }
     }
 

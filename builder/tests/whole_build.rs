@@ -8,6 +8,7 @@ mod common;
 #[path = "../build.rs"]
 mod build_script;
 
+use builder::{repro, root_task};
 use common::{Built, Checkout, copy};
 use std::{fs, path::Path, process::Command};
 
@@ -155,6 +156,46 @@ fn an_image_that_somebody_changed_is_made_anew() {
     }
 }
 
+/// A build script puts a text of the machine into the root task that no source has.
+#[test]
+fn what_a_build_script_says_of_the_machine_is_an_error() {
+    let mut checkout = Checkout::new();
+    checkout.edit("functions/tiny/src/main.rs", "\"one\"", "env!(\"LEAK\")");
+    let leak = |checkout: &mut Checkout, text: &str| {
+        let script = format!("fn main() {{ println!(\"cargo::rustc-env=LEAK=by {{}}\", {text}); }}\n");
+        checkout.write("functions/tiny/build.rs", &script);
+        checkout.build()
+    };
+    checkout.env.insert("USER".into(), "marmaduke".into());
+    let built = leak(&mut checkout, "[\"marma\", \"duke\"].concat()");
+    assert_eq!(built.code, Some(1), "{}", built.stderr);
+    let said =
+        "`root-task` of the image contains the user name `marmaduke` of this machine, at file offset 0x";
+    assert!(built.stderr.contains(said) && built.stderr.contains("(section .rodata)"), "{}", built.stderr);
+    assert!(!checkout.image().exists(), "an image was written");
+    let built = leak(&mut checkout, "std::env::var(\"OUT_DIR\").unwrap()");
+    assert_eq!(built.code, Some(1), "{}", built.stderr);
+    assert!(built.stderr.contains("contains the path `/"), "{}", built.stderr);
+    // What a source says is the same on every machine, and so is what the recipe says.
+    leak(&mut checkout, "\"marmaduke\"").good();
+    let root = checkout.root.display().to_string();
+    checkout.edit("tiny.toml", "[smoke]", &format!("[run]\nargs = [\"{root}/x\"]\n[smoke]"));
+    checkout.build().good();
+}
+
+#[test]
+fn a_table_in_cargos_home_that_changes_images_is_an_error() {
+    let mut checkout = Checkout::new();
+    let home = checkout.path("cargo-home");
+    root_task::cargo_home().iter().for_each(|own| repro::link_registry(own, &home).unwrap());
+    let _ = fs::remove_file(home.join("config.toml"));
+    checkout.write("cargo-home/config.toml", "[profile.release]\noverflow-checks = true\n");
+    checkout.env.insert("CARGO_HOME".into(), home.display().to_string());
+    let built = checkout.build();
+    assert_eq!(built.code, Some(1), "{}", built.stderr);
+    assert!(built.stderr.contains("cargo-home/config.toml: its table [profile.release]"), "{}", built.stderr);
+}
+
 #[test]
 fn a_malformed_epoch_is_refused() {
     let mut checkout = Checkout::new();
@@ -213,16 +254,34 @@ fn build_from_nothing(folder: &str, settings: &str, environment: &[(&str, &str)]
 #[test]
 fn the_same_everywhere() {
     let here = build_from_nothing("a", "umask 022", &[("TZ", "UTC"), ("LC_ALL", "C")]);
+    // All that changes what tools do where it reaches them, in variables and in Cargo's own home.
+    let home = tempfile::tempdir().unwrap();
+    let cargo_home = home.path().join(".cargo");
+    root_task::cargo_home().iter().for_each(|own| repro::link_registry(own, &cargo_home).unwrap());
+    let _ = fs::remove_file(cargo_home.join("config.toml"));
+    let hostile = "[build]\nrustflags = ['-Copt-level=0']\nrustc-workspace-wrapper = '/bin/false'\nincremental = true\n\
+        [target.x86_64-unknown-linux-gnu]\nrustflags = ['-Copt-level=0']\nlinker = '/bin/false'\n";
+    fs::write(cargo_home.join("config.toml"), hostile).unwrap();
+    let mut environment = repro::noise();
+    let python = ["import os", "os._exit(1)"].join("\n");
+    fs::write(home.path().join("sitecustomize.py"), python).unwrap();
+    let shown = |path: &Path| path.display().to_string();
+    for (name, value) in [
+        ("TZ", "Asia/Kathmandu".to_owned()),
+        ("LC_ALL", "C.UTF-8".to_owned()),
+        ("USER", "x".to_owned()),
+        ("LD_PRELOAD", "/nonexistent/noise.so".to_owned()),
+        ("PYTHONPATH", shown(home.path())),
+        ("CARGO_HOME", shown(&cargo_home)),
+    ] {
+        environment.insert(name.to_owned(), value);
+    }
+    let environment: Vec<_> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let there = build_from_nothing(
         "a much longer path/with spaces and ümlauts/in it",
         "umask 077; ulimit -n 200",
-        &[
-            ("TZ", "Asia/Kathmandu"),
-            ("LC_ALL", "C.UTF-8"),
-            ("CFLAGS", "-O0"),
-            ("RUSTFLAGS", "-Copt-level=0"),
-            ("USER", "x"),
-        ],
+        &environment,
     );
     assert_eq!(here.len(), 19);
     assert_eq!(here, there);

@@ -27,7 +27,10 @@ pub(crate) struct App {
 impl App {
     /// Reads the global options and begins to listen for SIGINT, SIGTERM and SIGHUP.
     pub(crate) fn new(global: &Global, terminal: Terminal) -> anyhow::Result<Self> {
-        let mut project = Project::here();
+        let mut project = match &global.checkout {
+            Some(root) => Project::at(std::path::absolute(root)?),
+            None => Project::here(),
+        };
         if let Some(out) = &global.out {
             project.out = std::path::absolute(out).with_context(|| format!("--out {}", out.display()))?;
         }

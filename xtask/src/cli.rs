@@ -39,6 +39,9 @@ pub(crate) struct Global {
     /// Where images and the cache go [default: out/ in the checkout]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// A copy of the checkout to build in: for `repro`
+    #[arg(long, global = true, value_name = "DIR", hide = true)]
+    pub(crate) checkout: Option<PathBuf>,
     /// When to use colours; NO_COLOR is obeyed
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     pub(crate) color: Color,

@@ -84,7 +84,8 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// Whether it is a folder.
     pub(crate) folder: bool,
-    size: usize,
+    /// Bytes, as it says.
+    pub(crate) size: usize,
     start: usize,
 }
 

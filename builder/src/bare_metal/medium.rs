@@ -1,12 +1,13 @@
 //! Reading a medium back: which image lies on it. Nothing of it is trusted.
 
 use super::{
+    Protocol,
     fat::{self, Fat},
     gpt,
     iso9660::{self, Iso},
     layout,
 };
-use crate::{Digest, image, recipe::Format};
+use crate::{Digest, image, inspect::printable, recipe::Format};
 use flate2::read::GzDecoder;
 use std::io::Read;
 
@@ -98,7 +99,7 @@ impl Medium {
         for path in [&["boot"][..], &["selkie", &id]] {
             for entry in iso.folder(path).map_err(damaged)?.unwrap_or_default() {
                 files.push((format!("{}/{}", path.join("/"), entry.name), entry.content.len() as u64));
-                if path.len() == 2 {
+                if path.len() == 2 && is_wanted(&entry.name, &own) {
                     own.push((entry.name, data[entry.content].to_vec()));
                 }
             }
@@ -132,10 +133,9 @@ impl Medium {
             for entry in
                 fat.folder(path).map_err(damaged)?.unwrap_or_default().iter().filter(|one| !one.folder)
             {
-                let content = fat.content(entry).map_err(damaged)?;
-                files.push((format!("{}/{}", path.join("/"), entry.name), content.len() as u64));
-                if path[0] == "selkie" {
-                    own.push((entry.name.clone(), content));
+                files.push((format!("{}/{}", path.join("/"), entry.name), entry.size as u64));
+                if path[0] == "selkie" && is_wanted(&entry.name, &own) {
+                    own.push((entry.name.clone(), fat.content(entry).map_err(damaged)?));
                 }
             }
         }
@@ -156,17 +156,17 @@ impl Medium {
             return Ok(None);
         };
         let manifest: image::Manifest = serde_json::from_slice(manifest)
-            .map_err(|error| damaged(format!("its manifest is none: {error}")))?;
+            .map_err(|error| damaged(format!("its manifest is none: {}", printable(&error.to_string()))))?;
         let missing = |name: &str| damaged(format!("it has no file `{name}`"));
         let kernel = file(layout::KERNEL).ok_or_else(|| missing(layout::KERNEL))?.to_vec();
-        let module = match (file(layout::ROOT_TASK), file(layout::ROOT_TASK_PADDED)) {
-            (Some(plain), _) => plain.to_vec(),
-            (None, Some(packed)) => unpack(packed).map_err(damaged)?,
-            (None, None) => return Err(missing(layout::ROOT_TASK)),
-        };
         let size =
             manifest.members.iter().find(|member| member.role == image::Role::RootTask).map(|one| one.size);
-        let size = usize::try_from(size.unwrap_or_default()).unwrap_or(usize::MAX);
+        let size = size.unwrap_or_default().min(MODULE_MOST) as usize;
+        let module = match (file(layout::ROOT_TASK), file(layout::ROOT_TASK_PADDED)) {
+            (Some(plain), _) => plain.to_vec(),
+            (None, Some(packed)) => unpack(packed, size).map_err(damaged)?,
+            (None, None) => return Err(missing(layout::ROOT_TASK)),
+        };
         let Some((root_task, padding)) = module.split_at_checked(size) else {
             return Err(damaged("its root task is shorter than its manifest says".to_owned()));
         };
@@ -185,12 +185,21 @@ impl Medium {
     }
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<u8>, String> {
+/// Whether a file is one that an image has on a medium, and the first of its name: a folder may have very many
+/// entries, each with the same large content.
+fn is_wanted(name: &str, own: &[(String, Vec<u8>)]) -> bool {
+    let ours = [layout::MANIFEST, layout::KERNEL, layout::ROOT_TASK, layout::ROOT_TASK_PADDED];
+    ours.contains(&name) && own.iter().all(|(other, _)| other != name)
+}
+
+/// A packed root task that has `size` bytes without its padding: no more is unpacked than it takes.
+fn unpack(packed: &[u8], size: usize) -> Result<Vec<u8>, String> {
+    let most = layout::module_size(size, Protocol::Multiboot2) as u64;
     let mut module = Vec::new();
-    let read = GzDecoder::new(packed).take(MODULE_MOST + 1).read_to_end(&mut module);
+    let read = GzDecoder::new(packed).take(most + 1).read_to_end(&mut module);
     read.map_err(|error| format!("its root task cannot be unpacked: {error}"))?;
-    if module.len() as u64 > MODULE_MOST {
-        return Err("its root task unpacks to more than any root task has".to_owned());
+    if module.len() as u64 > most {
+        return Err("its root task unpacks to more than its manifest says".to_owned());
     }
     Ok(module)
 }

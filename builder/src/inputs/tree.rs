@@ -1,7 +1,7 @@
 //! The digest of a source tree or of a set of files: sorted relative paths, contents, executable bits,
 //! symbolic links. Neither owner, nor times, nor the place of the tree count.
 
-use crate::{Context, Digest, files, index::Index};
+use crate::{Context, Digest, files, index::Index, lockfile};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -226,8 +226,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether an entry is a build result, version control, or an editor's own file.
-fn ignored(name: &OsStr, path: &Path, metadata: &fs::Metadata) -> bool {
+/// Whether an entry is a build result, version control, the lock of a recipe, or an editor's own file.
+pub(crate) fn ignored(name: &OsStr, path: &Path, metadata: &fs::Metadata) -> bool {
     let name = name.as_bytes();
     if metadata.is_dir() {
         // Cargo marks its folders; a source folder may well be called `target`.
@@ -240,6 +240,7 @@ fn ignored(name: &OsStr, path: &Path, metadata: &fs::Metadata) -> bool {
     name == b".git"
         || name == b".DS_Store"
         || name == b"4913" // vim asks with this name whether it may write
+        || lockfile::is_lock(path)
         || name.ends_with(b"~")
         || name.starts_with(b".#")
         || (name.starts_with(b"#") && name.ends_with(b"#"))

@@ -1,6 +1,8 @@
 //! A bare-metal image's media, alone or in an image's folder.
 
-use super::{Error, Kind, Member, Report, disagreements, inspect_elf, printable};
+use super::{
+    Error, Kind, Member, Report, disagreements, image_folder::contradictions, inspect_elf, printable,
+};
 use crate::{
     Digest,
     bare_metal::{
@@ -65,7 +67,7 @@ pub(crate) fn read(path: &Path, format: Format) -> Result<Medium, Error> {
 pub(super) fn inspect(path: &Path, format: Format) -> Result<Report, Error> {
     let medium = read(path, format)?;
     let kind = if format == Format::Iso { Kind::Iso } else { Kind::Disk };
-    let mut report = Report { verified: medium.manifest.kernel.verified, ..Report::new(path, kind) };
+    let mut report = Report { problems: contradictions(&medium.manifest), ..Report::new(path, kind) };
     for (role, size, sha256) in medium.parts() {
         let said = medium.manifest.members.iter().find(|member| member.role == role);
         let matches = said.is_some_and(|said| (said.size, said.sha256) == (size, sha256));

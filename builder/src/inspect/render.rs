@@ -1,7 +1,12 @@
 //! What was inspected, as text for a person.
 
 use super::{ElfReport, Kind, Report, Segment, executable, medium};
-use crate::image;
+use crate::{
+    Digest, Target,
+    image::{self, Verified},
+    note,
+    recipe::show_size,
+};
 use std::fmt::Write as _;
 
 impl Report {
@@ -16,6 +21,8 @@ impl Report {
     fn render(&self, out: &mut String) -> std::fmt::Result {
         let kind = match self.kind {
             Kind::Image => "image",
+            Kind::Manifest => "manifest of an image, without its files",
+            Kind::Netboot => "netboot folder of target bare-metal",
             Kind::Executable => "single executable: a tender with a root task inside",
             Kind::Tender => "tender without a root task",
             Kind::RootTask => "root task",
@@ -28,13 +35,14 @@ impl Report {
         if let Some(image) = &self.image {
             render_image(out, image)?;
         }
-        writeln!(out, "verified:  {}", self.verified)?;
-        for member in &self.members {
-            let state = if member.matches { "as in the manifest" } else { "NOT as in the manifest" };
-            let size = member.size.map_or("?".into(), |size| size.to_string());
-            let sha256 = member.sha256.map_or("?".into(), |digest| digest.to_string());
-            writeln!(out, "  {:<17} {size:>9}  {sha256}  {state}", printable(&member.name))?;
+        match self.verified {
+            Some(Verified::None) if self.target() == Some(Target::Process) => {
+                writeln!(out, "verified:  none (no seL4 kernel runs in a process)")?;
+            }
+            Some(verified) => writeln!(out, "verified:  {verified} ({})", verified.why())?,
+            None => writeln!(out, "verified:  not known: the file does not say how its kernel was made")?,
         }
+        self.render_members(out)?;
         if let Some(executable) = &self.executable {
             executable::render(out, executable)?;
         }
@@ -44,8 +52,36 @@ impl Report {
                 render_elf(out, name, elf)?;
             }
         }
-        for problem in &self.problems {
-            writeln!(out, "problem: {problem}")?;
+        if !self.trusted_base.is_empty() {
+            writeln!(out, "trusted, with lines of code:")?;
+        }
+        for component in &self.trusted_base {
+            writeln!(out, "  {:<16}  {}: {}", component.size(), component.name, component.trusted_for)?;
+        }
+        // Parts of them may be a file's own words.
+        self.problems.iter().try_for_each(|problem| writeln!(out, "problem: {}", printable(problem)))
+    }
+
+    /// The files; of a manifest alone what it says of them.
+    fn render_members(&self, out: &mut String) -> std::fmt::Result {
+        let mut line = |name: &str, size: Option<u64>, sha256: Option<Digest>, state: &str| {
+            let size = size.map_or("?".into(), |size| size.to_string());
+            let sha256 = sha256.map_or("?".into(), |digest| digest.to_string());
+            let line = format!("  {:<17} {size:>9}  {sha256}  {state}", printable(name));
+            writeln!(out, "{}", line.trim_end())
+        };
+        if let (Kind::Manifest, Some(image)) = (self.kind, &self.image) {
+            let mut members = image.members.iter();
+            return members.try_for_each(|one| line(&one.name, Some(one.size), Some(one.sha256), "not here"));
+        }
+        for member in &self.members {
+            let state = match (self.kind, member.matches) {
+                // There is no manifest.
+                (Kind::Netboot, _) => "",
+                (_, true) => "as in the manifest",
+                (_, false) => "NOT as in the manifest",
+            };
+            line(&member.name, member.size, member.sha256, state)?;
         }
         Ok(())
     }
@@ -112,12 +148,33 @@ fn render_elf(out: &mut String, name: &str, elf: &ElfReport) -> std::fmt::Result
         writeln!(out, "  {sites} system-call sites")?;
     }
     if let Some(manifest) = &elf.manifest {
-        let json = serde_json::to_string_pretty(manifest).unwrap_or_default();
-        writeln!(out, "  manifest:")?;
-        json.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+        render_note(out, manifest)?;
     }
     for (key, value) in elf.run.iter().flatten() {
         writeln!(out, "  run: {}={}", printable(key), printable(value))?;
     }
     Ok(())
+}
+
+/// What a root task says about itself.
+fn render_note(out: &mut String, note: &note::Manifest) -> std::fmt::Result {
+    let note::Manifest { function, kernel, libos, stack, heap, devices, targets, memory, format: _ } = note;
+    let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
+    let license = function.license.as_deref().unwrap_or("not said");
+    writeln!(out, "  function:    {} {}", printable(&function.name), printable(&function.version))?;
+    writeln!(out, "  description: {}", printable(&function.description))?;
+    writeln!(out, "  licence:     {}", printable(license))?;
+    writeln!(out, "  built for:   seL4 {} ({})", printable(&kernel.version), printable(&kernel.config))?;
+    writeln!(out, "  interface:   {}", kernel.interface)?;
+    writeln!(out, "  targets:     {}", list(&mut targets.iter().map(ToString::to_string)))?;
+    writeln!(
+        out,
+        "  libOS:       {}",
+        serde_json::to_value(libos).unwrap_or_default().as_str().unwrap_or("?")
+    )?;
+    let sizes = memory.iter().map(|(target, size)| format!("{} ({})", show_size(*size), printable(target)));
+    let own = [("stack", stack), ("heap", heap)].map(|(name, size)| format!("{name} {}", show_size(*size)));
+    writeln!(out, "  memory:      {}", list(&mut sizes.chain(own)))?;
+    let devices = devices.iter().map(|(device, which)| format!("{} {}", printable(device), printable(which)));
+    writeln!(out, "  devices:     {}", list(&mut devices.into_iter()))
 }

@@ -2,11 +2,12 @@
 
 use super::{Error, Job, Toolchain, linker_error, nested, toolchain::TRIPLE};
 use crate::{
-    Digest,
+    Context, Digest,
     exec::{self, Tool},
+    inputs::registry,
     recipe::RootTaskSource,
 };
-use cargo_metadata::{MetadataCommand, TargetKind};
+use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -32,11 +33,13 @@ pub(super) struct Crate {
     pub workspace: PathBuf,
     /// Its one binary target.
     pub binary: String,
+    /// The file in which that begins.
+    pub main: PathBuf,
 }
 
 /// Builds the crate in `folder` with further `objects` and returns the linked ELF.
 pub(super) fn build(job: &Job<'_>, folder: &Path, objects: &[PathBuf]) -> Result<PathBuf, Error> {
-    let krate = describe(folder, job.inputs.toolchain)?;
+    let krate = describe(job.ctx, folder, job.inputs.toolchain)?;
     let target_dir = job.target_dir(folder)?;
     let link_args = job.link_args(&target_dir.join("link"), objects)?;
     let tool = job.cargo(folder, &target_dir, &krate)?;
@@ -76,63 +79,66 @@ fn explain(folder: &Path, krate: &Crate, output: String, command: String, help: 
 }
 
 /// Asks Cargo about the crate in `folder`.
-pub(super) fn describe(folder: &Path, toolchain: &Toolchain) -> Result<Crate, Error> {
+pub(super) fn describe(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<Crate, Error> {
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
         return Err(Error::NoManifest(folder.to_owned()));
     }
-    let metadata = metadata_command(&manifest, toolchain)
-        .no_deps()
-        .exec()
-        .map_err(|error| metadata_error(folder, None, error))?;
+    let metadata = metadata(ctx, folder, None, toolchain, &["--no-deps"])?;
     let package = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
     let package = package.ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
-    let mut names: Vec<_> = package
+    let mut binaries: Vec<_> = package
         .targets
         .iter()
         .filter(|target| target.kind.contains(&TargetKind::Bin))
-        .map(|target| target.name.clone())
+        .map(|target| (target.name.clone(), target.src_path.clone().into_std_path_buf()))
         .collect();
-    names.sort();
-    let binary = match (&package.default_run, names.as_slice()) {
-        (_, []) => return Err(Error::NoBinary(folder.to_owned())),
-        (_, [one]) => one.clone(),
-        (Some(chosen), _) => chosen.clone(),
-        (None, _) => return Err(Error::ManyBinaries { dir: folder.to_owned(), names }),
+    binaries.sort();
+    let chosen = match (&package.default_run, binaries.as_slice()) {
+        (_, [one]) => Some(one.clone()),
+        (Some(chosen), _) => binaries.iter().find(|(name, _)| name == chosen).cloned(),
+        (None, []) => None,
+        (None, _) => {
+            let names = binaries.into_iter().map(|(name, _)| name).collect();
+            return Err(Error::ManyBinaries { dir: folder.to_owned(), names });
+        }
     };
+    let (binary, main) = chosen.ok_or_else(|| Error::NoBinary(folder.to_owned()))?;
     let workspace = metadata.workspace_root.into_std_path_buf();
     let lock = workspace.join("Cargo.lock");
     if !lock.is_file() {
         return Err(Error::NoLock { lock, dir: workspace });
     }
-    Ok(Crate { workspace, binary })
+    Ok(Crate { workspace, binary, main })
 }
 
-/// The error for what `cargo metadata` said about the crate in `folder`.
-pub(super) fn metadata_error(folder: &Path, krate: Option<&Crate>, error: cargo_metadata::Error) -> Error {
-    let output = match error {
-        cargo_metadata::Error::CargoMetadata { stderr } => stderr,
-        other => other.to_string(),
-    };
-    let output = exec::last_lines(output.trim(), 40);
-    match krate {
-        Some(krate) if stale_lock(&output) => {
+/// Cargo's description of the crate in `folder`, with an environment of its own: what the user's own builds run
+/// rustc with is not what a root task is built with. `krate` is what is known of it so far.
+pub(super) fn metadata(
+    ctx: &Context<'_>,
+    folder: &Path,
+    krate: Option<&Crate>,
+    toolchain: &Toolchain,
+    args: &[&str],
+) -> Result<Metadata, Error> {
+    let tool = Tool::new(&toolchain.cargo.path, folder)
+        .inherit(exec::NETWORK)
+        .inherit(registry::ENVIRONMENT)
+        .env("RUSTC", &toolchain.rustc.path)
+        .args(["metadata", "--format-version", "1", "--manifest-path"])
+        .arg(folder.join("Cargo.toml"))
+        .args(args);
+    let dir = folder.to_owned();
+    match (tool.run(&ctx.cancel), krate) {
+        (Ok(output), _) => MetadataCommand::parse(output.stdout)
+            .map_err(|error| Error::Metadata { dir, output: error.to_string() }),
+        (Err(exec::Error::Failed { output, .. }), Some(krate)) if stale_lock(&output) => {
             let dir = krate.workspace.clone();
-            Error::StaleLock { lock: dir.join("Cargo.lock"), dir, output }
+            Err(Error::StaleLock { lock: dir.join("Cargo.lock"), dir, output })
         }
-        _ => Error::Metadata { dir: folder.to_owned(), output },
+        (Err(exec::Error::Failed { output, .. }), _) => Err(Error::Metadata { dir, output }),
+        (Err(error), _) => Err(error.into()),
     }
-}
-
-/// Cargo's description of the crate with this manifest. What the user's own builds run rustc with is not
-/// what a root task is built with.
-pub(super) fn metadata_command(manifest: &Path, toolchain: &Toolchain) -> MetadataCommand {
-    let mut command = MetadataCommand::new();
-    command.cargo_path(&toolchain.cargo.path).manifest_path(manifest).env("RUSTC", &toolchain.rustc.path);
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
-        command.env_remove(name);
-    }
-    command
 }
 
 /// Cargo's words for a lock file that does not fit.

@@ -7,7 +7,6 @@ use crate::{
     files,
     inputs::registry,
 };
-use cargo_metadata::MetadataCommand;
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -85,7 +84,7 @@ pub(crate) fn linked(
     features: &[String],
     toolchain: &Toolchain,
 ) -> Result<Vec<LinkedCrate>, Error> {
-    let krate = crate_build::describe(folder, toolchain)?;
+    let krate = crate_build::describe(ctx, folder, toolchain)?;
     let manifest = folder.join("Cargo.toml");
     let tree = Tool::new(&toolchain.cargo.path, folder)
         .inherit(registry::ENVIRONMENT)
@@ -98,7 +97,7 @@ pub(crate) fn linked(
         exec::Error::Failed { output, .. } => Error::Metadata { dir: folder.to_owned(), output },
         error => error.into(),
     })?;
-    let licenses = licenses(folder, &manifest, &krate, toolchain)?;
+    let licenses = licenses(ctx, folder, &krate, toolchain)?;
     let path = krate.workspace.join("Cargo.lock");
     let locked = locked(&String::from_utf8_lossy(&files::read(&path)?))
         .map_err(|error| Error::Metadata { dir: krate.workspace.clone(), output: error.to_string() })?;
@@ -141,16 +140,13 @@ pub(crate) fn locked_crate(folder: &Path, name: &str) -> Result<Option<LinkedCra
 
 /// The licence of each crate that Cargo knows of, as its manifest says.
 fn licenses(
+    ctx: &Context<'_>,
     folder: &Path,
-    manifest: &Path,
     krate: &crate_build::Crate,
     toolchain: &Toolchain,
 ) -> Result<BTreeMap<(String, String), Option<String>>, Error> {
-    let mut command: MetadataCommand = crate_build::metadata_command(manifest, toolchain);
-    command
-        .current_dir(folder)
-        .other_options(["--locked", "--offline", "--filter-platform", TRIPLE].map(str::to_owned));
-    let metadata = command.exec().map_err(|error| crate_build::metadata_error(folder, Some(krate), error))?;
+    let args = ["--locked", "--offline", "--filter-platform", TRIPLE];
+    let metadata = crate_build::metadata(ctx, folder, Some(krate), toolchain, &args)?;
     let licenses = metadata.packages.into_iter().map(|package| {
         // Before there were expressions, a `/` meant a choice.
         let license = package.license.map(|license| license.replace('/', " OR "));

@@ -1,7 +1,13 @@
 //! Paths of this machine: how they are kept out of a root task, and the scan that proves it.
 
 use super::{Error, Job, Toolchain, sources};
-use crate::{Project, elf::Elf, note, recipe::RootTaskSource, run_config};
+use crate::{
+    Project,
+    elf::Elf,
+    note,
+    recipe::{Recipe, RootTaskSource},
+    run_config,
+};
 use std::{
     ffi::OsString,
     os::unix::ffi::OsStrExt,
@@ -16,7 +22,7 @@ impl Job<'_> {
             let name = folder.file_name().unwrap_or_default().to_owned();
             remaps.push((folder, name));
         }
-        if let Some(folder) = self.source_folder() {
+        if let Some(folder) = source_folder(self.inputs.recipe) {
             remaps.push((folder.to_owned(), "function".into()));
         }
         remaps.push((target_dir.to_owned(), "target".into()));
@@ -33,23 +39,23 @@ impl Job<'_> {
         Ok(folders.filter(|folder| !folder.starts_with(&self.ctx.project.root)).collect())
     }
 
-    /// The folder that the function's sources lie in.
-    pub(super) fn source_folder(&self) -> Option<&Path> {
-        match &self.inputs.recipe.source {
-            RootTaskSource::Crate(folder) => Some(&folder.path),
-            RootTaskSource::C(files) => files.first().and_then(|file| file.path.parent()),
-            RootTaskSource::Prebuilt(_) => None,
-        }
-    }
-
     /// The folders whose names must not be in the result.
     pub(super) fn places(&self) -> Result<Vec<PathBuf>, Error> {
         let mut places = common_places(self.ctx.project, self.inputs.toolchain);
         places.extend(self.inputs.bindings.parent().map(Path::to_owned));
-        places.extend(self.source_folder().map(Path::to_owned));
+        places.extend(source_folder(self.inputs.recipe).map(Path::to_owned));
         places.extend(self.folders_elsewhere()?);
         places.retain(|place| worth_a_look(place));
         Ok(places)
+    }
+}
+
+/// The folder that the function's sources lie in.
+pub(crate) fn source_folder(recipe: &Recipe) -> Option<&Path> {
+    match &recipe.source {
+        RootTaskSource::Crate(folder) => Some(&folder.path),
+        RootTaskSource::C(files) => files.first().and_then(|file| file.path.parent()),
+        RootTaskSource::Prebuilt(_) => None,
     }
 }
 
@@ -74,12 +80,12 @@ pub(crate) fn common_places(project: &Project, toolchain: &Toolchain) -> Vec<Pat
 }
 
 /// Whether a path is long enough to be found by anything but chance.
-fn worth_a_look(place: &Path) -> bool {
+pub(crate) fn worth_a_look(place: &Path) -> bool {
     place.is_absolute() && place.components().count() > 2
 }
 
 /// The folder in which Cargo keeps its own.
-pub(super) fn cargo_home() -> Option<PathBuf> {
+pub fn cargo_home() -> Option<PathBuf> {
     let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     own.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }

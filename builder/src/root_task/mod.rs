@@ -23,6 +23,7 @@ pub use code::SITES;
 pub(crate) use code::{crate_of, demangle};
 pub use crates::LinkedCrate;
 pub(crate) use crates::{escaped, linked, locked_crate};
+pub use leaks::cargo_home;
 pub(crate) use sources::sources_of_crate;
 pub use sources::{Sources, contents, digest, sources};
 pub use strip::strip;
@@ -198,6 +199,16 @@ pub enum Error {
         /// The section it is in.
         place: String,
     },
+    /// Cargo's configuration in its home would change the result.
+    #[error(
+        "{file}: its table [{table}] would change the image, and what lies in Cargo's home is no input of one\n  help: move it to `.cargo/config.toml` in the crate's folder or one above it, where it counts"
+    )]
+    HomeConfig {
+        /// The file.
+        file: PathBuf,
+        /// The table.
+        table: &'static str,
+    },
     /// The sources are not those that were to be built.
     #[error("the sources changed while they were built\n  help: build again")]
     Changed,
@@ -335,6 +346,15 @@ pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask,
         fresh: entry.fresh,
         log: entry.log,
     })
+}
+
+/// The file in which the program of the crate in `folder` begins.
+pub(crate) fn main_of_crate(
+    ctx: &Context<'_>,
+    folder: &Path,
+    toolchain: &Toolchain,
+) -> Result<PathBuf, Error> {
+    Ok(crate_build::describe(ctx, folder, toolchain)?.main)
 }
 
 /// One build that is under way.

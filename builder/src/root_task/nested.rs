@@ -1,7 +1,7 @@
 //! A Cargo inside the build, in an environment of its own: the same sources give the same bytes wherever
 //! they lie and whatever the user's own settings are.
 
-use super::{Error, Toolchain, link};
+use super::{Error, Toolchain, leaks, link};
 use crate::{
     Context,
     exec::{self, Output, Tool},
@@ -35,6 +35,7 @@ pub(crate) fn cargo(
     link::write(&wrapper, link::RUSTC_WRAPPER.as_bytes())?;
     std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))
         .map_err(Error::io(&wrapper))?;
+    home_is_neutral(leaks::cargo_home().as_deref())?;
     Ok(Tool::new(&toolchain.cargo.path, folder)
         .inherit(exec::NETWORK)
         .inherit(ENVIRONMENT)
@@ -43,8 +44,35 @@ pub(crate) fn cargo(
         .env("CARGO_TERM_PROGRESS_WHEN", "never")
         // Separated as Cargo wants them.
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f".as_ref()))
+        .env("CARGO_INCREMENTAL", "0")
         .env("RUSTC", &toolchain.rustc.path)
-        .env("RUSTC_WRAPPER", &wrapper))
+        .env("RUSTC_WRAPPER", &wrapper)
+        // These win over what Cargo's configuration says; an empty one is none.
+        .env("RUSTC_WORKSPACE_WRAPPER", "")
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", &toolchain.cc.path))
+}
+
+/// The tables of Cargo's configuration that change what a build makes and that nothing on its command line or in
+/// its environment overrides.
+const TELLING: [&str; 2] = ["env", "profile.release"];
+
+/// Holds that the configuration in Cargo's own home changes no image: it counts as no input. What is said in a
+/// folder above the crate does.
+fn home_is_neutral(home: Option<&Path>) -> Result<(), Error> {
+    for file in home.into_iter().flat_map(|home| ["config.toml", "config"].map(|name| home.join(name))) {
+        // One that is none is Cargo's to complain of.
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let Ok(config) = text.parse::<toml::Table>() else { continue };
+        let has = |name: &str| {
+            let mut keys = name.split('.');
+            let first = keys.next().and_then(|key| config.get(key));
+            keys.fold(first, |value, key| value?.get(key)).is_some()
+        };
+        if let Some(table) = TELLING.into_iter().find(|name| has(name)) {
+            return Err(Error::HomeConfig { file, table });
+        }
+    }
+    Ok(())
 }
 
 /// rustc's flags that write the second of each pair where the first would stand in compiled code.
@@ -99,6 +127,26 @@ fn warnings(stderr: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cargos_home_says_changes_no_image() {
+        let home = tempfile::tempdir().unwrap();
+        let with = |text: &str| {
+            std::fs::write(home.path().join("config.toml"), text).unwrap();
+            home_is_neutral(Some(home.path())).map_err(|error| error.to_string())
+        };
+        for text in
+            ["", "[build]\nrustflags = ['-Cx']\n[net]\noffline = true\n[profile.dev]\nopt-level = 1\n", "["]
+        {
+            assert_eq!(with(text), Ok(()), "{text}");
+        }
+        for (text, table) in
+            [("[env]\nA = 'b'\n", "[env]"), ("[profile.release]\nlto = false\n", "[profile.release]")]
+        {
+            let said = with(text).unwrap_err();
+            assert!(said.contains(table) && said.contains("config.toml"), "{said}");
+        }
+    }
 
     #[test]
     fn warnings_are_told_and_progress_is_not() {

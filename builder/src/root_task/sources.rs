@@ -104,7 +104,7 @@ fn of_crate(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<S
             return Ok(known.sources);
         }
     }
-    let (manifests, sources) = ask(folder, toolchain)?;
+    let (manifests, sources) = ask(ctx, folder, toolchain)?;
     let mut digests = BTreeMap::new();
     for path in manifests {
         let digest = tree::digest_of_file(ctx, &path)?;
@@ -117,14 +117,14 @@ fn of_crate(ctx: &Context<'_>, folder: &Path, toolchain: &Toolchain) -> Result<S
 
 /// Asks Cargo which crates come from folders of this machine. Returns the manifests and lock file that
 /// its answer depends on, too.
-fn ask(folder: &Path, toolchain: &Toolchain) -> Result<(BTreeSet<PathBuf>, Sources), Error> {
-    let krate = crate_build::describe(folder, toolchain)?;
-    let mut command = crate_build::metadata_command(&folder.join("Cargo.toml"), toolchain);
-    command
-        .current_dir(folder)
-        .other_options(["--locked", "--all-features", "--filter-platform", TRIPLE].map(str::to_owned));
-    let metadata =
-        command.exec().map_err(|error| crate_build::metadata_error(folder, Some(&krate), error))?;
+fn ask(
+    ctx: &Context<'_>,
+    folder: &Path,
+    toolchain: &Toolchain,
+) -> Result<(BTreeSet<PathBuf>, Sources), Error> {
+    let krate = crate_build::describe(ctx, folder, toolchain)?;
+    let args = ["--locked", "--all-features", "--filter-platform", TRIPLE];
+    let metadata = crate_build::metadata(ctx, folder, Some(&krate), toolchain, &args)?;
     // The other members of the workspace are in Cargo's list, too.
     let reachable = reachable(&metadata, folder);
     let reached = metadata.packages.iter().filter(|one| one.source.is_none() && reachable.contains(&one.id));

@@ -14,6 +14,9 @@ const MUST_FAIL: &str = "panic";
 const SOAKED: &str = "selftest";
 const SOAK: usize = 20;
 
+/// What `repro` is tested by when time is short.
+const REPRO_IN_SHORT: &str = "the_control_is_found_by_the_right_rows";
+
 /// What makes the jobs of a suite.
 type Jobs = fn(&Context<'_>, &Options) -> Vec<Job>;
 
@@ -29,6 +32,8 @@ const SUITES: &[(&str, Jobs)] = &[
     ("lock-down", lock_down),
     ("interrupted", interrupted),
     ("bare-metal", bare_metal),
+    ("repro", repro),
+    ("clones", clones),
 ];
 
 /// The suites that run, in this order.
@@ -132,9 +137,28 @@ fn bare_metal(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     jobs
 }
 
-/// The tests of one file that the suite `host` leaves out: beside others they would lack processors.
+/// A function that is not reproducible is found out. The long tests also vary everything, and hold `hello` to it.
+fn repro(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let mut jobs = apart_of(ctx, options, ("xtask", "repro"), "planted leaks are found by the right rows");
+    if !options.long {
+        jobs.iter_mut().for_each(|job| job.args.extend(["--exact", REPRO_IN_SHORT].map(Into::into)));
+    }
+    jobs
+}
+
+/// Two clones of the checkout make the same images.
+fn clones(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    apart_of(ctx, options, ("xtask", "clones"), "two clones make the same images")
+}
+
+/// The tests of one file of the builder that the suite `host` leaves out: beside others they would lack processors.
 fn apart(ctx: &Context<'_>, options: &Options, test: &str, name: &str) -> Vec<Job> {
-    let what = ["--package", "builder", "--test", test];
+    apart_of(ctx, options, ("builder", test), name)
+}
+
+/// As [`apart`], for a file of any package.
+fn apart_of(ctx: &Context<'_>, options: &Options, (package, test): (&str, &str), name: &str) -> Vec<Job> {
+    let what = ["--package", package, "--test", test];
     let options = Options { long: false, ..options.clone() };
     let mut job = cargo_test(name.to_owned(), &ctx.project.root, &what, &options);
     job.args.push("--ignored".into());

@@ -1,6 +1,6 @@
 //! `build-image`
 
-use super::common::{self, Recipes, TargetArg};
+use super::common::{LockedArg, Recipes, TargetArg};
 use crate::{app::App, output::Answer, table::Table};
 use builder::image::Image;
 
@@ -11,6 +11,7 @@ Examples:
   cargo xtask build-image hello hello-c        several
   cargo xtask build-image --all --target qemu  all recipes, for one target
   cargo xtask build-image ../mine.toml         a recipe anywhere; paths in it are relative to it
+  cargo xtask build-image hello --locked       fails when an input is not as recipes/hello.lock says
 
 A second build with nothing changed does nothing and says so.";
 
@@ -22,6 +23,8 @@ pub(crate) struct BuildImage {
     recipes: Recipes,
     #[command(flatten)]
     target: TargetArg,
+    #[command(flatten)]
+    locked: LockedArg,
 }
 
 impl BuildImage {
@@ -30,7 +33,7 @@ impl BuildImage {
         let mut images = Vec::new();
         for recipe in self.recipes.load(app)? {
             for target in self.target.of(&recipe) {
-                images.push(common::image(&ctx, &recipe, target)?);
+                images.push(self.locked.image(&ctx, &recipe, target)?);
             }
         }
         Answer::new(&serde_json::json!({ "images": images }), text(&images))

@@ -6,7 +6,7 @@ use builder::{
     Context, Error, ExitCode, Target, build,
     image::Image,
     kernel_config::UserSource,
-    plan,
+    lockfile, plan,
     qemu::{AccelRequest, BootPath},
     recipe::{KernelChoice, Recipe},
     smoke,
@@ -153,7 +153,7 @@ fn none_given(app: &App, help: &str) -> anyhow::Error {
 pub(crate) struct TargetArg {
     /// What to build for [default: every target of the recipe]
     #[arg(long, value_parser = target_parser())]
-    target: Option<Target>,
+    pub(crate) target: Option<Target>,
 }
 
 impl TargetArg {
@@ -251,6 +251,21 @@ pub(crate) struct AccelArg {
 
 fn accel_parser() -> impl TypedValueParser<Value = AccelRequest> {
     PossibleValuesParser::new(["auto", "tcg", "kvm"]).try_map(|name| name.parse::<AccelRequest>())
+}
+
+/// Whether a build is held to a lock file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LockedArg {
+    /// Only from what the lock beside the recipe says, compilers included (`cargo xtask lock` writes it)
+    #[arg(long)]
+    locked: bool,
+}
+
+impl LockedArg {
+    /// Builds the image of a recipe, or finds it built; held to the recipe's lock when that was asked for.
+    pub(crate) fn image(&self, ctx: &Context<'_>, recipe: &Recipe, target: Target) -> builder::Result<Image> {
+        if self.locked { lockfile::build(ctx, recipe, target) } else { image(ctx, recipe, target) }
+    }
 }
 
 /// Builds the image of a recipe, or finds it built.

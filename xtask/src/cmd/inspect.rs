@@ -2,7 +2,7 @@
 
 use super::common::ImageTarget;
 use crate::{app::App, output::Answer};
-use builder::{Error, inspect};
+use builder::{Error, ExitCode, inspect};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -29,6 +29,7 @@ impl Inspect {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let file = inspect::find(&app.project, &self.file, self.target.target).map_err(Error::from)?;
         let report = inspect::inspect(&file).map_err(Error::from)?;
-        Answer::new(&report, report.render_text())
+        let code = if report.problems.is_empty() { ExitCode::Ok } else { ExitCode::Failed };
+        Ok(Answer::new(&report, report.render_text())?.with_code(code))
     }
 }

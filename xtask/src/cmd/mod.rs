@@ -10,7 +10,9 @@ mod doctor;
 mod explain;
 mod inspect;
 mod list;
+mod lock;
 mod publish;
+mod repro;
 mod run;
 mod size;
 mod smoke;
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Size(size::Size),
+    Repro(repro::Repro),
+    Lock(lock::Lock),
     List(list::List),
     Doctor(doctor::Doctor),
     Clean(clean::Clean),
@@ -55,6 +59,8 @@ impl Command {
             Self::Explain(verb) => verb.run(app),
             Self::Inspect(verb) => verb.run(app),
             Self::Size(verb) => verb.run(app),
+            Self::Repro(verb) => verb.run(app),
+            Self::Lock(verb) => verb.run(app),
             Self::List(verb) => verb.run(app),
             Self::Doctor(verb) => verb.run(app),
             Self::Clean(verb) => verb.run(app),

@@ -1,13 +1,12 @@
 //! `publish`
 
 use super::{
-    common::{AccelArg, Recipes, TargetArg},
+    common::{AccelArg, LockedArg, Recipes, TargetArg},
     smoke::each_boot,
 };
 use crate::{app::App, output::Answer, table::Table};
 use builder::{
     Error, ExitCode,
-    build::build,
     image::{Image, Manifest},
     plan::{Plan, plan},
     publish::{
@@ -42,6 +41,8 @@ pub(crate) struct Publish {
     target: TargetArg,
     #[command(flatten)]
     accel: AccelArg,
+    #[command(flatten)]
+    locked: LockedArg,
     /// A skipped smoke test counts as a failed one
     #[arg(long)]
     strict: bool,
@@ -70,7 +71,7 @@ impl Publish {
         for recipe in &recipes {
             for target in self.target.of(recipe) {
                 let plan = plan(&ctx, recipe, target)?;
-                let image = build(&ctx, &plan)?;
+                let image = self.locked.image(&ctx, recipe, target)?;
                 let reports = each_boot(&ctx, recipe, &image, &options, false)?;
                 let manifest = Manifest::read(&image.dir).map_err(Error::from)?;
                 tested.push(Tested { plan, image, manifest, reports });

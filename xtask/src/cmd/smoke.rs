@@ -1,6 +1,6 @@
 //! `smoke`
 
-use super::common::{self, AccelArg, BootArg, Recipes, TargetArg};
+use super::common::{self, AccelArg, BootArg, LockedArg, Recipes, TargetArg};
 use crate::{app::App, output::Answer};
 use builder::{
     Context, Target, files,
@@ -32,6 +32,8 @@ pub(crate) struct Smoke {
     boot: BootArg,
     #[command(flatten)]
     accel: AccelArg,
+    #[command(flatten)]
+    locked: LockedArg,
     /// A skipped test counts as a failed one
     #[arg(long)]
     strict: bool,
@@ -59,7 +61,8 @@ impl Smoke {
         let mut summary = Summary::default();
         for recipe in recipes {
             for target in self.boot.narrow(&self.target, &recipe)? {
-                summary.reports.extend(reports(&ctx, &recipe, target, &options, self.show)?);
+                let image = self.locked.image(&ctx, &recipe, target);
+                summary.reports.extend(reports(&ctx, &recipe, (target, image), &options, self.show)?);
             }
         }
         if let Some(path) = &self.junit {
@@ -70,16 +73,15 @@ impl Smoke {
     }
 }
 
-/// Builds one image and boots it in every way that it has. What cannot be built or booted is a verdict on it,
+/// Boots one image in every way that it has. What cannot be built or booted is a verdict on it,
 /// so that it hides no other; only the user stops everything.
 fn reports(
     ctx: &Context<'_>,
     recipe: &Recipe,
-    target: Target,
+    (target, image): (Target, builder::Result<Image>),
     options: &SmokeOptions,
     show: bool,
 ) -> builder::Result<Vec<RunReport>> {
-    let image = common::image(ctx, recipe, target);
     match image.and_then(|image| each_boot(ctx, recipe, &image, options, show)) {
         Err(error) if !ctx.cancel.requested() => {
             Ok(vec![RunReport::not_made(&recipe.function.name, target, &error).by(options.boot)])

@@ -1,0 +1,133 @@
+//! An image's folder, and a manifest alone.
+
+use super::{
+    ElfReport, Error, Kind, Member, Report, executable, inspect_elf, is_inside, medium, printable, read,
+};
+use crate::{
+    Digest, elf,
+    image::{self, Role},
+};
+use std::{collections::BTreeSet, path::Path};
+
+/// No image has more members: the files of all targets together are fewer.
+const MEMBERS_MOST: usize = 64;
+
+/// The manifest at `path`, of a file that somebody else may have made.
+fn manifest(path: &Path) -> Result<image::Manifest, Error> {
+    let text = read(path, image::MAX_MANIFEST)?;
+    let manifest = serde_json::from_slice(&text);
+    Ok(manifest.map_err(|source| image::Error::Manifest { path: path.to_owned(), source })?)
+}
+
+/// Inspects the manifest at `path`: with the image's files when some of them lie beside it in `dir`, else alone.
+pub(super) fn of_manifest(path: &Path, dir: Option<&Path>) -> Result<Report, Error> {
+    let manifest = manifest(path)?;
+    let beside = |dir: &&Path| {
+        let mut members = manifest.members.iter().take(MEMBERS_MOST);
+        members.any(|member| is_inside(&member.name) && dir.join(&member.name).exists())
+    };
+    if let Some(dir) = dir.filter(beside) {
+        return inspect(dir);
+    }
+    let mut report = Report::new(path, Kind::Manifest);
+    report.problems = contradictions(&manifest);
+    report.image = Some(manifest);
+    Ok(report)
+}
+
+/// What a manifest says that no build writes.
+pub(super) fn contradictions(manifest: &image::Manifest) -> Vec<String> {
+    let mut problems = Vec::new();
+    let count = manifest.members.len();
+    if count > MEMBERS_MOST {
+        problems.push(format!(
+            "the manifest names {count} members, and no image has more than {MEMBERS_MOST}: the rest is not looked at"
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    for member in manifest.members.iter().take(MEMBERS_MOST) {
+        if !seen.insert(&member.name) {
+            problems.push(format!("the manifest names {} more than once", member.name));
+        }
+    }
+    let root_task = manifest.members.iter().find(|member| member.role == Role::RootTask);
+    if root_task.is_some_and(|member| member.sha256 != manifest.root_task.sha256) {
+        problems.push("the manifest gives the root task two digests".to_owned());
+    }
+    problems
+}
+
+/// Inspects the image in the folder `dir`.
+pub(super) fn inspect(dir: &Path) -> Result<Report, Error> {
+    let manifest = manifest(&dir.join(image::name::MANIFEST))?;
+    let mut report = Report { problems: contradictions(&manifest), ..Report::new(dir, Kind::Image) };
+    for member in manifest.members.iter().take(MEMBERS_MOST) {
+        let name = printable(&member.name);
+        let path = dir.join(&member.name);
+        let content = if !is_inside(&member.name) {
+            Err(format!("`{name}` is not a plain file name"))
+        } else if path.is_symlink()
+            || path.parent().is_some_and(|folder| folder != dir && folder.is_symlink())
+        {
+            Err(format!("{name} is a symbolic link or behind one, which no image has"))
+        } else {
+            let limit = match member.role {
+                Role::Iso | Role::Disk => medium::MOST,
+                _ => elf::MAX_FILE,
+            };
+            read(&path, limit).map_err(|error| error.to_string())
+        };
+        let content = content.map_err(|error| report.problems.push(error)).ok();
+        let (size, sha256) =
+            (content.as_ref().map(|bytes| bytes.len() as u64), content.as_ref().map(Digest::of));
+        let matches = size == Some(member.size) && sha256 == Some(member.sha256);
+        if content.is_some() && !matches {
+            report
+                .problems
+                .push(format!("{name} is not what the manifest says: it was changed after the build"));
+        }
+        if let (Some(bytes), Role::Kernel | Role::RootTask) = (&content, member.role) {
+            match inspect_elf(bytes, &mut report.problems) {
+                Err(error) => report.problems.push(format!("{name}: {error}")),
+                Ok((_, elf)) if member.role == Role::Kernel => report.kernel = Some(elf),
+                Ok((_, elf)) => report.root_task = Some(elf),
+            }
+        }
+        if let (Some(bytes), Role::Executable) = (&content, member.role) {
+            match executable::inspect(bytes, &mut report.problems) {
+                Err(error) => report.problems.push(format!("{name}: {error}")),
+                Ok((executable, inner)) => {
+                    report.problems.extend(executable::disagreements(&manifest, &executable, inner.as_ref()));
+                    report.executable = Some(executable);
+                }
+            }
+        }
+        if let Some(bytes) = &content {
+            let named = (member.name.as_str(), member.role);
+            report.media.extend(medium::of_image(&manifest, named, bytes, &mut report.problems));
+        }
+        report.members.push(Member { name: member.name.clone(), role: member.role, size, sha256, matches });
+    }
+    report.problems.extend(disagreements(&manifest, report.root_task.as_ref()));
+    report.image = Some(manifest);
+    Ok(report)
+}
+
+/// Where the image's manifest and the root task's own note contradict each other.
+pub(super) fn disagreements(image: &image::Manifest, root_task: Option<&ElfReport>) -> Vec<String> {
+    let Some(note) = root_task.and_then(|elf| elf.manifest.as_ref()) else { return Vec::new() };
+    let pairs = [
+        ("the name", &image.name, &note.function.name),
+        ("the version", &image.version, &note.function.version),
+        ("the kernel config", &image.kernel.config, &note.kernel.config),
+        ("the seL4 release", &image.kernel.version, &note.kernel.version),
+        ("the kernel's interface", &image.kernel.interface.to_string(), &note.kernel.interface.to_string()),
+    ];
+    let differ = pairs.into_iter().filter(|(_, image, note)| image != note);
+    differ
+        .map(|(what, image, note)| {
+            let (image, note) = (printable(image), printable(note));
+            format!("{what} is `{image}` in the manifest but `{note}` in the root task")
+        })
+        .collect()
+}
