@@ -6,6 +6,7 @@ mod build_tender;
 mod clean;
 mod common;
 mod demo;
+mod diff;
 mod doctor;
 mod explain;
 mod inspect;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     Inspect(inspect::Inspect),
     Size(size::Size),
+    Diff(diff::Diff),
     List(list::List),
     Doctor(doctor::Doctor),
     Clean(clean::Clean),
@@ -49,6 +51,7 @@ impl Command {
             Self::Explain(verb) => verb.run(app),
             Self::Inspect(verb) => verb.run(app),
             Self::Size(verb) => verb.run(app),
+            Self::Diff(verb) => verb.run(app),
             Self::List(verb) => verb.run(app),
             Self::Doctor(verb) => verb.run(app),
             Self::Clean(verb) => verb.run(app),
