@@ -13,6 +13,7 @@ mod render;
 
 pub use elf_file::{ElfReport, Segment};
 pub use executable::Executable;
+pub(crate) use image_folder::check_members;
 pub use medium::MediumReport;
 pub(crate) use render::printable;
 
@@ -134,6 +135,14 @@ pub enum Error {
         path: PathBuf,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// A manifest with members that are not read.
+    #[error("{path}: {why}\n  help: build the image anew")]
+    Members {
+        /// The manifest.
+        path: PathBuf,
+        /// Why not.
+        why: String,
     },
     /// A damaged executable.
     #[error("{path}: {source}\n  help: build the image anew")]

@@ -11,7 +11,7 @@
 //! 4. [`smoke::smoke`] boots the image in [`qemu`] and judges it: [`smoke::RunReport`]. [`run`] boots it for a
 //!    person.
 //!
-//! [`explain`] shows a plan; [`inspect`] and [`size`] read an image back. [`list`], [`clean`], [`doctor`], [`machine`],
+//! [`explain`] shows a plan; [`inspect`] and [`size`] read an image back, [`mod@diff`] compares two. [`list`], [`clean`], [`doctor`], [`machine`],
 //! [`mod@bench`], [`suites`] and [`mod@reference`] are what else the command line offers. What all of them stand on:
 //! [`project`] (where things lie), [`context`] (whom to tell, whether to stop), [`inputs`] (source trees and
 //! tools of the host), [`exec`], [`files`] and [`error`].
@@ -25,6 +25,7 @@ pub mod clean;
 pub mod conformance;
 pub mod context;
 pub mod diagnostic;
+pub mod diff;
 pub mod digest;
 pub mod doctor;
 mod document;

@@ -1,5 +1,10 @@
 //! Where the bytes of an image go: by file, section, crate and symbol.
 
+mod compare;
+
+pub use compare::{Change, ChangeTable, Comparison, compare};
+pub(crate) use compare::{of_elfs, render_tables};
+
 use crate::{
     Digest, Project,
     bare_metal::medium::Medium,
@@ -12,7 +17,7 @@ use crate::{
     root_task::{self, crate_of, demangle},
 };
 use object::elf::{STT_FUNC, STT_OBJECT};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -21,7 +26,7 @@ use std::{
 };
 
 /// Where the bytes of an image or ELF file go. All lists are sorted by size, the largest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
     /// What was measured.
@@ -33,7 +38,7 @@ pub struct Report {
     /// What is inside the executable of a process.
     pub executable: Vec<Part>,
     /// What is inside the media of a bare machine.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<MediumParts>,
     /// The root task, or the ELF file.
     pub elf: Option<Breakdown>,
@@ -42,7 +47,7 @@ pub struct Report {
 }
 
 /// What is inside a medium.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MediumParts {
     /// The medium's file.
@@ -52,7 +57,7 @@ pub struct MediumParts {
 }
 
 /// Where the bytes of an ELF file go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Breakdown {
     /// Sections that are loaded, in memory.
@@ -61,10 +66,12 @@ pub struct Breakdown {
     pub crates: Vec<Part>,
     /// The largest functions and variables.
     pub symbols: Vec<Part>,
+    /// How many others there are.
+    pub symbols_left_out: usize,
 }
 
 /// Something and its size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Part {
     /// What.
@@ -83,6 +90,9 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
             return of_medium(project, path, format, top);
         }
         let data = inspect::read(path, elf::MAX_FILE)?;
+        if data.trim_ascii_start().starts_with(b"{") {
+            return of_text(project, path, &data, top);
+        }
         if assemble::is_tender(&data) {
             return of_executable(project, path, &data, top);
         }
@@ -100,6 +110,7 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
         });
     }
     let manifest = image::Manifest::read(path)?;
+    inspect::check_members(path, &manifest)?;
     let mut members: Vec<_> =
         manifest.members.iter().map(|one| Part { name: one.name.clone(), size: one.size }).collect();
     sort(&mut members);
@@ -127,6 +138,31 @@ pub fn size(project: &Project, path: &Path, top: usize) -> Result<Report, Error>
     })
 }
 
+/// What a JSON file says: a report that was saved, or a manifest, with the image's files when they lie beside it.
+fn of_text(project: &Project, path: &Path, data: &[u8], top: usize) -> Result<Report, Error> {
+    if let Ok(report) = serde_json::from_slice::<Report>(data) {
+        return Ok(Report { path: path.to_owned(), ..report });
+    }
+    let report = inspect::inspect(path)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if report.kind == inspect::Kind::Image {
+        return size(project, dir, top);
+    }
+    let members = report.image.map(|image| image.members).unwrap_or_default();
+    let mut members: Vec<_> =
+        members.into_iter().map(|one| Part { name: one.name, size: one.size }).collect();
+    sort(&mut members);
+    Ok(Report {
+        path: path.to_owned(),
+        total: members.iter().fold(0, |sum, member| sum.saturating_add(member.size)),
+        members,
+        executable: Vec::new(),
+        media: Vec::new(),
+        elf: None,
+        remark: Some("this is a manifest alone: only the sizes of the files are known".to_owned()),
+    })
+}
+
 /// What is inside each medium of the image in `dir`.
 fn media(dir: &Path, manifest: &image::Manifest) -> Result<Vec<MediumParts>, Error> {
     let mut media = Vec::new();
@@ -145,7 +181,7 @@ fn media(dir: &Path, manifest: &image::Manifest) -> Result<Vec<MediumParts>, Err
 /// The files on a medium of `size` bytes, and what else it has.
 fn inside(medium: &Medium, size: u64) -> Vec<Part> {
     let mut parts: Vec<_> =
-        medium.files.iter().map(|(name, size)| Part { name: name.clone(), size: *size }).collect();
+        medium.files.iter().map(|file| Part { name: file.path.clone(), size: file.size }).collect();
     let known = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.size));
     sort(&mut parts);
     parts.push(Part { name: "(tables and free space)".to_owned(), size: size.saturating_sub(known) });
@@ -203,7 +239,7 @@ fn parts(path: &Path, data: &[u8]) -> Result<Vec<Part>, Error> {
 }
 
 /// The file that the root task with this digest was stripped from.
-fn unstripped(project: &Project, stripped: Digest) -> Option<PathBuf> {
+pub(crate) fn unstripped(project: &Project, stripped: Digest) -> Option<PathBuf> {
     let steps = project.cache().join("steps").join(root_task::STEP);
     let walk = walkdir::WalkDir::new(steps).min_depth(1).max_depth(1).sort_by_file_name().into_iter();
     let mut folders = walk.flatten().map(walkdir::DirEntry::into_path);
@@ -235,8 +271,9 @@ pub(crate) fn of_elf(elf: &Elf<'_>, top: usize) -> Breakdown {
     sort(&mut sections);
     sort(&mut crates);
     sort(&mut symbols);
+    let symbols_left_out = symbols.len().saturating_sub(top);
     symbols.truncate(top);
-    Breakdown { sections, crates, symbols }
+    Breakdown { sections, crates, symbols, symbols_left_out }
 }
 
 fn sort(parts: &mut [Part]) {

@@ -125,7 +125,7 @@ mod tests {
         }
         for component in base(target) {
             if let Some(Lines::Estimate { about, source }) = &component.lines {
-                let _ = write!(table, "\n{}, about {} lines: {source}.", component.name, grouped(*about));
+                let _ = write!(table, "\n- {}, about {} lines: {source}.", component.name, grouped(*about));
             }
         }
         table

@@ -19,6 +19,7 @@ const VERBS: &[&str] = &[
     "build-tender",
     "clean",
     "demo",
+    "diff",
     "doctor",
     "explain",
     "inspect",

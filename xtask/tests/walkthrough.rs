@@ -155,6 +155,44 @@ fn the_page_on_the_process_target_works() {
     assert!(shown.contains("Hello, friend!"), "{shown}");
 }
 
+/// A text with all numbers and digests left out, and columns of one width.
+fn without_numbers(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| {
+        let plain = word.trim_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        let number = |plain: &str| {
+            let digits = plain.strip_prefix("0x").unwrap_or(plain);
+            !digits.is_empty()
+                && digits.chars().all(|letter| letter.is_ascii_hexdigit())
+                && digits.contains(|letter: char| letter.is_ascii_digit())
+        };
+        if number(plain) { "…".to_owned() } else { word.to_owned() }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_page_on_looking_into_images_works() {
+    let (place, out) = workplace();
+    for folder in ["functions", "recipes"] {
+        copy(&root().join(folder), &place.path().join(folder));
+    }
+    let (mut shown, mut examples) = (String::new(), 0);
+    for (info, code) in blocks("docs/inspecting.md") {
+        if info == "sh run" {
+            // A name is looked up in the checkout's own recipes/; here it is a path.
+            let code = code.replace("build-image hello", "build-image recipes/hello.toml");
+            shown = sh(&format!("exec 2>&1\n{code}"), place.path(), &out);
+        } else if info == "text" {
+            let lines: Vec<_> = shown.lines().map(without_numbers).collect();
+            for line in code.lines().map(without_numbers) {
+                assert!(lines.contains(&line), "{line}\nis not in\n{shown}");
+            }
+            examples += 1;
+        }
+    }
+    assert_eq!(examples, 6);
+}
+
 /// The stick is a file; the machine that is left is QEMU's, by the tables of its firmware.
 #[test]
 fn the_page_on_bare_metal_works() {
@@ -229,6 +267,10 @@ fn every_command_on_an_image_answers_with_one_document() {
     let tender = document("build-tender");
     assert_eq!(document("inspect out/selkie-tender")["executable"]["tender"], tender["tender"]);
     assert!(document(&format!("size {image}"))["total"].as_u64().is_some_and(|total| total > 100_000));
+    let small = document(&format!("size {image} --top 1"));
+    assert!(small["elf"]["symbols-left-out"].as_u64().is_some_and(|count| count > 10), "{small}");
+    assert_eq!(document(&format!("size hello --compare {image}"))["total"]["growth"], 0);
+    assert_eq!(document(&format!("diff hello {image}/manifest.json"))["same"], true);
     assert_eq!(document("clean hello")["folders"].as_array().map(Vec::len), Some(2));
     assert!(!out.join("hello").exists());
 }
@@ -243,11 +285,13 @@ fn what_fails_has_the_exit_code_of_its_kind() {
         "code=0; cargo xtask smoke panic >/dev/null 2>&1 || code=$?; echo smoke $code\n\
          code=0; cargo xtask run panic >/dev/null 2>&1 || code=$?; echo run $code\n\
          code=0; cargo xtask build-image absent >/dev/null 2>&1 || code=$?; echo absent $code\n\
-         code=0; cargo xtask inspect absent >/dev/null 2>&1 || code=$?; echo inspect $code\n",
+         code=0; cargo xtask inspect absent >/dev/null 2>&1 || code=$?; echo inspect $code\n\
+         code=0; cargo xtask diff absent absent >/dev/null 2>&1 || code=$?; echo diff $code\n\
+         code=0; cargo xtask diff panic \"$OUT/panic/process\" >/dev/null 2>&1 || code=$?; echo differ $code\n",
         place.path(),
         &out,
     );
-    assert_eq!(shown, "smoke 4\nrun 1\nabsent 2\ninspect 1\n");
+    assert_eq!(shown, "smoke 4\nrun 1\nabsent 2\ninspect 1\ndiff 2\ndiffer 1\n");
 }
 
 /// Copies a folder. The copies lie elsewhere than the runtime, so manifests name its place.

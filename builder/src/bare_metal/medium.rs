@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{Digest, image, inspect::printable, recipe::Format};
 use flate2::read::GzDecoder;
-use std::io::Read;
+use std::{borrow::Cow, io::Read};
 
 /// No module unpacks to more, in bytes: what fits an image's root task, which is an ELF file.
 const MODULE_MOST: u64 = crate::elf::MAX_FILE;
-/// No more files of a medium are listed.
+/// No medium has more files.
 const FILES_MOST: usize = 64;
 
 /// What lies on a medium.
@@ -25,8 +25,53 @@ pub(crate) struct Medium {
     pub(crate) kernel: Vec<u8>,
     /// The root task, unpacked, without the padding behind it.
     pub(crate) root_task: Vec<u8>,
-    /// The files with their sizes, in the order of their paths.
-    pub(crate) files: Vec<(String, u64)>,
+    /// The files, in the order of their paths.
+    pub(crate) files: Vec<Listed>,
+}
+
+/// A file on a medium.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Listed {
+    /// Its path.
+    pub(crate) path: String,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// The digest of its content.
+    pub(crate) sha256: Digest,
+}
+
+/// The files of a medium as they are found. Together they are no larger than it is: a folder may have very many
+/// entries, each with the same large content, and reading them all would never end.
+struct Listing {
+    what: &'static str,
+    room: usize,
+    files: Vec<Listed>,
+    /// Those that every image has, with their contents.
+    own: Vec<(String, Vec<u8>)>,
+}
+
+impl Listing {
+    fn new(what: &'static str, medium: &[u8]) -> Self {
+        Self { what, room: medium.len(), files: Vec::new(), own: Vec::new() }
+    }
+
+    /// Makes sure that a file of this size may be read.
+    fn take(&mut self, size: usize) -> Result<(), Error> {
+        let left = self.room.checked_sub(size).filter(|_| self.files.len() < FILES_MOST);
+        let why = "its files are more than fit on it".to_owned();
+        self.room = left.ok_or(Error::Damaged { what: self.what, why })?;
+        Ok(())
+    }
+
+    fn add(&mut self, path: String, content: Cow<'_, [u8]>) {
+        let (size, sha256) = (content.len() as u64, Digest::of(&content));
+        if let Some(name) =
+            path.strip_prefix("selkie/").and_then(|rest| rest.split_once('/')).map(|two| two.1)
+        {
+            self.own.push((name.to_owned(), content.into_owned()));
+        }
+        self.files.push(Listed { path, size, sha256 });
+    }
 }
 
 /// A medium cannot be read back.
@@ -94,17 +139,15 @@ impl Medium {
         };
         let top = iso.folder(&["selkie"]).map_err(damaged)?.ok_or_else(foreign)?;
         let id = top.iter().find(|entry| entry.folder).map(|entry| entry.name.clone()).ok_or_else(foreign)?;
-        let mut files = Vec::new();
-        let mut own = Vec::new();
+        let mut listing = Listing::new(ISO, data);
         for path in [&["boot"][..], &["selkie", &id]] {
-            for entry in iso.folder(path).map_err(damaged)?.unwrap_or_default() {
-                files.push((format!("{}/{}", path.join("/"), entry.name), entry.content.len() as u64));
-                if path.len() == 2 && is_wanted(&entry.name, &own) {
-                    own.push((entry.name, data[entry.content].to_vec()));
-                }
+            let entries = iso.folder(path).map_err(damaged)?.unwrap_or_default();
+            for entry in entries.into_iter().filter(|entry| !entry.folder) {
+                listing.take(entry.content.len())?;
+                listing.add(format!("{}/{}", path.join("/"), entry.name), data[entry.content].into());
             }
         }
-        Self::new(ISO, own, files)?.ok_or_else(foreign)
+        Self::new(listing)?.ok_or_else(foreign)
     }
 
     fn disk(data: &[u8]) -> Result<Self, Error> {
@@ -126,28 +169,26 @@ impl Medium {
         let id = top.iter().find(|entry| entry.folder).map(|entry| entry.name.clone());
         let id = id.ok_or_else(|| foreign(NO_FOLDER))?;
         let core = partitions.iter().filter(|(kind, _)| *kind == gpt::BIOS_BOOT);
-        let mut files: Vec<_> =
-            core.map(|(_, range)| ("(BIOS boot partition)".to_owned(), range.len() as u64)).collect();
-        let mut own = Vec::new();
+        let mut listing = Listing::new(DISK, data);
+        for (_, range) in core {
+            listing.take(range.len())?;
+            listing.add("(BIOS boot partition)".to_owned(), data[range.clone()].into());
+        }
         for path in [&["efi", "boot"][..], &["selkie", &id]] {
             for entry in
                 fat.folder(path).map_err(damaged)?.unwrap_or_default().iter().filter(|one| !one.folder)
             {
-                files.push((format!("{}/{}", path.join("/"), entry.name), entry.size as u64));
-                if path[0] == "selkie" && is_wanted(&entry.name, &own) {
-                    own.push((entry.name.clone(), fat.content(entry).map_err(damaged)?));
-                }
+                listing.take(entry.size)?;
+                let content = fat.content(entry).map_err(damaged)?;
+                listing.add(format!("{}/{}", path.join("/"), entry.name), content.into());
             }
         }
-        Self::new(DISK, own, files)?.ok_or_else(|| foreign(NO_FOLDER))
+        Self::new(listing)?.ok_or_else(|| foreign(NO_FOLDER))
     }
 
-    /// The medium with these files in the image's own folder; none when there is no manifest.
-    fn new(
-        what: &'static str,
-        own: Vec<(String, Vec<u8>)>,
-        mut files: Vec<(String, u64)>,
-    ) -> Result<Option<Self>, Error> {
+    /// The medium with these files; none when there is no manifest.
+    fn new(listing: Listing) -> Result<Option<Self>, Error> {
+        let Listing { what, own, mut files, .. } = listing;
         let damaged = |why: String| Error::Damaged { what, why };
         let file =
             |name: &str| own.iter().find(|(own, _)| own == name).map(|(_, content)| content.as_slice());
@@ -174,7 +215,6 @@ impl Medium {
             return Err(damaged("something follows its root task".to_owned()));
         }
         files.sort();
-        files.truncate(FILES_MOST);
         Ok(Some(Self { manifest, kernel, root_task: root_task.to_vec(), files }))
     }
 
@@ -183,13 +223,6 @@ impl Medium {
         let part = |role, bytes: &Vec<u8>| (role, bytes.len() as u64, Digest::of(bytes));
         [part(image::Role::Kernel, &self.kernel), part(image::Role::RootTask, &self.root_task)]
     }
-}
-
-/// Whether a file is one that an image has on a medium, and the first of its name: a folder may have very many
-/// entries, each with the same large content.
-fn is_wanted(name: &str, own: &[(String, Vec<u8>)]) -> bool {
-    let ours = [layout::MANIFEST, layout::KERNEL, layout::ROOT_TASK, layout::ROOT_TASK_PADDED];
-    ours.contains(&name) && own.iter().all(|(other, _)| other != name)
 }
 
 /// A packed root task that has `size` bytes without its padding: no more is unpacked than it takes.

@@ -77,6 +77,9 @@ pub(super) fn inspect_elf(data: &[u8], problems: &mut Vec<String>) -> Result<(Ki
     } else {
         Kind::Elf
     };
+    if kind != Kind::Elf && !elf.segments.iter().any(|segment| segment.kind == PT_LOAD) {
+        problems.push("it has no segment to load".to_owned());
+    }
     let report = ElfReport {
         size: data.len() as u64,
         sha256: Digest::of(data),

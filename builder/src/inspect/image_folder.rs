@@ -57,25 +57,43 @@ pub(super) fn contradictions(manifest: &image::Manifest) -> Vec<String> {
     problems
 }
 
+/// Why the member `name` of the image in `dir` is not read; none when it may be.
+fn refused(dir: &Path, name: &str) -> Option<String> {
+    let (path, shown) = (dir.join(name), printable(name));
+    if !is_inside(name) {
+        Some(format!("`{shown}` is not a plain file name"))
+    } else if path.is_symlink() || path.parent().is_some_and(|folder| folder != dir && folder.is_symlink()) {
+        Some(format!("{shown} is a symbolic link or behind one, which no image has"))
+    } else {
+        None
+    }
+}
+
+/// Whether all members that `manifest` names may be read from the folder `dir`.
+pub(crate) fn check_members(dir: &Path, manifest: &image::Manifest) -> Result<(), Error> {
+    let too_many = (manifest.members.len() > MEMBERS_MOST)
+        .then(|| format!("no image has more than {MEMBERS_MOST} members"));
+    let mut refused = manifest.members.iter().filter_map(|member| refused(dir, &member.name));
+    match too_many.or_else(|| refused.next()) {
+        Some(why) => Err(Error::Members { path: dir.join(image::name::MANIFEST), why }),
+        None => Ok(()),
+    }
+}
+
 /// Inspects the image in the folder `dir`.
 pub(super) fn inspect(dir: &Path) -> Result<Report, Error> {
     let manifest = manifest(&dir.join(image::name::MANIFEST))?;
     let mut report = Report { problems: contradictions(&manifest), ..Report::new(dir, Kind::Image) };
     for member in manifest.members.iter().take(MEMBERS_MOST) {
         let name = printable(&member.name);
-        let path = dir.join(&member.name);
-        let content = if !is_inside(&member.name) {
-            Err(format!("`{name}` is not a plain file name"))
-        } else if path.is_symlink()
-            || path.parent().is_some_and(|folder| folder != dir && folder.is_symlink())
-        {
-            Err(format!("{name} is a symbolic link or behind one, which no image has"))
+        let content = if let Some(why) = refused(dir, &member.name) {
+            Err(why)
         } else {
             let limit = match member.role {
                 Role::Iso | Role::Disk => medium::MOST,
                 _ => elf::MAX_FILE,
             };
-            read(&path, limit).map_err(|error| error.to_string())
+            read(&dir.join(&member.name), limit).map_err(|error| error.to_string())
         };
         let content = content.map_err(|error| report.problems.push(error)).ok();
         let (size, sha256) =

@@ -111,9 +111,12 @@ pub fn tender_digest(executable: &[u8]) -> Result<Digest, Error> {
     Ok(Digest::of(bare(executable)?))
 }
 
-/// Whether `data` is an executable with a tender's payload segment.
+/// Whether `data` is an executable with a tender's payload segment, damaged or not.
 pub fn is_tender(data: &[u8]) -> bool {
-    place(data).is_ok()
+    let Ok(elf) = Elf::parse(data) else { return false };
+    let last = elf.segments.iter().rfind(|segment| segment.kind == PT_LOAD);
+    let payload = last.and_then(|segment| data.get(usize::try_from(segment.offset).ok()?..));
+    payload.is_some_and(|payload| payload.starts_with(&MAGIC))
 }
 
 /// What `executable` holds beside the tender. The digests in the header are not compared.

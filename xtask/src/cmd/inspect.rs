@@ -12,14 +12,17 @@ Examples:
   cargo xtask inspect hello --target process       the image for another target
   cargo xtask inspect out/hello/process/hello      an executable: tender, root task, filter, what is trusted
   cargo xtask inspect out/hello/qemu/root-task     a root task alone: the manifest in its note, segments
+  cargo xtask inspect out/echo/bare-metal/echo.iso an ISO image: the image on it, and whether it is whole
 
-What is shown comes from the file alone; files that are not as the manifest says are named.";
+What is shown comes from the file alone, so it may have been copied from anywhere. What does not fit together, for
+instance a file that is not as the manifest says, is named as a problem, and the exit code is 1.";
 
-/// Says what an image, an executable, a root task or a kernel is, from the file alone
+/// Says what an image or any file of one is, from the file alone
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
-    /// Name of a recipe that was built, folder of an image, manifest.json, executable, root task or kernel
+    /// Name of a recipe that was built, folder of an image, manifest.json, executable, ISO or disk image, netboot
+    /// folder, root task or kernel
     file: PathBuf,
     #[command(flatten)]
     target: ImageTarget,

@@ -6,6 +6,7 @@ mod build_tender;
 mod clean;
 mod common;
 mod demo;
+mod diff;
 mod doctor;
 mod explain;
 mod inspect;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Size(size::Size),
     Repro(repro::Repro),
     Lock(lock::Lock),
+    Diff(diff::Diff),
     List(list::List),
     Doctor(doctor::Doctor),
     Clean(clean::Clean),
@@ -61,6 +63,7 @@ impl Command {
             Self::Size(verb) => verb.run(app),
             Self::Repro(verb) => verb.run(app),
             Self::Lock(verb) => verb.run(app),
+            Self::Diff(verb) => verb.run(app),
             Self::List(verb) => verb.run(app),
             Self::Doctor(verb) => verb.run(app),
             Self::Clean(verb) => verb.run(app),

@@ -1,0 +1,38 @@
+//! Reading and writing numbers in files.
+
+/// The 64-bit number at `at`.
+pub(crate) fn get64(bytes: &[u8], at: usize) -> usize {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize
+}
+
+/// The 32-bit number at `at`.
+pub(crate) fn get32(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+}
+
+/// The 16-bit number at `at`.
+pub(crate) fn get16(bytes: &[u8], at: usize) -> usize {
+    usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()))
+}
+
+/// `bytes` with `new` at `at`.
+pub(crate) fn with(bytes: &[u8], at: usize, new: &[u8]) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    changed[at..at + new.len()].copy_from_slice(new);
+    changed
+}
+
+/// `bytes` with one bit of the byte at `at` changed.
+pub(crate) fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
+    with(bytes, at, &[bytes[at] ^ 1])
+}
+
+/// Where `part` first is in `bytes`.
+pub(crate) fn find(bytes: &[u8], part: &[u8]) -> usize {
+    bytes.windows(part.len()).position(|window| window == part).expect("the artifact has this part")
+}
+
+/// A message without the line and column in a JSON text, which move when the text does.
+pub(crate) fn without_positions(text: &str) -> String {
+    text.split_once(" at line ").map_or(text, |(before, _)| before).to_owned()
+}
