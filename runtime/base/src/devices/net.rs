@@ -1,4 +1,11 @@
-//! A network: frames as Ethernet has them, without their check sequence.
+//! A network: frames as Ethernet has them, without their check sequence. [`NetFunction`] and [`NetHost`] are the two
+//! sides of it.
+
+mod function;
+mod host;
+
+pub use function::NetFunction;
+pub use host::{NetHost, Nic, TOKENS};
 
 use super::{
     BadDevices, Device, DeviceKind,
@@ -65,6 +72,9 @@ impl Net {
         self.layout.holds(offset, length).filter(|_| sizes.contains(&length))
     }
 }
+
+#[cfg(test)]
+mod side_tests;
 
 #[cfg(test)]
 mod tests {
