@@ -9,10 +9,8 @@ use crate::{
 use core::{ops::Range, ptr, slice, sync::atomic::AtomicU64};
 use selkie::{
     Error, Message, Result, System,
-    cap::{Capability, Endpoint, IrqHandler, Notification, Rights, Slot},
+    cap::{Capability, Endpoint, IrqHandler, Notification, Reply, Rights, Slot},
     device::{Device, DeviceKind},
-    message::Message as Answer,
-    thread,
 };
 use selkie_base::devices::{
     answer,
@@ -109,7 +107,7 @@ impl Driver {
                     request::QUEUE_LOOK => answer::DONE,
                     _ => answer::UNKNOWN,
                 };
-                selkie::cap::Reply::to_caller(&Message::new(label));
+                Reply::to_caller(&Message::new(label));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The head of a request: its first line and its fields.
 
-use crate::{Body, Refusal, list};
+use crate::{Body, Connection, Refusal, list};
 use alloc::{
     string::{String, ToString},
     vec::Vec,
@@ -61,7 +61,7 @@ pub struct Head {
     /// Of what: the path, and what may follow it after a `?`. It is as it was sent, with all `%` in it.
     pub target: String,
     fields: Vec<(String, String)>,
-    keep_alive: bool,
+    connection: Connection,
     expects_continue: bool,
     body: BodyKind,
 }
@@ -99,7 +99,7 @@ impl Head {
             method: Method::new(method),
             target: target.to_string(),
             fields,
-            keep_alive: false,
+            connection: Connection::Closed,
             expects_continue: false,
             body: BodyKind::Sized(0),
         };
@@ -117,7 +117,12 @@ impl Head {
         let connection = |word: &str| {
             self.values("connection").flat_map(list).any(|option| option.eq_ignore_ascii_case(word))
         };
-        self.keep_alive = if minor == 0 { connection("keep-alive") } else { true } && !connection("close");
+        self.connection = match minor {
+            _ if connection("close") => Connection::Closed,
+            0 if connection("keep-alive") => Connection::KeptAsAsked,
+            0 => Connection::Closed,
+            _ => Connection::Kept,
+        };
         if let Some(expect) = self.field("expect") {
             if !expect.eq_ignore_ascii_case("100-continue") {
                 return Err(Refusal::UnknownExpectation);
@@ -179,9 +184,9 @@ impl Head {
         self.fields().filter(move |(field, _)| *field == name).map(|(_, value)| value)
     }
 
-    /// Whether the client lets the connection be used again.
-    pub fn keep_alive(&self) -> bool {
-        self.keep_alive
+    /// What the client says about the connection.
+    pub fn connection(&self) -> Connection {
+        self.connection
     }
 
     /// Whether the client waits for a word before it sends the body.
@@ -217,7 +222,7 @@ mod tests {
         assert_eq!((head.method.name(), head.path(), head.query()), ("POST", "/a/b%20c", Some("x=1&y=?z")));
         assert_eq!((head.field("content-type"), head.field("x-one")), (Some("text/plain"), Some("1")));
         assert_eq!(head.fields().count(), 5);
-        assert!(head.keep_alive() && !head.expects_continue());
+        assert!(!head.expects_continue());
         assert_eq!(head.body(12), Ok(Body::sized(12)));
         assert_eq!(head.body(11), Err(Refusal::BodyTooLarge));
         for end in 0..text.len() {
@@ -227,12 +232,15 @@ mod tests {
 
     #[test]
     fn the_connection_is_kept_as_version_and_field_say() {
-        let kept = |version: &str, connection: &str| {
-            read(&format!("GET / HTTP/{version}\r\nHost: h\r\n{connection}\r\n")).unwrap().keep_alive()
+        let with = |version: &str, connection: &str| {
+            read(&format!("GET / HTTP/{version}\r\nHost: h\r\n{connection}\r\n")).unwrap().connection()
         };
-        assert!(kept("1.1", "") && kept("1.1", "Connection: keep-alive\r\n"));
-        assert!(!kept("1.1", "Connection: Close\r\n") && !kept("1.1", "Connection: x, close\r\n"));
-        assert!(!kept("1.0", "") && kept("1.0", "Connection: Keep-Alive\r\n"));
+        assert_eq!(with("1.1", ""), Connection::Kept);
+        assert_eq!(with("1.1", "Connection: keep-alive\r\n"), Connection::Kept);
+        assert_eq!(with("1.1", "Connection: Close\r\n"), Connection::Closed);
+        assert_eq!(with("1.1", "Connection: x, close\r\n"), Connection::Closed);
+        assert_eq!(with("1.0", ""), Connection::Closed);
+        assert_eq!(with("1.0", "Connection: Keep-Alive\r\n"), Connection::KeptAsAsked);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod response;
 
 pub use body::{Body, Progress};
 pub use head::{Head, MAX_HEAD, Method};
-pub use response::Response;
+pub use response::{Connection, Response};
 
 use core::fmt;
 

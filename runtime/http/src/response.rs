@@ -4,6 +4,17 @@ use crate::Method;
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::fmt::Write;
 
+/// What becomes of the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// It is used again, as HTTP/1.1 does it.
+    Kept,
+    /// It is used again because the client has asked for that, and is told so: HTTP/1.0.
+    KeptAsAsked,
+    /// It ends.
+    Closed,
+}
+
 /// An answer: a status, fields and a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -59,16 +70,18 @@ impl Response {
     }
 
     /// Its first line and fields. The body follows unless [`has_content`](Self::has_content) says no.
-    pub fn head(&self, keep_alive: bool) -> String {
+    pub fn head(&self, connection: Connection) -> String {
         let mut head = String::with_capacity(160);
         // Writing to a text does not fail.
         let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         if self.allows_content() {
             let _ = write!(head, "content-length: {}\r\n", self.body.len());
         }
-        if !keep_alive {
-            head.push_str("connection: close\r\n");
-        }
+        head.push_str(match connection {
+            Connection::Kept => "",
+            Connection::KeptAsAsked => "connection: keep-alive\r\n",
+            Connection::Closed => "connection: close\r\n",
+        });
         for (name, value) in &self.fields {
             head.push_str(name);
             head.push_str(": ");
@@ -131,9 +144,9 @@ mod tests {
     fn an_answer_says_its_length_and_whether_the_connection_stays() {
         let answer = Response::text("Hello!").field("x-id", "7");
         let head = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\ncontent-type: text/plain; charset=utf-8\r\nx-id: 7\r\n\r\n";
-        assert_eq!(answer.head(true), head);
+        assert_eq!(answer.head(Connection::Kept), head);
         assert!(answer.has_content(&Method::Get) && !answer.has_content(&Method::Head));
-        let closing = Response::new(404).head(false);
+        let closing = Response::new(404).head(Connection::Closed);
         assert_eq!(closing, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     }
 
@@ -141,12 +154,12 @@ mod tests {
     fn an_answer_without_content_has_no_length() {
         let none = Response::text("ignored").status(204);
         assert!(!none.has_content(&Method::Get));
-        assert!(!none.head(true).contains("content-length"));
+        assert!(!none.head(Connection::Kept).contains("content-length"));
     }
 
     #[test]
     fn no_value_begins_another_field_and_no_status_is_none() {
-        let head = Response::new(99).field("x", String::from("a\r\nset-cookie: b")).head(true);
+        let head = Response::new(99).field("x", String::from("a\r\nset-cookie: b")).head(Connection::Kept);
         assert_eq!(
             head,
             "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nx: a  set-cookie: b\r\n\r\n"

@@ -1,9 +1,11 @@
 //! A network: frames as Ethernet has them, without their check sequence. [`NetFunction`] and [`NetHost`] are the two
 //! sides of it.
 
+mod frame;
 mod function;
 mod host;
 
+pub use frame::is_well_formed;
 pub use function::NetFunction;
 pub use host::{NetHost, Nic, TOKENS};
 

@@ -154,6 +154,11 @@ impl<'a> FunctionSide<'a> {
         self.memory.line(HOST_WAITS).load(Relaxed) != 0
     }
 
+    /// Whether there is something to [`take`](Self::take), or to be told that the queue is broken.
+    pub fn has_answers(&self) -> bool {
+        self.memory.line(ANSWERED).load(Acquire) != self.taken
+    }
+
     /// Takes an answer, if there is one. Fails when the host answers what was not asked: the queue is not used any
     /// more then.
     pub fn take(&mut self) -> Result<Option<Entry>, BrokenRing> {

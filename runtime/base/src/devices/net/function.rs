@@ -140,6 +140,11 @@ impl<'a> NetFunction<'a> {
         untold && (self.transmit.host_waits() || self.receive.host_waits())
     }
 
+    /// Whether there is a frame, or room again where there was none.
+    pub fn has_something(&self) -> bool {
+        self.receive.has_answers() || self.free_count == 0 && self.transmit.has_answers()
+    }
+
     /// Says whether the function waits: for frames, and where it has no room left, for that. When it begins to, it looks
     /// for both once more before it sleeps.
     pub fn set_waits(&self, waits: bool) {
