@@ -60,6 +60,9 @@ impl Stage {
             status: 0,
             timeout: Duration::from_secs(20),
             input: None,
+            http: Vec::new(),
+            tcp: Vec::new(),
+            stop: None,
         };
         let options = SmokeOptions {
             accel: AccelRequest::Only(Accel::Tcg),
