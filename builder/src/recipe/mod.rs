@@ -248,6 +248,13 @@ impl RawDevices {
     }
 }
 
+impl RawNet {
+    /// Whether there is a card where the host decides that.
+    pub fn has_card(&self) -> bool {
+        self.mode != NetMode::None
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -138,7 +138,7 @@ impl Default for RawDevices {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct RawNet {
-    /// What the card is plugged into, where the host decides that. On a real machine, it is what is there.
+    /// What the card is plugged into, where the host decides that. A real machine has the card that it has.
     pub mode: NetMode,
     /// Ports at which the host takes connections for the function, on its address 127.0.0.1 only.
     pub forward: Vec<RawForward>,
@@ -152,7 +152,7 @@ pub enum NetMode {
     /// a process. From there the function reaches what the host's user reaches.
     #[default]
     User,
-    /// Nothing: the card has no cable.
+    /// Nothing: there is no card, but the random bytes are there.
     None,
 }
 

@@ -33,7 +33,7 @@ impl Check<'_> {
         }
         if net.mode == NetMode::None && !net.forward.is_empty() {
             let help = "take it out, or write `mode = \"user\"`";
-            let message = "no port can be forwarded to a card without a cable";
+            let message = "no port can be forwarded where there is no card";
             self.findings.key(at!["devices", "net", "forward"], message, help);
         }
         self.forwarded();
