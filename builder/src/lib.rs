@@ -45,6 +45,7 @@ pub mod list;
 pub mod lock;
 pub mod machine;
 mod memory;
+pub mod net;
 pub mod note;
 pub mod plan;
 pub mod process;

@@ -55,9 +55,9 @@ pub(crate) trait Peer {
         None
     }
 
-    /// Time passes: so long it is since QEMU's start.
-    fn tick(&mut self, at: Duration) -> Flow {
-        let _ = at;
+    /// Time passes: so long it is since QEMU's start. What is appended to `input` goes to the guest.
+    fn tick(&mut self, at: Duration, input: &mut Vec<u8>) -> Flow {
+        let _ = (at, input);
         Flow::Continue
     }
 
@@ -217,7 +217,7 @@ impl Process {
             match self.exited {
                 Some(at) if self.closed() || now >= at + DRAIN => return Ok(Outcome::Exited),
                 None if limit.is_some_and(|limit| now >= limit) => return Ok(Outcome::TimedOut),
-                None if peer.tick(now) == Flow::Stop => return Ok(Outcome::Stopped),
+                None if peer.tick(now, &mut self.input) == Flow::Stop => return Ok(Outcome::Stopped),
                 _ => {}
             }
             let pause = if self.closed() { CLOSED_TICK } else { TICK };

@@ -1,6 +1,10 @@
 //! Who sits at the console of a smoke test: writes everything down and types the recipe's input.
 
-use super::{frame, pattern::Pattern};
+use super::{
+    frame,
+    pattern::Pattern,
+    requests::{RequestReport, Requests},
+};
 use crate::{
     context::Progress,
     qemu::{Flow, Monitor, Peer},
@@ -22,8 +26,12 @@ pub(crate) struct Watcher<'a> {
     show: &'a dyn Progress,
     /// What is still to be typed.
     input: Option<&'a str>,
-    /// The text to wait for before it is typed.
+    /// The text to wait for before it is typed, and before requests are sent.
     cue: Option<&'a Pattern>,
+    /// The cue was seen.
+    cued: bool,
+    /// What the function is asked, and what is typed afterwards.
+    requests: Option<(Requests, &'a str)>,
     taken: usize,
     /// The nonce of the exit line after which the machine is left to itself for a while and then ended.
     halts: Option<&'a str>,
@@ -61,6 +69,8 @@ pub(crate) struct Watched {
     pub(crate) first_line: Option<Duration>,
     /// The log could not be written.
     pub(crate) log_error: Option<io::Error>,
+    /// How the requests went.
+    pub(crate) requests: Vec<RequestReport>,
 }
 
 /// How long a machine that halts is watched after its exit line: nothing may follow.
@@ -78,6 +88,8 @@ impl<'a> Watcher<'a> {
             show,
             input,
             cue,
+            cued: false,
+            requests: None,
             taken: 0,
             halts: None,
             last: None,
@@ -104,10 +116,17 @@ impl<'a> Watcher<'a> {
         self
     }
 
-    /// What was seen.
+    /// Sends requests once the cue was seen, and types `stop` when all have their answers.
+    pub(crate) fn asking(mut self, requests: Option<Requests>, stop: Option<&'a str>) -> Self {
+        self.requests = requests.map(|requests| (requests, stop.unwrap_or_default()));
+        self
+    }
+
+    /// What was seen. The guest is gone.
     pub(crate) fn done(self) -> Watched {
         let Self { text, screen, overflow, first_output, first_line, log_error, .. } = self;
-        Watched { text, screen, overflow, first_output, first_line, log_error }
+        let requests = self.requests.map(|(requests, _)| requests.done()).unwrap_or_default();
+        Watched { text, screen, overflow, first_output, first_line, log_error, requests }
     }
 
     /// Whether the exit line has come by now.
@@ -133,8 +152,10 @@ impl Peer for Watcher<'_> {
             self.first_line = Some(at);
         }
         let recent = self.text.len().saturating_sub(bytes.len() + CUE_WINDOW);
-        if self.input.is_some() && self.cue.is_none_or(|cue| cue.find_end(&self.text, recent).is_some()) {
+        self.cued = self.cued || self.cue.is_none_or(|cue| cue.find_end(&self.text, recent).is_some());
+        if self.cued {
             input.extend_from_slice(self.input.take().unwrap_or_default().as_bytes());
+            self.requests.iter_mut().for_each(|(requests, _)| requests.start());
         }
         let line = self.text.len().saturating_sub(bytes.len() + LINE);
         if self.last.is_none() && self.halts.is_some_and(|nonce| self.ended(nonce, line)) {
@@ -144,7 +165,12 @@ impl Peer for Watcher<'_> {
         Ok(if self.overflow { Flow::Stop } else { Flow::Continue })
     }
 
-    fn tick(&mut self, at: Duration) -> Flow {
+    fn tick(&mut self, at: Duration, input: &mut Vec<u8>) -> Flow {
+        if let Some((requests, stop)) = &mut self.requests
+            && requests.finished()
+        {
+            input.extend_from_slice(stop.as_bytes());
+        }
         if self.last.is_some_and(|last| at >= last + AFTERWARDS) { Flow::Stop } else { Flow::Continue }
     }
 
