@@ -9,7 +9,7 @@ pub use overrides::{Overrides, OverridesError};
 use crate::{
     Context, Result, Target,
     kernel_config::KernelConfig,
-    net::{self, PortChoice, Published},
+    net::{self, Passt, PortChoice, Published},
     process::Program,
     qemu::{
         self, AccelRequest, Accelerator, Binary, Boot, BootPath, Ended, GuestEnd, Host, How, Launch, Peer, Vm,
@@ -152,10 +152,17 @@ pub fn run(
         }
         Target::Process => {
             let program = Program::find(dir, &recipe.function.name)?;
+            let (passt, net) = Passt::serve(recipe.devices.net.as_ref(), &ports)?.unzip();
             // What the tender says, traces among it, is for the user's eyes as it comes.
-            let launch =
-                |run_file| Launch { show_stderr: true, ..program.launch(run_file, &options.tender_options) };
-            at_console(ctx, launch, None, &options.overrides, fds)
+            let launch = |run_file| Launch {
+                show_stderr: true,
+                ..program.launch(run_file, net, &options.tender_options)
+            };
+            let outcome = at_console(ctx, launch, None, &options.overrides, fds);
+            if let Some(failure) = passt.and_then(|mut passt| passt.failure()) {
+                ctx.progress.note(&format!("warning: {failure}"));
+            }
+            outcome
         }
     }
 }

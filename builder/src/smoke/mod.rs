@@ -24,7 +24,7 @@ use crate::{
     Context, Result, Target,
     image::Manifest,
     kernel_config::KernelConfig,
-    net::{self, Published},
+    net::{self, Passt, Published},
     process::Program,
     qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces, Vm},
     recipe::{AtExit, RawNet, RawPattern, Recipe, Smoke},
@@ -169,11 +169,13 @@ fn judged(
 struct Run {
     launch: Launch,
     traces: Option<Traces>,
+    /// The network of a process.
+    passt: Option<Passt>,
 }
 
 impl From<Launch> for Run {
     fn from(launch: Launch) -> Self {
-        Self { launch, traces: None }
+        Self { launch, traces: None, passt: None }
     }
 }
 
@@ -228,7 +230,7 @@ impl Trial<'_> {
         let accel = accelerator.accel;
         let launch = |run_file, ports: &[Published]| {
             let (launch, traces) = pc.launch(&qemu, accel, run_file, ports)?;
-            Ok(Run { launch, traces: Some(traces) })
+            Ok(Run { launch, traces: Some(traces), passt: None })
         };
         self.emulated(ctx, &expected, launch, accelerator, &pc.vm)
     }
@@ -251,12 +253,11 @@ impl Trial<'_> {
     /// Starts the image's executable.
     fn as_process(&self, ctx: &Context<'_>) -> Result<RunReport> {
         let program = Program::find(self.dir, self.name)?;
-        self.once(
-            ctx,
-            &self.expectation()?,
-            |run_file, _| Ok(program.launch(Some(run_file), &[]).into()),
-            None,
-        )
+        let launch = |run_file, ports: &[Published]| {
+            let (passt, net) = Passt::serve(self.net, ports)?.unzip();
+            Ok(Run { launch: program.launch(Some(run_file), net, &[]), traces: None, passt })
+        };
+        self.once(ctx, &self.expectation()?, launch, None)
     }
 
     fn expectation(&self) -> Result<Expectation> {
@@ -284,10 +285,11 @@ impl Trial<'_> {
         let nonce = Override { nonce: Some(expected.nonce.clone()), ..Override::default() };
         let run_file = qemu::run_file(&nonce.encode()?).map_err(Error::Nonce)?;
         let ports = net::publish_anywhere(self.net)?;
-        let Run { launch, mut traces } = launch(run_file, &ports)?;
+        let Run { launch, mut traces, passt } = launch(run_file, &ports)?;
         let mut watcher =
             Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first())
-                .asking(Requests::of(self.spec, &ports), self.spec.stop.as_deref());
+                .asking(Requests::of(self.spec, &ports), self.spec.stop.as_deref())
+                .beside(passt);
         if expected.at_exit == Some(AtExit::Halt) {
             watcher = watcher.until(&expected.nonce);
         }
@@ -296,8 +298,16 @@ impl Trial<'_> {
         }
         let limit = expected.timeout + expected.allowance;
         let mut ended = qemu::drive(launch, Some(limit), &ctx.cancel, &mut watcher)?;
-        let Watched { text, screen, overflow, first_output, first_line, log_error, requests } =
-            watcher.done();
+        let Watched {
+            text,
+            screen,
+            overflow,
+            first_output,
+            first_line,
+            log_error,
+            requests,
+            network_failure,
+        } = watcher.done();
         if let Some(traces) = &mut traces {
             traces.explain(&mut ended);
         }
@@ -315,6 +325,12 @@ impl Trial<'_> {
                 requests: &requests,
             },
         );
+        let (verdict, status) = match network_failure {
+            Some(detail) if !verdict.passed() => {
+                (Verdict::Fail { cause: Cause::NetworkFailed, detail }, status)
+            }
+            _ => (verdict, status),
+        };
         // Where the function has ended, firmware and boot loader did their part.
         let firmware =
             traces.filter(|_| status.is_none()).map(|mut traces| report::firmware(&traces.firmware()));

@@ -75,6 +75,8 @@ pub enum Cause {
     TenderFailed,
     /// The root task's process was killed.
     ProcessKilled,
+    /// The program that is a process's network failed.
+    NetworkFailed,
     /// The image or the test could not be made.
     NotMade,
     /// The host lacks something, QEMU for instance.
@@ -83,7 +85,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 21] = [
+    pub const ALL: [Cause; 22] = [
         Cause::WrongOutput,
         Cause::Forbidden,
         Cause::Timeout,
@@ -103,6 +105,7 @@ impl Cause {
         Cause::KvmFailed,
         Cause::TenderFailed,
         Cause::ProcessKilled,
+        Cause::NetworkFailed,
         Cause::NotMade,
         Cause::HostLacks,
     ];
@@ -130,6 +133,7 @@ impl fmt::Display for Cause {
             Cause::KvmFailed => "KVM failed",
             Cause::TenderFailed => "tender failed",
             Cause::ProcessKilled => "process was killed",
+            Cause::NetworkFailed => "network failed",
             Cause::NotMade => "could not be made",
             Cause::HostLacks => "host lacks something",
         })

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     context::Progress,
+    net::Passt,
     qemu::{Flow, Monitor, Peer},
 };
 use std::{fs::File, io, io::Write, time::Duration};
@@ -37,6 +38,8 @@ pub(crate) struct Watcher<'a> {
     halts: Option<&'a str>,
     /// When that line was seen.
     last: Option<Duration>,
+    /// The network, without which nothing is left to wait for.
+    network: Option<Passt>,
     /// Shows the screen of a machine that does not end.
     monitor: Option<&'a mut Monitor>,
     /// Something that is not blank was printed.
@@ -71,6 +74,8 @@ pub(crate) struct Watched {
     pub(crate) log_error: Option<io::Error>,
     /// How the requests went.
     pub(crate) requests: Vec<RequestReport>,
+    /// Why the network failed, if it did.
+    pub(crate) network_failure: Option<String>,
 }
 
 /// How long a machine that halts is watched after its exit line: nothing may follow.
@@ -93,6 +98,7 @@ impl<'a> Watcher<'a> {
             taken: 0,
             halts: None,
             last: None,
+            network: None,
             monitor: None,
             began: false,
             text: Vec::new(),
@@ -110,6 +116,12 @@ impl<'a> Watcher<'a> {
         self
     }
 
+    /// Gives up when the network has.
+    pub(crate) fn beside(mut self, network: Option<Passt>) -> Self {
+        self.network = network;
+        self
+    }
+
     /// Looks at the screen when the machine is ended.
     pub(crate) fn with(mut self, monitor: &'a mut Monitor) -> Self {
         self.monitor = Some(monitor);
@@ -124,9 +136,12 @@ impl<'a> Watcher<'a> {
 
     /// What was seen. The guest is gone.
     pub(crate) fn done(self) -> Watched {
-        let Self { text, screen, overflow, first_output, first_line, log_error, .. } = self;
+        let Self { text, screen, overflow, first_output, first_line, log_error, mut network, .. } = self;
+        let network_failure = network.as_mut().and_then(Passt::failure);
+        // Whoever still waits for an answer gets none any more.
+        drop(network);
         let requests = self.requests.map(|(requests, _)| requests.done()).unwrap_or_default();
-        Watched { text, screen, overflow, first_output, first_line, log_error, requests }
+        Watched { text, screen, overflow, first_output, first_line, log_error, requests, network_failure }
     }
 
     /// Whether the exit line has come by now.
@@ -171,7 +186,8 @@ impl Peer for Watcher<'_> {
         {
             input.extend_from_slice(stop.as_bytes());
         }
-        if self.last.is_some_and(|last| at >= last + AFTERWARDS) { Flow::Stop } else { Flow::Continue }
+        let over = self.last.is_some_and(|last| at >= last + AFTERWARDS);
+        if over || self.network.as_ref().is_some_and(Passt::has_failed) { Flow::Stop } else { Flow::Continue }
     }
 
     fn before_end(&mut self) {

@@ -404,7 +404,7 @@ impl<'m, H: Host> Kernel<'m, H> {
             }
             before = Some(slots.at(slot));
             memory.set(entry + 8, slot);
-            if device.flags & 1 != 0 {
+            if device.flags & 1 != 0 || device.kind == Devices::NET {
                 device.notification = endpoint + (number + 1) * notification_bytes;
                 let cap = Cap::Notification { address: device.notification, badge: 0, rights: wait };
                 memory.set(entry + 16, slots.add(&memory, [cap].into_iter())?.start);
