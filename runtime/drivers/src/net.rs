@@ -11,6 +11,7 @@ use selkie::{
     Error, Message, Result, System,
     cap::{Capability, Endpoint, IrqHandler, Notification, Reply, Rights, Slot},
     device::{Device, DeviceKind},
+    thread,
 };
 use selkie_base::devices::{
     answer,
@@ -35,6 +36,10 @@ const CARD_HEADER: u32 = 12;
 
 type Card = VirtIONetRaw<Selkie, Msix, { 1 << BITS }>;
 
+/// The thread's stack, which holds the account of what the card has.
+const STACK: usize = 64 << 10;
+
+const _: () = assert!(size_of::<Driver>() < STACK / 2);
 const _: () = assert!(CARD_HEADER <= HEADROOM);
 
 /// Finds the first card and starts its driver.
@@ -61,8 +66,8 @@ pub(crate) fn start(sys: &mut System) -> Result<Device> {
     let host = NetHost::new(region, net).ok_or(Error::NoDevice)?;
     let driver =
         Driver { host, nic: VirtioNic { card, region: dma }, endpoint, wake, handler: interrupt.handler() };
-    let ready = sys.spawn(move || driver.run())?;
-    ready.tcb().bind_notification(bound)?;
+    let thread = thread::Builder::new().stack(STACK).spawn(sys, move || driver.run())?;
+    thread.tcb().bind_notification(bound)?;
     Ok(Device {
         number: DeviceKind::Net as u32,
         flags: 0,
