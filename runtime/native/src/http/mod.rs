@@ -5,7 +5,7 @@ mod metrics;
 mod request;
 
 pub use request::Request;
-pub use selkie_http::{Method, Response};
+pub use selkie_http::{BadEvent, Event, Method, Response};
 
 use crate::{
     Result,
