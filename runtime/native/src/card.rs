@@ -24,6 +24,9 @@ pub(crate) struct Card {
     /// The network stack, to be woken when there is something.
     waker: RefCell<Option<Waker>>,
     broken: Cell<bool>,
+    /// The stack knows that the link is up. It starts over when it is told so: what it sent before, a first question to
+    /// DHCP for instance, would be answered in vain.
+    up: Cell<bool>,
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
     pub(crate) malformed: Cell<u64>,
@@ -42,12 +45,13 @@ impl Card {
         // sides use its words as atomics, and a buffer is used by the side that has it.
         let region: &'static [AtomicU64] = unsafe { slice::from_raw_parts(address, words) };
         let (zero, function) = (Cell::new(0), RefCell::new(NetFunction::new(region, net)?));
-        let (waker, broken) = (RefCell::new(None), Cell::new(false));
+        let (waker, broken, up) = (RefCell::new(None), Cell::new(false), Cell::new(false));
         Some(Self {
             device,
             function,
             waker,
             broken,
+            up,
             received: zero.clone(),
             sent: zero.clone(),
             malformed: zero,
@@ -148,6 +152,10 @@ impl Driver for Port {
         if self.0.is_broken() {
             return None;
         }
+        if !self.0.up.get() {
+            self.wait(cx);
+            return None;
+        }
         let room = self.0.good(self.0.function.borrow_mut().room());
         if room.is_none() {
             self.wait(cx);
@@ -156,7 +164,15 @@ impl Driver for Port {
     }
 
     fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {
-        if self.0.is_broken() { LinkState::Down } else { LinkState::Up }
+        if self.0.is_broken() {
+            return LinkState::Down;
+        }
+        if !self.0.up.replace(true)
+            && let Some(waker) = self.0.waker.take()
+        {
+            waker.wake();
+        }
+        LinkState::Up
     }
 
     fn capabilities(&self) -> Capabilities {

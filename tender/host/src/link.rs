@@ -28,8 +28,12 @@ impl Link {
     /// A link between `region`, in which nothing was submitted yet, and a socket that does not wait.
     #[inline(never)] // Those without a network need less of the stack.
     pub(crate) fn new(region: &'static [AtomicU64], descriptor: i32) -> Option<Self> {
+        // Apart from what every process writes to.
+        #[unsafe(link_section = ".link")]
         static HOST: Place<NetHost<'static>> = Place::new();
+        #[unsafe(link_section = ".link")]
         static INCOMING: Bytes = Bytes(UnsafeCell::new([0; BUFFER]));
+        #[unsafe(link_section = ".link")]
         static OUTGOING: Bytes = Bytes(UnsafeCell::new([0; BUFFER]));
         let host = NetHost::new(region, NET)?;
         // It only works when it is called, and says so once and for all.

@@ -52,6 +52,7 @@ impl Process {
     /// with its own pages.
     #[inline(never)] // Those without a network need less of the stack.
     pub(crate) fn serve_net(&mut self, net: LoadedNet, events: i32) -> bool {
+        #[unsafe(link_section = ".link")]
         static LINK: Place<Link> = Place::new();
         if self.move_first_pages().is_err() {
             return false;
