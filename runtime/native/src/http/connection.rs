@@ -10,7 +10,7 @@ use selkie_http::{Connection, Head, MAX_HEAD, Method, Refusal};
 /// Bytes that are read ahead: a head, and some of what follows it.
 pub(super) const BUFFER: usize = MAX_HEAD;
 /// How long the end of a connection may take.
-const END: Duration = Duration::from_secs(1);
+const END: Duration = Duration::from_secs(3);
 
 /// Why a connection ends.
 enum End {

@@ -65,7 +65,7 @@ struct Times {
 }
 
 const TIMES: Times = Times {
-    handshake: Duration::from_secs(3),
+    handshake: Duration::from_secs(5),
     idle: Duration::from_secs(15),
     head: Duration::from_secs(10),
     body: Duration::from_secs(30),
