@@ -47,6 +47,7 @@ pub mod lock;
 pub mod lockfile;
 pub mod machine;
 mod memory;
+pub mod net;
 pub mod note;
 pub mod plan;
 pub mod process;

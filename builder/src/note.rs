@@ -88,7 +88,8 @@ crate::exit_code!(Error, Failed);
 impl Manifest {
     /// The manifest of `recipe` built for a kernel of this release with this interface.
     pub fn new(recipe: &Recipe, kernel: &KernelConfig, version: &str, interface: Digest) -> Self {
-        let RawDevices { serial } = &recipe.devices;
+        let RawDevices { serial, net } = &recipe.devices;
+        let net = net.as_ref().map(|_| ("net".to_owned(), "virtio".to_owned()));
         Self {
             format: 1,
             function: Function {
@@ -101,7 +102,10 @@ impl Manifest {
             libos: recipe.libos,
             stack: recipe.stack,
             heap: recipe.heap,
-            devices: [("serial".to_owned(), serial_name(*serial).to_owned())].into(),
+            devices: [("serial".to_owned(), serial_name(*serial).to_owned())]
+                .into_iter()
+                .chain(net)
+                .collect(),
             targets: recipe.targets(),
             memory: recipe
                 .targets()

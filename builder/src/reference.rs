@@ -18,19 +18,27 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 20] = [
     "[function]",
     "[root-task]",
     "[kernel]",
     "[devices]",
+    "[devices.net]",
+    "[[devices.net.forward]]",
     "[run]",
+    "[run.net]",
     "[run.qemu]",
+    "[run.qemu.net]",
     "[run.process]",
+    "[run.process.net]",
     "[run.bare-metal]",
+    "[run.bare-metal.net]",
     "[targets.qemu]",
     "[targets.process]",
     "[targets.bare-metal]",
     "[smoke]",
+    "[[smoke.http]]",
+    "[[smoke.tcp]]",
 ];
 
 /// One table's section.

@@ -9,11 +9,12 @@ pub use overrides::{Overrides, OverridesError};
 use crate::{
     Context, Result, Target,
     kernel_config::KernelConfig,
+    net::{self, Passt, PortChoice, Published},
     process::Program,
     qemu::{
         self, AccelRequest, Accelerator, Binary, Boot, BootPath, Ended, GuestEnd, Host, How, Launch, Peer, Vm,
     },
-    recipe::Recipe,
+    recipe::{Protocol, Recipe},
     smoke,
 };
 use serde::Serialize;
@@ -40,6 +41,8 @@ pub struct RunOptions {
     pub tender_options: Vec<String>,
     /// The console's output goes to standard error, when something else is to stand on standard output.
     pub console_on_stderr: bool,
+    /// Ports of the host instead of those that the recipe names, or besides.
+    pub ports: Vec<PortChoice>,
 }
 
 /// A run that is over.
@@ -130,6 +133,8 @@ pub fn run(
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let output = if options.console_on_stderr { stderr.as_fd() } else { stdout.as_fd() };
     let fds = (stdin.as_fd(), output);
+    let ports = net::publish(recipe.devices.net.as_ref(), &options.ports)?;
+    tell_ports(ctx, recipe, &ports);
     match target {
         Target::Qemu => {
             let kernel = KernelConfig::of(ctx.project, recipe)?;
@@ -140,16 +145,34 @@ pub fn run(
             let probe = qemu::Probe::new(&qemu, &boot, sign);
             let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &probe)?;
             fit(ctx, &boot.vm, &accelerator)?;
-            boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, fds)
+            boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, &ports, fds)
         }
-        Target::BareMetal => pc::run(ctx, recipe, dir, smoke::boot_of(dir, options.boot)?, options, fds),
+        Target::BareMetal => {
+            pc::run(ctx, recipe, dir, smoke::boot_of(dir, options.boot)?, options, &ports, fds)
+        }
         Target::Process => {
             let program = Program::find(dir, &recipe.function.name)?;
+            let (passt, net) = Passt::serve(recipe.devices.net.as_ref(), &ports)?.unzip();
             // What the tender says, traces among it, is for the user's eyes as it comes.
-            let launch =
-                |run_file| Launch { show_stderr: true, ..program.launch(run_file, &options.tender_options) };
-            at_console(ctx, launch, None, &options.overrides, fds)
+            let launch = |run_file| Launch {
+                show_stderr: true,
+                ..program.launch(run_file, net, &options.tender_options)
+            };
+            let outcome = at_console(ctx, launch, None, &options.overrides, fds);
+            if let Some(failure) = passt.and_then(|mut passt| passt.failure()) {
+                ctx.progress.note(&format!("warning: {failure}"));
+            }
+            outcome
         }
+    }
+}
+
+/// Says where the function is reached; a port that its smoke test asks by HTTP as an address to open.
+fn tell_ports(ctx: &Context<'_>, recipe: &Recipe, ports: &[Published]) {
+    let asked = || recipe.smoke.iter().flat_map(|smoke| &smoke.http);
+    for port in ports {
+        let http = port.protocol == Protocol::Tcp && asked().any(|request| request.port == port.guest);
+        ctx.progress.note(&if http { port.http() } else { port.to_string() });
     }
 }
 
@@ -166,10 +189,11 @@ fn boot_at(
     qemu: &Binary,
     accelerator: Accelerator,
     overrides: &Overrides,
+    ports: &[Published],
     fds: (BorrowedFd<'_>, BorrowedFd<'_>),
 ) -> Result<RunOutcome> {
     let accel = accelerator.accel;
-    let launch = |run_file| boot.launch(qemu, accel, run_file);
+    let launch = |run_file| boot.launch(qemu, accel, run_file, ports);
     at_console(ctx, launch, Some(accelerator), overrides, fds)
 }
 

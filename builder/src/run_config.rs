@@ -9,10 +9,13 @@
 //! record. A key with a target's name before it (`qemu.arg`) holds on that target only: its arguments
 //! replace the common ones, its environment is added to the common one and wins. Where a list of
 //! arguments that replaces another one is empty, the record `no-arg=` stands for it.
+//!
+//! `net-address=`, each with the length of its network's prefix, `net-gateway=` and `net-dns=` are lists likewise. A
+//! list that has a target's name replaces the common one; where there is no address, DHCP gives all three.
 
 use crate::{
     Target,
-    recipe::{AtExit, Env, RawRun, SERIAL_SPEED, Serial},
+    recipe::{AtExit, Env, RawRun, RawRunNet, SERIAL_SPEED, Serial},
 };
 
 /// The first bytes of a run configuration; the digit is the version of the format.
@@ -84,6 +87,7 @@ pub fn encode(run: &RawRun, serial: Serial, speed: u32, nonce: &str) -> Result<V
     let mut records = Records::new();
     records.args("", (!run.args.is_empty()).then_some(run.args.as_slice()))?;
     records.env("", &run.env)?;
+    records.net("", run.net.as_ref())?;
     for &target in Target::ALL {
         let own = match target {
             Target::Qemu => &run.qemu,
@@ -93,6 +97,7 @@ pub fn encode(run: &RawRun, serial: Serial, speed: u32, nonce: &str) -> Result<V
         let prefix = format!("{target}.");
         records.args(&prefix, own.args.as_deref())?;
         records.env(&prefix, &own.env)?;
+        records.net(&prefix, own.net.as_ref())?;
     }
     records.add(
         "at-exit",
@@ -174,6 +179,13 @@ impl Records {
         })
     }
 
+    fn net(&mut self, prefix: &str, net: Option<&RawRunNet>) -> Result<(), Error> {
+        let Some(net) = net else { return Ok(()) };
+        let lists = [("net-address", &net.addresses), ("net-gateway", &net.gateways), ("net-dns", &net.dns)];
+        let mut records = lists.iter().flat_map(|(key, list)| list.iter().map(move |value| (key, value)));
+        records.try_for_each(|(key, value)| self.add(&format!("{prefix}{key}"), value))
+    }
+
     fn end(mut self) -> Vec<u8> {
         self.0.push(0);
         self.0
@@ -195,16 +207,26 @@ mod tests {
             args: vec!["a b".into(), String::new()],
             env: env(&[("B", "2=3"), ("A", "ä")]),
             at_exit: AtExit::Reboot,
-            qemu: RawTargetRun { args: Some(vec!["q".into()]), env: env(&[("A", "1")]) },
-            process: RawTargetRun { args: Some(vec![]), env: env(&[("P", "2")]) },
-            bare_metal: RawTargetRun { args: Some(vec!["m".into()]), env: env(&[]) },
+            net: Some(RawRunNet { addresses: vec!["10.0.2.15/24".into()], ..RawRunNet::default() }),
+            qemu: RawTargetRun { args: Some(vec!["q".into()]), env: env(&[("A", "1")]), net: None },
+            process: RawTargetRun { args: Some(vec![]), env: env(&[("P", "2")]), net: None },
+            bare_metal: RawTargetRun {
+                args: Some(vec!["m".into()]),
+                env: env(&[]),
+                net: Some(RawRunNet {
+                    addresses: vec!["192.0.2.7/24".into()],
+                    gateways: vec!["192.0.2.1".into()],
+                    dns: vec!["192.0.2.1".into(), "192.0.2.2".into()],
+                }),
+            },
         };
         let bytes = encode(&run, Serial::Com2, 9600, "0123456789abcdef").unwrap();
-        let text = "SELKIERUN1\0arg=a b\0arg=\0env=A=ä\0env=B=2=3\0qemu.arg=q\0qemu.env=A=1\0process.no-arg=\0process.env=P=2\0bare-metal.arg=m\0at-exit=reboot\0\
+        let text = "SELKIERUN1\0arg=a b\0arg=\0env=A=ä\0env=B=2=3\0net-address=10.0.2.15/24\0qemu.arg=q\0qemu.env=A=1\0process.no-arg=\0process.env=P=2\0bare-metal.arg=m\0bare-metal.net-address=192.0.2.7/24\0bare-metal.net-gateway=192.0.2.1\0\
+                    bare-metal.net-dns=192.0.2.1\0bare-metal.net-dns=192.0.2.2\0at-exit=reboot\0\
                     serial=com2\0bare-metal.serial-divisor=12\0nonce=0123456789abcdef\0\0";
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), text);
         let records = decode(&bytes).unwrap();
-        assert_eq!(records.len(), 13);
+        assert_eq!(records.len(), 18);
         assert_eq!(records[3], ("env".to_owned(), "B=2=3".to_owned()));
     }
 

@@ -22,7 +22,12 @@ use serde::{Deserialize, Serialize};
 /// What the image of `recipe` asks for.
 pub fn settings(recipe: &Recipe) -> Settings {
     let input = if recipe.process.input { device::INPUT } else { 0 };
-    Settings { memory: recipe.process.memory, devices: device::CONSOLE | device::CLOCK | input }
+    let net = match &recipe.devices.net {
+        None => 0,
+        Some(net) if net.has_card() => device::NET | device::ENTROPY,
+        Some(_) => device::ENTROPY,
+    };
+    Settings { memory: recipe.process.memory, devices: device::CONSOLE | device::CLOCK | input | net }
 }
 
 /// The names of devices, in the order of their bits.

@@ -27,9 +27,18 @@ impl Program {
     }
 
     /// A start of it with the console on standard input and output. `run_file` overrides the image's run
-    /// configuration: an anonymous file, so that nothing of it ever lies on a disk or a command line.
-    pub(crate) fn launch(&self, run_file: Option<OwnedFd>, options: &[String]) -> Launch {
+    /// configuration: an anonymous file, so that nothing of it ever lies on a disk or a command line. `net` takes the
+    /// frames of its network.
+    pub(crate) fn launch(
+        &self,
+        run_file: Option<OwnedFd>,
+        net: Option<OwnedFd>,
+        options: &[String],
+    ) -> Launch {
         let mut args = options.to_vec();
+        if let Some(socket) = &net {
+            args.extend(["--net".to_owned(), format!("fd:{}", socket.as_raw_fd())]);
+        }
         if let Some(file) = &run_file {
             args.extend(["--run-fd".to_owned(), file.as_raw_fd().to_string()]);
         }
@@ -37,7 +46,7 @@ impl Program {
             program: self.path.clone(),
             args,
             cwd: self.dir.clone(),
-            inherit: run_file.into_iter().collect(),
+            inherit: run_file.into_iter().chain(net).collect(),
             show_stderr: false,
             end: GuestEnd::of_process,
         }

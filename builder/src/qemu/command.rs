@@ -5,12 +5,14 @@ use crate::{
     exec::quote,
     image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
-    recipe::{Machine, Recipe, Serial},
+    net::Published,
+    recipe::{Machine, Protocol, RawForward, RawNet, Recipe, Serial},
     run_config::FW_CFG_FILE,
     template,
 };
 use serde::Serialize;
 use std::{
+    fmt::Display,
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -30,6 +32,8 @@ pub struct Vm {
     pub extra_args: Vec<String>,
     /// CPU features that the kernel needs and QEMU's emulation lacks.
     pub beyond_tcg: Vec<String>,
+    /// The network card, with random bytes.
+    pub net: Option<RawNet>,
 }
 
 /// What QEMU connects the guest's console to.
@@ -63,6 +67,7 @@ impl Vm {
             serial: recipe.devices.serial,
             extra_args: recipe.qemu.extra_args.clone(),
             beyond_tcg: kernel.beyond_tcg(),
+            net: recipe.devices.net.clone(),
         }
     }
 
@@ -120,8 +125,31 @@ impl Vm {
             options.push(vec!["-serial", "null"]);
         }
         options.push(vec!["-serial", serial]);
+        options.extend(self.net.iter().map(|_| vec!["-device", "virtio-rng-pci"]));
+        // Without its ROM: the card boots nothing.
+        let card = self.net.iter().filter(|net| net.has_card());
+        options.extend(card.map(|_| vec!["-device", "virtio-net-pci,netdev=net0,romfile="]));
         options.into_iter().map(|words| words.into_iter().map(str::to_owned).collect()).collect()
     }
+}
+
+impl Vm {
+    /// What the network card is plugged into: user networking, which hands connections to `ports` on.
+    pub(super) fn network(&self, ports: &[Published]) -> Vec<String> {
+        if !self.net.as_ref().is_some_and(RawNet::has_card) {
+            return Vec::new();
+        }
+        let forward = ports.iter().map(|port| format!(",{}", forward(port.protocol, port.host, port.guest)));
+        vec!["-netdev".into(), format!("{USER_NETWORK}{}", forward.collect::<String>())]
+    }
+}
+
+/// QEMU's user networking for the card with this name.
+const USER_NETWORK: &str = "user,id=net0";
+
+/// The part of an option that hands connections on, from the host's own address only.
+fn forward(protocol: Protocol, host: impl Display, guest: u16) -> String {
+    format!("hostfwd={protocol}:127.0.0.1:{host}-:{guest}")
 }
 
 impl Boot {
@@ -151,10 +179,18 @@ impl Boot {
     }
 
     /// A start of `qemu` with its console on standard input and output. `run_file` is what the guest
-    /// finds as `opt/selkie/run`: an anonymous file, so that nothing of it ever lies on a disk.
-    pub(crate) fn launch(&self, qemu: &Binary, accel: Accel, run_file: Option<OwnedFd>) -> Launch {
+    /// finds as `opt/selkie/run`: an anonymous file, so that nothing of it ever lies on a disk. The function is
+    /// reached at `ports`.
+    pub(crate) fn launch(
+        &self,
+        qemu: &Binary,
+        accel: Accel,
+        run_file: Option<OwnedFd>,
+        ports: &[Published],
+    ) -> Launch {
         let mut args = vec!["-accel".to_owned(), accel.name().to_owned()];
         args.extend(self.vm.options(Console::Plain).into_iter().flatten());
+        args.extend(self.vm.network(ports));
         if let Some(file) = &run_file {
             args.push("-fw_cfg".into());
             args.push(format!("name={FW_CFG_FILE},file=/proc/self/fd/{}", file.as_raw_fd()));
@@ -183,18 +219,53 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
     struct Data<'a> {
         name: &'a str,
         options: Vec<String>,
+        ports: Vec<Port>,
+        network: Option<String>,
+    }
+    #[derive(Serialize)]
+    struct Port {
+        variable: String,
+        default: u16,
+        what: String,
     }
     let options = vm
         .options(Console::Keys)
         .into_iter()
         .map(|words| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))
         .collect();
-    template::render(RUN_SCRIPT, &Data { name, options })
+    let net = vm.net.as_ref().filter(|net| net.has_card());
+    let forwarded = || net.iter().flat_map(|net| &net.forward);
+    let variable = |port: &RawForward| match port.protocol {
+        Protocol::Tcp => format!("SELKIE_PORT_{}", port.guest),
+        Protocol::Udp => format!("SELKIE_PORT_UDP_{}", port.guest),
+    };
+    let ports = forwarded().map(|port| Port {
+        variable: variable(port),
+        default: script_port(port),
+        what: format!("{} port {}", port.protocol.to_string().to_uppercase(), port.guest),
+    });
+    let forward = |port: &RawForward| {
+        format!(",{}", forward(port.protocol, format_args!("${{{}}}", variable(port)), port.guest))
+    };
+    let network = net.map(|_| format!("{USER_NETWORK}{}", forwarded().map(forward).collect::<String>()));
+    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network })
+}
+
+/// The host's port in `run.sh` where the user names none: a script cannot look for a free one.
+fn script_port(port: &RawForward) -> u16 {
+    /// Ports below are for the administrator.
+    const FIRST: u16 = 1024;
+    match (port.host, port.guest) {
+        (0, guest @ 0..FIRST) => guest + 8000,
+        (0, guest) => guest,
+        (host, _) => host,
+    }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::recipe::NetMode;
     use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
     /// A small machine.
@@ -206,14 +277,30 @@ pub(crate) mod tests {
             serial: Serial::Com1,
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
+            net: None,
         }
+    }
+
+    /// A network with one port for TCP and one for UDP.
+    fn net() -> RawNet {
+        let port = |host, guest, protocol| RawForward { host, guest, protocol };
+        let forward = vec![port(0, 80, Protocol::Tcp), port(5300, 53, Protocol::Udp)];
+        RawNet { mode: NetMode::User, forward }
     }
 
     fn args(vm: Vm, run_file: Option<OwnedFd>) -> String {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("qemu"), "").unwrap();
         let qemu = Binary::find(Some(&dir.path().join("qemu"))).unwrap();
-        Boot { vm, dir: dir.path().to_owned() }.launch(&qemu, Accel::Tcg, run_file).args.join(" ")
+        Boot { vm, dir: dir.path().to_owned() }
+            .launch(
+                &qemu,
+                Accel::Tcg,
+                run_file,
+                &[Published { protocol: Protocol::Tcp, host: 4711, guest: 80 }],
+            )
+            .args
+            .join(" ")
     }
 
     #[test]
@@ -233,6 +320,37 @@ pub(crate) mod tests {
         let args = args(vm, None);
         assert!(args.contains("-serial null -serial stdio"), "{args}");
         assert!(args.ends_with("-device virtio-rng-pci"), "{args}");
+    }
+
+    #[test]
+    fn a_network_listens_on_the_hosts_own_address_only() {
+        let args_of = args(Vm { net: Some(net()), ..vm() }, None);
+        let words = "-device virtio-rng-pci -device virtio-net-pci,netdev=net0,romfile= ";
+        assert!(args_of.contains(words), "{args_of}");
+        let words = "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:4711-:80";
+        assert!(args_of.ends_with(words), "{args_of}");
+        let none = RawNet { mode: NetMode::None, forward: Vec::new() };
+        let without = args(Vm { net: Some(none), ..vm() }, None);
+        assert!(without.contains("virtio-rng-pci") && !without.contains("net0"), "{without}");
+    }
+
+    #[test]
+    fn run_sh_takes_its_ports_from_variables() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("run.sh");
+        fs::write(&script, run_script("hello", &Vm { net: Some(net()), ..vm() })).unwrap();
+        let run = |port: Option<&str>| {
+            let mut command = Command::new("sh");
+            command.arg(&script).env("SELKIE_QEMU", "echo");
+            port.map(|port| command.env("SELKIE_PORT_80", port));
+            String::from_utf8(command.output().unwrap().stdout).unwrap()
+        };
+        let ports = |tcp| format!("hostfwd=tcp:127.0.0.1:{tcp}-:80,hostfwd=udp:127.0.0.1:5300-:53");
+        for (port, text) in [(None, ports(8080)), (Some("9000"), ports(9000))] {
+            let text = format!("-netdev user,id=net0,{text}");
+            assert!(run(port).contains(&text), "{}", run(port));
+        }
+        assert!(!run_script("hello", &vm()).contains("PORT"));
     }
 
     #[test]

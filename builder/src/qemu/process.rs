@@ -55,9 +55,9 @@ pub(crate) trait Peer {
         None
     }
 
-    /// Time passes: so long it is since QEMU's start.
-    fn tick(&mut self, at: Duration) -> Flow {
-        let _ = at;
+    /// Time passes: so long it is since QEMU's start. What is appended to `input` goes to the guest.
+    fn tick(&mut self, at: Duration, input: &mut Vec<u8>) -> Flow {
+        let _ = (at, input);
         Flow::Continue
     }
 
@@ -179,19 +179,17 @@ impl Process {
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(if launch.show_stderr { Stdio::inherit() } else { Stdio::piped() })
-            .process_group(0);
-        prepare(&mut command, launch.inherit);
+            .stderr(if launch.show_stderr { Stdio::inherit() } else { Stdio::piped() });
         let program = launch.program.display().to_string();
-        let mut child = command.spawn().map_err(|source| match source.kind() {
+        let mut group = guarded(command, launch.inherit).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound if launch.cwd.is_dir() => {
                 exec::Error::Missing { program: program.clone() }.into()
             }
             io::ErrorKind::NotFound => Error::Image { path: launch.cwd.clone(), source },
             _ => exec::Error::Start { program: program.clone(), source }.into(),
         })?;
+        let child = &mut group.child;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let group = Group { child, reaped: false };
         // A guest that does not read must not stop us from reading what it writes.
         if let Some(stdin) = &stdin {
             rustix::io::ioctl_fionbio(stdin, true)
@@ -217,7 +215,7 @@ impl Process {
             match self.exited {
                 Some(at) if self.closed() || now >= at + DRAIN => return Ok(Outcome::Exited),
                 None if limit.is_some_and(|limit| now >= limit) => return Ok(Outcome::TimedOut),
-                None if peer.tick(now) == Flow::Stop => return Ok(Outcome::Stopped),
+                None if peer.tick(now, &mut self.input) == Flow::Stop => return Ok(Outcome::Stopped),
                 _ => {}
             }
             let pause = if self.closed() { CLOSED_TICK } else { TICK };
@@ -312,6 +310,14 @@ fn read<R: Read>(pipe: &mut Option<R>, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
+/// Starts a program in a process group of its own, which inherits `files` under the same numbers. The group lives no
+/// longer than what is returned, and the program no longer than this thread.
+pub(crate) fn guarded(mut command: Command, files: Vec<OwnedFd>) -> io::Result<Group> {
+    command.process_group(0);
+    prepare(&mut command, files);
+    Ok(Group { child: command.spawn()?, reaped: false })
+}
+
 /// Lets the child inherit `files` and die with this thread.
 fn prepare(command: &mut Command, files: Vec<OwnedFd>) {
     let parent = rustix::process::getpid();
@@ -331,26 +337,41 @@ fn prepare(command: &mut Command, files: Vec<OwnedFd>) {
 }
 
 /// A process group that is killed and reaped at the latest when it goes out of scope.
-struct Group {
+#[derive(Debug)]
+pub(crate) struct Group {
     child: Child,
     reaped: bool,
 }
 
 impl Group {
     /// Whether the leader has ended. It is not reaped, so that its id stays taken.
-    fn exited(&self) -> io::Result<bool> {
+    pub(crate) fn exited(&self) -> io::Result<bool> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         Ok(rustix::process::waitid(WaitId::Pid(Pid::from_child(&self.child)), options)?.is_some())
     }
 
+    /// Whether the leader has ended otherwise than with exit code 0.
+    pub(crate) fn failed(&self) -> io::Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::process::waitid(WaitId::Pid(Pid::from_child(&self.child)), options)?;
+        Ok(status.is_some_and(|status| status.exit_status() != Some(0)))
+    }
+
     /// Kills what is left of the group and returns how its leader ended.
-    fn end(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) fn end(&mut self) -> io::Result<ExitStatus> {
         // The leader is not reaped yet, so the id cannot belong to another group. An error means that
         // nobody is left to be killed.
         let _ = rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let status = self.child.wait()?;
         self.reaped = true;
         Ok(status)
+    }
+}
+
+impl Group {
+    /// What its leader says on standard error, when nobody has taken that yet.
+    pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 }
 

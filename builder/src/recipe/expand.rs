@@ -1,10 +1,12 @@
 //! The expanded recipe: every default written out, as it goes into the image.
 
 use super::{
-    BareMetalTarget, Period, ProcessTarget, QemuTarget, RawBareMetal, RawKernel, RawProcess, RawQemu,
-    RawRecipe, RawRootTask, RawSmoke, RawTargets, Recipe, RootTaskSource, Size, Smoke,
+    BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawBareMetal, RawHttp, RawKernel,
+    RawProcess, RawQemu, RawRecipe, RawRootTask, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, Size,
+    Smoke, TcpExchange,
     units::{show_period, show_size},
 };
+use std::time::Duration;
 
 impl Recipe {
     /// The recipe as TOML with every default written out. Paths are as the recipe has them, relative to
@@ -85,13 +87,43 @@ fn raw_bare_metal(target: &BareMetalTarget) -> RawBareMetal {
 }
 
 fn raw_smoke(smoke: &Smoke) -> RawSmoke {
-    // A time-out is at most an hour, so its milliseconds fit.
-    let millis = u64::try_from(smoke.timeout.as_millis()).unwrap_or(u64::MAX);
     RawSmoke {
         expect: smoke.expect.clone(),
         forbid: smoke.forbid.clone(),
         status: smoke.status,
-        timeout: Some(Period::Text(show_period(millis))),
+        timeout: Some(raw_period(smoke.timeout)),
         input: smoke.input.clone(),
+        http: smoke.http.iter().map(raw_http).collect(),
+        tcp: smoke.tcp.iter().map(raw_tcp).collect(),
+        stop: smoke.stop.clone(),
     }
+}
+
+fn raw_http(request: &HttpRequest) -> RawHttp {
+    RawHttp {
+        method: Some(request.method.clone()),
+        path: request.path.clone(),
+        port: Some(request.port),
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+        status: Some(request.status),
+        expect_headers: request.expect_headers.clone(),
+        expect_body: request.expect_body.clone(),
+        repeat: Some(request.repeat),
+        concurrency: Some(request.concurrency),
+        timeout: Some(raw_period(request.timeout)),
+    }
+}
+
+fn raw_tcp(connection: &TcpExchange) -> RawTcp {
+    RawTcp {
+        port: Some(connection.port),
+        send: connection.send.clone(),
+        expect: connection.expect.clone(),
+        timeout: Some(raw_period(connection.timeout)),
+    }
+}
+
+fn raw_period(period: Duration) -> Period {
+    Period::Text(show_period(u64::try_from(period.as_millis()).unwrap_or(u64::MAX)))
 }

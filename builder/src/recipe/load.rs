@@ -1,8 +1,8 @@
 //! From a recipe's name or path to a checked [`Recipe`].
 
 use super::{
-    BareMetalTarget, InputPath, ProcessTarget, QemuTarget, RawBareMetal, RawRecipe, RawTargets, Recipe,
-    RootTaskSource, SERIAL_SPEED, Serial, Smoke,
+    BareMetalTarget, HttpRequest, InputPath, ProcessTarget, Protocol, QemuTarget, RawBareMetal, RawRecipe,
+    RawSmoke, RawTargets, Recipe, RootTaskSource, SERIAL_SPEED, Serial, Smoke, TcpExchange,
     check::{Quantities, check, resolve},
 };
 use crate::{
@@ -23,7 +23,8 @@ use std::{
 };
 
 /// What people write for a recipe's keys.
-const HABITS: [(&str, &str); 22] = [
+const HABITS: [(&str, &str); 31] = [
+    ("address", "addresses"),
     ("arguments", "args"),
     ("author", "license"),
     ("code", "status"),
@@ -34,13 +35,21 @@ const HABITS: [(&str, &str); 22] = [
     ("exit-code", "status"),
     ("exit-status", "status"),
     ("flags", "extra-args"),
+    ("gateway", "gateways"),
+    ("ip", "addresses"),
     ("kernel-config", "config"),
     ("licence", "license"),
     ("mem", "memory"),
+    ("nameserver", "dns"),
     ("output", "expect"),
     ("path", "crate"),
+    ("ports", "forward"),
+    ("publish", "forward"),
     ("qemu-args", "extra-args"),
     ("ram", "memory"),
+    ("router", "gateways"),
+    ("uri", "path"),
+    ("url", "path"),
     ("sources", "c-sources"),
     ("spdx", "license"),
     ("stdin", "input"),
@@ -148,6 +157,8 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
         }
     };
     let RawTargets { qemu, process, bare_metal } = raw.targets;
+    // The checks let no request without a port pass where there is none or a choice.
+    let only_port = raw.devices.forwarded(Protocol::Tcp).next().map(|port| port.guest).unwrap_or_default();
     Recipe {
         path: path.to_owned(),
         digest,
@@ -173,15 +184,57 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
         devices: raw.devices,
         needs: task.needs,
         wants: task.wants,
-        smoke: raw.smoke.map(|smoke| Smoke {
-            expect: smoke.expect,
-            forbid: smoke.forbid,
-            status: smoke.status,
-            timeout: Duration::from_millis(quantities.timeout),
-            input: smoke.input,
-        }),
+        smoke: raw.smoke.map(|smoke| fill_smoke(smoke, only_port, quantities.timeout, &quantities.answers)),
     }
 }
+
+/// The smoke test with its defaults. `port` is the one that requests go to when they name none, `answers` what
+/// they may take.
+fn fill_smoke(raw: RawSmoke, port: u16, timeout: u64, answers: &[u64]) -> Smoke {
+    let mut answers = answers.iter().copied().map(Duration::from_millis);
+    let mut answer = || answers.next().unwrap_or_default();
+    let http: Vec<_> = raw
+        .http
+        .into_iter()
+        .map(|request| HttpRequest {
+            method: request.method.unwrap_or_else(|| "GET".into()),
+            path: request.path,
+            port: request.port.unwrap_or(port),
+            headers: request.headers,
+            body: request.body,
+            status: request.status.unwrap_or(200),
+            expect_headers: request.expect_headers,
+            expect_body: request.expect_body,
+            repeat: request.repeat.unwrap_or(1),
+            concurrency: request.concurrency.unwrap_or(1),
+            timeout: answer(),
+        })
+        .collect();
+    let tcp: Vec<_> = raw
+        .tcp
+        .into_iter()
+        .map(|connection| TcpExchange {
+            port: connection.port.unwrap_or(port),
+            send: connection.send,
+            expect: connection.expect,
+            timeout: answer(),
+        })
+        .collect();
+    let asks = !http.is_empty() || !tcp.is_empty();
+    Smoke {
+        expect: raw.expect,
+        forbid: raw.forbid,
+        status: raw.status,
+        timeout: Duration::from_millis(timeout),
+        input: raw.input,
+        stop: asks.then(|| raw.stop.unwrap_or_else(|| CTRL_C.into())),
+        http,
+        tcp,
+    }
+}
+
+/// What stops the native libOS.
+const CTRL_C: &str = "\u{3}";
 
 /// The `bare-metal` target with its defaults; a table that is not there has all of them.
 fn bare_metal_target(raw: Option<RawBareMetal>, serial: Serial, memory: u64) -> BareMetalTarget {

@@ -189,6 +189,79 @@ pub struct Smoke {
     pub timeout: Duration,
     /// Sent to the console, once the first expected text was seen when there is one.
     pub input: Option<String>,
+    /// HTTP requests, sent in this order once the first expected text was seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpRequest>,
+    /// TCP connections, made after them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<TcpExchange>,
+    /// Sent to the console when all requests have their answers; none where there are no requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<String>,
+}
+
+/// An HTTP request and the answer that is expected.
+#[derive(Debug, Clone, Serialize)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The function's port.
+    pub port: u16,
+    /// Header fields of the request.
+    pub headers: BTreeMap<String, String>,
+    /// Body of the request.
+    pub body: Option<String>,
+    /// Status of the answer.
+    pub status: u16,
+    /// Header fields of the answer.
+    pub expect_headers: BTreeMap<String, RawPattern>,
+    /// Body of the answer.
+    pub expect_body: Option<RawPattern>,
+    /// How many times it is sent.
+    pub repeat: u32,
+    /// By how many connections at once.
+    pub concurrency: u32,
+    /// How long each answer may take.
+    pub timeout: Duration,
+}
+
+/// A TCP connection and what is expected from it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TcpExchange {
+    /// The function's port.
+    pub port: u16,
+    /// What is sent at once.
+    pub send: String,
+    /// What the function must send.
+    pub expect: RawPattern,
+    /// How long that may take.
+    pub timeout: Duration,
+}
+
+impl RawDevices {
+    /// The function's ports of `protocol` that the host hands connections over to.
+    pub fn forwarded(&self, protocol: Protocol) -> impl Iterator<Item = &RawForward> {
+        let ports = self.net.iter().flat_map(|net| &net.forward);
+        ports.filter(move |port| port.protocol == protocol)
+    }
+}
+
+impl RawNet {
+    /// Whether there is a card where the host decides that.
+    pub fn has_card(&self) -> bool {
+        self.mode != NetMode::None
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
 }
 
 impl BareMetalTarget {

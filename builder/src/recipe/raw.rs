@@ -98,6 +98,8 @@ pub enum LibOs {
     /// The runtime alone: console, memory, threads, clock.
     #[default]
     None,
+    /// Selkie's own for Rust functions: drivers, TCP/IP, HTTP. The crate brings it in as a dependency.
+    Native,
 }
 
 /// `[kernel]`: which seL4 kernel the function runs on.
@@ -124,12 +126,63 @@ impl Default for RawKernel {
 pub struct RawDevices {
     /// The serial port of the console.
     pub serial: Serial,
+    /// A network card, and a source of random bytes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub net: Option<RawNet>,
 }
 
 impl Default for RawDevices {
     fn default() -> Self {
-        Self { serial: Serial::Com1 }
+        Self { serial: Serial::Com1, net: None }
     }
+}
+
+/// `[devices.net]`: a network card, and a source of random bytes with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawNet {
+    /// What the card is plugged into, where the host decides that. A real machine has the card that it has.
+    pub mode: NetMode,
+    /// Ports at which the host takes connections for the function, on its address 127.0.0.1 only.
+    pub forward: Vec<RawForward>,
+}
+
+/// What a network card is plugged into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetMode {
+    /// A network of its own, 10.0.2.0/24, that needs no rights: QEMU's user networking, and the program `passt` for
+    /// a process. From there the function reaches what the host's user reaches.
+    #[default]
+    User,
+    /// Nothing: there is no card, but the random bytes are there.
+    None,
+}
+
+/// `[[devices.net.forward]]`: a port of the function that the host hands connections over to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawForward {
+    /// The function's port.
+    #[schemars(range(min = 1))]
+    pub guest: u16,
+    /// The host's port; 0 is any that is free. A smoke test always takes a free one.
+    #[serde(default)]
+    pub host: u16,
+    /// What is handed over.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+/// A protocol with ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// TCP connections.
+    #[default]
+    Tcp,
+    /// UDP datagrams.
+    Udp,
 }
 
 /// A serial port of the PC.
@@ -152,6 +205,9 @@ pub struct RawRun {
     pub env: BTreeMap<String, String>,
     /// What happens after the exit line where there is no host to return to.
     pub at_exit: AtExit,
+    /// The addresses of the network card, on every target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub net: Option<RawRunNet>,
     /// What holds on the `qemu` target only: its arguments replace the common ones, its environment
     /// is added to the common one.
     pub qemu: RawTargetRun,
@@ -169,6 +225,22 @@ pub struct RawTargetRun {
     pub args: Option<Vec<String>>,
     /// Environment in addition to the common one.
     pub env: BTreeMap<String, String>,
+    /// The addresses of the network card: each list that is there replaces the common one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub net: Option<RawRunNet>,
+}
+
+/// `[run.net]`: the addresses of the network card. Without, they are those that the network's DHCP server gives.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawRunNet {
+    /// Addresses, each with the length of its network's prefix, for instance `["10.0.2.15/24"]`. Where the host
+    /// forwards ports, it forwards them to 10.0.2.15. Default: those of DHCP.
+    pub addresses: Vec<String>,
+    /// Routers, when the addresses are none of DHCP. Without one, only the own network is reached.
+    pub gateways: Vec<String>,
+    /// Name servers, likewise.
+    pub dns: Vec<String>,
 }
 
 /// What a function does after its exit line where there is no host to return to.
@@ -287,6 +359,63 @@ pub struct RawSmoke {
     pub timeout: Option<Period>,
     /// Sent to the console after the first expected text was seen.
     pub input: Option<String>,
+    /// HTTP requests, sent in this order after the first expected text was seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<RawHttp>,
+    /// TCP connections, made in this order after the HTTP requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<RawTcp>,
+    /// Sent to the console when all requests have their answers, so that a server ends. Default: `"\u0003"` (Ctrl-C),
+    /// by which the native libOS stops gracefully, with status 0.
+    pub stop: Option<String>,
+}
+
+/// `[[smoke.http]]`: an HTTP request, and the answer that is expected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawHttp {
+    /// The method. Default: `"GET"`.
+    pub method: Option<String>,
+    /// The path, with a query when there is one, for instance `"/greet?name=Ada"`.
+    pub path: String,
+    /// The function's port. Default: the one that is forwarded, when there is only one for TCP.
+    pub port: Option<u16>,
+    /// Header fields of the request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body of the request.
+    pub body: Option<String>,
+    /// The status of the answer. Default: 200.
+    #[schemars(range(min = 200, max = 599))]
+    pub status: Option<u16>,
+    /// Header fields that the answer must have: a text is the whole value, an expression is looked for in it.
+    #[serde(default)]
+    pub expect_headers: BTreeMap<String, RawPattern>,
+    /// The body of the answer: a text is all of it, byte for byte; an expression is looked for in it.
+    pub expect_body: Option<RawPattern>,
+    /// How many times the request is sent, at most 100,000. Default: 1.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub repeat: Option<u32>,
+    /// How many connections send it at once, at most 256. Each is kept as long as the function keeps it. Default: 1.
+    #[schemars(range(min = 1, max = 256))]
+    pub concurrency: Option<u32>,
+    /// How long each answer may take. Default: 5 s.
+    pub timeout: Option<Period>,
+}
+
+/// `[[smoke.tcp]]`: a TCP connection, and what is expected from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawTcp {
+    /// The function's port. Default: the one that is forwarded, when there is only one for TCP.
+    pub port: Option<u16>,
+    /// What is sent at once.
+    #[serde(default)]
+    pub send: String,
+    /// What the function must send: a text is looked for, too.
+    pub expect: RawPattern,
+    /// How long that may take. Default: 5 s.
+    pub timeout: Option<Period>,
 }
 
 /// A text to look for on the console.

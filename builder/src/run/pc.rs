@@ -4,6 +4,7 @@ use super::{Error, RunOptions, RunOutcome, console, fit, terminal::Terminal};
 use crate::{
     Context, Result,
     kernel_config::KernelConfig,
+    net::Published,
     qemu::{self, Binary, BootPath, Ended, Flow, GuestEnd, How, Pc, Peer},
     recipe::Recipe,
     run_config::Override,
@@ -19,6 +20,7 @@ pub(super) fn run(
     dir: &Path,
     path: BootPath,
     options: &RunOptions,
+    ports: &[Published],
     fds: (BorrowedFd<'_>, BorrowedFd<'_>),
 ) -> Result<RunOutcome> {
     if !options.overrides.are_none() {
@@ -35,7 +37,7 @@ pub(super) fn run(
     let nonce = nonce::fresh().map_err(Error::Override)?;
     let run_file = Override { nonce: Some(nonce.clone()), ..Override::default() }.encode()?;
     let run_file = qemu::run_file(&run_file).map_err(Error::Override)?;
-    let (launch, mut traces) = pc.launch(&qemu, accelerator.accel, run_file)?;
+    let (launch, mut traces) = pc.launch(&qemu, accelerator.accel, run_file, ports)?;
     let terminal = Terminal::new(fds.0, fds.1).map_err(Error::Terminal)?;
     let sign = sign.filter(|_| !terminal.has_keys());
     let mut listener = Listener { terminal, text: Vec::new(), sign, held: Vec::new() };

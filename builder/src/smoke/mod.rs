@@ -10,25 +10,29 @@ mod junit;
 pub(crate) mod nonce;
 mod pattern;
 mod report;
+mod requests;
 mod verdict;
 mod watch;
 
 pub use junit::junit;
 pub use pattern::BadPattern;
 pub use report::{RunReport, Summary, Timing};
+pub use requests::{Failure, RequestReport};
 pub use verdict::{Cause, Verdict};
 
 use crate::{
     Context, Result, Target,
     image::Manifest,
     kernel_config::KernelConfig,
+    net::{self, Passt, Published},
     process::Program,
     qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces, Vm},
-    recipe::{AtExit, RawPattern, Recipe, Smoke},
+    recipe::{AtExit, RawNet, RawPattern, Recipe, Smoke},
     run_config::Override,
 };
 use pattern::Pattern;
 use regex::bytes::Regex;
+use requests::Requests;
 use std::{
     fs::{File, Permissions},
     io,
@@ -138,7 +142,8 @@ fn judged(
         let reason = "the recipe has no [smoke] table".into();
         return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(boot));
     };
-    let trial = Trial { name, target, boot, spec, dir, timeout: options.timeout };
+    let net = recipe.devices.net.as_ref();
+    let trial = Trial { name, target, boot, spec, net, dir, timeout: options.timeout };
     match target {
         Target::Qemu => {
             let kernel = KernelConfig::of(ctx.project, recipe)?;
@@ -164,11 +169,13 @@ fn judged(
 struct Run {
     launch: Launch,
     traces: Option<Traces>,
+    /// The network of a process.
+    passt: Option<Passt>,
 }
 
 impl From<Launch> for Run {
     fn from(launch: Launch) -> Self {
-        Self { launch, traces: None }
+        Self { launch, traces: None, passt: None }
     }
 }
 
@@ -179,6 +186,8 @@ struct Trial<'a> {
     /// On bare metal: what boots it.
     boot: Option<BootPath>,
     spec: &'a Smoke,
+    /// The function's network.
+    net: Option<&'a RawNet>,
     /// The image's folder.
     dir: &'a Path,
     /// Instead of the recipe's time-out.
@@ -200,7 +209,8 @@ impl Trial<'_> {
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
         let accelerator = qemu::choose(ctx, options.accel, host, &Probe::new(&qemu, boot, sign))?;
         let accel = accelerator.accel;
-        let launch = |run_file| Ok(boot.launch(&qemu, accel, Some(run_file)).into());
+        let launch =
+            |run_file, ports: &[Published]| Ok(boot.launch(&qemu, accel, Some(run_file), ports).into());
         self.emulated(ctx, &expected, launch, accelerator, &boot.vm)
     }
 
@@ -218,9 +228,9 @@ impl Trial<'_> {
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
         let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign)?;
         let accel = accelerator.accel;
-        let launch = |run_file| {
-            let (launch, traces) = pc.launch(&qemu, accel, run_file)?;
-            Ok(Run { launch, traces: Some(traces) })
+        let launch = |run_file, ports: &[Published]| {
+            let (launch, traces) = pc.launch(&qemu, accel, run_file, ports)?;
+            Ok(Run { launch, traces: Some(traces), passt: None })
         };
         self.emulated(ctx, &expected, launch, accelerator, &pc.vm)
     }
@@ -230,7 +240,7 @@ impl Trial<'_> {
         &self,
         ctx: &Context<'_>,
         expected: &Expectation,
-        launch: impl FnOnce(OwnedFd) -> Result<Run>,
+        launch: impl FnOnce(OwnedFd, &[Published]) -> Result<Run>,
         accelerator: Accelerator,
         vm: &Vm,
     ) -> Result<RunReport> {
@@ -243,7 +253,11 @@ impl Trial<'_> {
     /// Starts the image's executable.
     fn as_process(&self, ctx: &Context<'_>) -> Result<RunReport> {
         let program = Program::find(self.dir, self.name)?;
-        self.once(ctx, &self.expectation()?, |run_file| Ok(program.launch(Some(run_file), &[]).into()), None)
+        let launch = |run_file, ports: &[Published]| {
+            let (passt, net) = Passt::serve(self.net, ports)?.unzip();
+            Ok(Run { launch: program.launch(Some(run_file), net, &[]), traces: None, passt })
+        };
+        self.once(ctx, &self.expectation()?, launch, None)
     }
 
     fn expectation(&self) -> Result<Expectation> {
@@ -258,21 +272,24 @@ impl Trial<'_> {
         })
     }
 
-    /// One run of what `launch` makes of the file with the run's nonce.
+    /// One run of what `launch` makes of the file with the run's nonce, and of the host's ports.
     fn once(
         &self,
         ctx: &Context<'_>,
         expected: &Expectation,
-        launch: impl FnOnce(OwnedFd) -> Result<Run>,
+        launch: impl FnOnce(OwnedFd, &[Published]) -> Result<Run>,
         accelerator: Option<Accelerator>,
     ) -> Result<RunReport> {
         let log = self.dir.join(log_name(self.boot));
         let file = new_log(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
         let nonce = Override { nonce: Some(expected.nonce.clone()), ..Override::default() };
         let run_file = qemu::run_file(&nonce.encode()?).map_err(Error::Nonce)?;
-        let Run { launch, mut traces } = launch(run_file)?;
+        let ports = net::publish_anywhere(self.net)?;
+        let Run { launch, mut traces, passt } = launch(run_file, &ports)?;
         let mut watcher =
-            Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first());
+            Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first())
+                .asking(Requests::of(self.spec, &ports), self.spec.stop.as_deref())
+                .beside(passt);
         if expected.at_exit == Some(AtExit::Halt) {
             watcher = watcher.until(&expected.nonce);
         }
@@ -281,7 +298,16 @@ impl Trial<'_> {
         }
         let limit = expected.timeout + expected.allowance;
         let mut ended = qemu::drive(launch, Some(limit), &ctx.cancel, &mut watcher)?;
-        let Watched { text, screen, overflow, first_output, first_line, log_error } = watcher.done();
+        let Watched {
+            text,
+            screen,
+            overflow,
+            first_output,
+            first_line,
+            log_error,
+            requests,
+            network_failure,
+        } = watcher.done();
         if let Some(traces) = &mut traces {
             traces.explain(&mut ended);
         }
@@ -296,8 +322,15 @@ impl Trial<'_> {
                 overflow: overflow.then_some(watch::LIMIT),
                 how: &ended.how,
                 stderr: &ended.stderr,
+                requests: &requests,
             },
         );
+        let (verdict, status) = match network_failure {
+            Some(detail) if !verdict.passed() => {
+                (Verdict::Fail { cause: Cause::NetworkFailed, detail }, status)
+            }
+            _ => (verdict, status),
+        };
         // Where the function has ended, firmware and boot loader did their part.
         let firmware =
             traces.filter(|_| status.is_none()).map(|mut traces| report::firmware(&traces.firmware()));
@@ -312,6 +345,7 @@ impl Trial<'_> {
             accelerator,
             log: Some(log),
             tail: report::tail(&text),
+            requests,
             firmware: firmware.unwrap_or_default(),
             screen,
             said: ended.stderr.lines().map(str::to_owned).collect(),

@@ -1,6 +1,6 @@
 //! What a smoke test reports, and the table of many.
 
-use super::{Cause, Verdict};
+use super::{Cause, RequestReport, Verdict};
 use crate::{
     Error, ExitCode, Target,
     image::Verified,
@@ -35,6 +35,9 @@ pub struct RunReport {
     pub log: Option<PathBuf>,
     /// The console's last lines, printable.
     pub tail: Vec<String>,
+    /// How the requests went.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestReport>,
     /// The last lines that firmware wrote to its debug port, on bare metal, when the function came to no end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub firmware: Vec<String>,
@@ -80,6 +83,7 @@ impl RunReport {
             accelerator: None,
             log: None,
             tail: Vec::new(),
+            requests: Vec::new(),
             firmware: Vec::new(),
             screen: Vec::new(),
             said: Vec::new(),

@@ -4,6 +4,7 @@
 mod pc;
 mod process;
 mod real;
+mod requests;
 
 use super::*;
 use crate::{
@@ -50,6 +51,7 @@ impl Stage {
             serial: Serial::Com1,
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
+            net: None,
         };
         let spec = Smoke {
             expect: vec![
@@ -60,6 +62,9 @@ impl Stage {
             status: 0,
             timeout: Duration::from_secs(20),
             input: None,
+            http: Vec::new(),
+            tcp: Vec::new(),
+            stop: None,
         };
         let options = SmokeOptions {
             accel: AccelRequest::Only(Accel::Tcg),
@@ -92,6 +97,7 @@ impl Stage {
             target: Target::Qemu,
             boot: None,
             spec,
+            net: boot.vm.net.as_ref(),
             dir: &boot.dir,
             timeout: options.timeout,
         };
@@ -476,7 +482,7 @@ fn nothing_is_left_after_a_panic() {
     let stage = Stage::new(FAMILY);
     let log = stage.boot.dir.join(LOG);
     let qemu = Binary::find(Some(&stand_in())).unwrap();
-    let launch = stage.boot.launch(&qemu, Accel::Tcg, None);
+    let launch = stage.boot.launch(&qemu, Accel::Tcg, None, &[]);
     let run = std::panic::AssertUnwindSafe(|| {
         let _ = qemu::drive(launch, None, &stage.context().cancel, &mut Panics(log.clone()));
     });

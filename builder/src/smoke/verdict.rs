@@ -1,6 +1,7 @@
 //! From what was observed to a verdict: a pure function, so that every case can be tested.
 
 use super::{
+    RequestReport,
     frame::{self, Frame},
     pattern::Pattern,
 };
@@ -46,6 +47,10 @@ pub enum Cause {
     OutputTooLong,
     /// The guest ended without its exit line.
     EarlyExit,
+    /// The function gave another answer to a request than the expected one.
+    WrongAnswer,
+    /// The function gave no answer to a request.
+    NoAnswer,
     /// The guest reset, crashed (a triple fault resets) or switched off without the exit port.
     Reset,
     /// The machine did not end as the recipe's `at-exit` says.
@@ -70,6 +75,8 @@ pub enum Cause {
     TenderFailed,
     /// The root task's process was killed.
     ProcessKilled,
+    /// The program that is a process's network failed.
+    NetworkFailed,
     /// The image or the test could not be made.
     NotMade,
     /// The host lacks something, QEMU for instance.
@@ -78,12 +85,14 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 19] = [
+    pub const ALL: [Cause; 22] = [
         Cause::WrongOutput,
         Cause::Forbidden,
         Cause::Timeout,
         Cause::OutputTooLong,
         Cause::EarlyExit,
+        Cause::WrongAnswer,
+        Cause::NoAnswer,
         Cause::Reset,
         Cause::WrongEnd,
         Cause::ExitDisagrees,
@@ -96,6 +105,7 @@ impl Cause {
         Cause::KvmFailed,
         Cause::TenderFailed,
         Cause::ProcessKilled,
+        Cause::NetworkFailed,
         Cause::NotMade,
         Cause::HostLacks,
     ];
@@ -109,6 +119,8 @@ impl fmt::Display for Cause {
             Cause::Timeout => "time-out",
             Cause::OutputTooLong => "too much output",
             Cause::EarlyExit => "early exit",
+            Cause::WrongAnswer => "wrong answer",
+            Cause::NoAnswer => "no answer",
             Cause::Reset => "reset",
             Cause::WrongEnd => "wrong end",
             Cause::ExitDisagrees => "exit line and exit port disagree",
@@ -121,6 +133,7 @@ impl fmt::Display for Cause {
             Cause::KvmFailed => "KVM failed",
             Cause::TenderFailed => "tender failed",
             Cause::ProcessKilled => "process was killed",
+            Cause::NetworkFailed => "network failed",
             Cause::NotMade => "could not be made",
             Cause::HostLacks => "host lacks something",
         })
@@ -184,6 +197,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) how: &'a How,
     /// What QEMU or the tender said on standard error.
     pub(crate) stderr: &'a str,
+    /// How the requests went.
+    pub(crate) requests: &'a [RequestReport],
 }
 
 /// A failure on the way to a verdict.
@@ -202,9 +217,13 @@ pub(crate) fn judge(expected: &Expectation, observed: &Observed<'_>) -> (Verdict
     }
     let status = match scene.ended().and_then(|status| scene.exit_line(status)) {
         Ok(status) => status,
+        // The first thing that went wrong was the answer, even if the guest was not seen to end afterwards.
+        Err(Verdict::Fail { cause: Cause::Timeout, .. }) if scene.requests().is_err() => {
+            return (scene.requests().err().unwrap_or(Verdict::Pass), None);
+        }
         Err(verdict) => return (verdict, None),
     };
-    let verdict = scene.status(status).and_then(|()| scene.output());
+    let verdict = scene.status(status).and_then(|()| scene.output()).and_then(|()| scene.requests());
     (verdict.err().unwrap_or(Verdict::Pass), Some(status))
 }
 
@@ -427,6 +446,21 @@ impl<'a> Scene<'a> {
         fail(Cause::WrongOutput, format!("{pattern} is missing ({of}); {hint}"))
     }
 
+    /// Whether each request had the right answer.
+    fn requests(&self) -> Step<()> {
+        let Some(report) = self.observed.requests.iter().find(|report| report.answered < report.wanted)
+        else {
+            return Ok(());
+        };
+        match &report.failure {
+            Some(failure) => fail(failure.cause, format!("{}; {}", failure.detail, self.progress())),
+            None => {
+                let what = format!("{} was not sent before the end", report.request);
+                fail(Cause::NoAnswer, format!("{what}; {}", self.progress()))
+            }
+        }
+    }
+
     /// The first expected pattern that is missing, and where the one before it ended.
     fn missing(&self) -> Option<(usize, usize)> {
         let mut start = 0;
@@ -452,8 +486,16 @@ impl<'a> Scene<'a> {
                 format!("{seen} of {total} expected texts were seen, not {}", self.expected.expect[seen])
             }
         };
+        let requests = match self.observed.requests {
+            [] => String::new(),
+            requests => {
+                let count = |count: fn(&RequestReport) -> u32| requests.iter().map(count).sum::<u32>();
+                let (answered, wanted) = (count(|report| report.answered), count(|report| report.wanted));
+                format!("; {answered} of {wanted} requests were answered as expected")
+            }
+        };
         let line = if self.frame.is_some() { "the exit line, too" } else { "no exit line" };
-        format!("{texts}; {line}")
+        format!("{texts}{requests}; {line}")
     }
 }
 

@@ -1,8 +1,13 @@
 //! Who sits at the console of a smoke test: writes everything down and types the recipe's input.
 
-use super::{frame, pattern::Pattern};
+use super::{
+    frame,
+    pattern::Pattern,
+    requests::{RequestReport, Requests},
+};
 use crate::{
     context::Progress,
+    net::Passt,
     qemu::{Flow, Monitor, Peer},
 };
 use std::{fs::File, io, io::Write, time::Duration};
@@ -22,13 +27,19 @@ pub(crate) struct Watcher<'a> {
     show: &'a dyn Progress,
     /// What is still to be typed.
     input: Option<&'a str>,
-    /// The text to wait for before it is typed.
+    /// The text to wait for before it is typed, and before requests are sent.
     cue: Option<&'a Pattern>,
+    /// The cue was seen.
+    cued: bool,
+    /// What the function is asked, and what is typed afterwards.
+    requests: Option<(Requests, &'a str)>,
     taken: usize,
     /// The nonce of the exit line after which the machine is left to itself for a while and then ended.
     halts: Option<&'a str>,
     /// When that line was seen.
     last: Option<Duration>,
+    /// The network, without which nothing is left to wait for.
+    network: Option<Passt>,
     /// Shows the screen of a machine that does not end.
     monitor: Option<&'a mut Monitor>,
     /// Something that is not blank was printed.
@@ -61,6 +72,10 @@ pub(crate) struct Watched {
     pub(crate) first_line: Option<Duration>,
     /// The log could not be written.
     pub(crate) log_error: Option<io::Error>,
+    /// How the requests went.
+    pub(crate) requests: Vec<RequestReport>,
+    /// Why the network failed, if it did.
+    pub(crate) network_failure: Option<String>,
 }
 
 /// How long a machine that halts is watched after its exit line: nothing may follow.
@@ -78,9 +93,12 @@ impl<'a> Watcher<'a> {
             show,
             input,
             cue,
+            cued: false,
+            requests: None,
             taken: 0,
             halts: None,
             last: None,
+            network: None,
             monitor: None,
             began: false,
             text: Vec::new(),
@@ -98,16 +116,32 @@ impl<'a> Watcher<'a> {
         self
     }
 
+    /// Gives up when the network has.
+    pub(crate) fn beside(mut self, network: Option<Passt>) -> Self {
+        self.network = network;
+        self
+    }
+
     /// Looks at the screen when the machine is ended.
     pub(crate) fn with(mut self, monitor: &'a mut Monitor) -> Self {
         self.monitor = Some(monitor);
         self
     }
 
-    /// What was seen.
+    /// Sends requests once the cue was seen, and types `stop` when all have their answers.
+    pub(crate) fn asking(mut self, requests: Option<Requests>, stop: Option<&'a str>) -> Self {
+        self.requests = requests.map(|requests| (requests, stop.unwrap_or_default()));
+        self
+    }
+
+    /// What was seen. The guest is gone.
     pub(crate) fn done(self) -> Watched {
-        let Self { text, screen, overflow, first_output, first_line, log_error, .. } = self;
-        Watched { text, screen, overflow, first_output, first_line, log_error }
+        let Self { text, screen, overflow, first_output, first_line, log_error, mut network, .. } = self;
+        let network_failure = network.as_mut().and_then(Passt::failure);
+        // Whoever still waits for an answer gets none any more.
+        drop(network);
+        let requests = self.requests.map(|(requests, _)| requests.done()).unwrap_or_default();
+        Watched { text, screen, overflow, first_output, first_line, log_error, requests, network_failure }
     }
 
     /// Whether the exit line has come by now.
@@ -133,8 +167,10 @@ impl Peer for Watcher<'_> {
             self.first_line = Some(at);
         }
         let recent = self.text.len().saturating_sub(bytes.len() + CUE_WINDOW);
-        if self.input.is_some() && self.cue.is_none_or(|cue| cue.find_end(&self.text, recent).is_some()) {
+        self.cued = self.cued || self.cue.is_none_or(|cue| cue.find_end(&self.text, recent).is_some());
+        if self.cued {
             input.extend_from_slice(self.input.take().unwrap_or_default().as_bytes());
+            self.requests.iter_mut().for_each(|(requests, _)| requests.start());
         }
         let line = self.text.len().saturating_sub(bytes.len() + LINE);
         if self.last.is_none() && self.halts.is_some_and(|nonce| self.ended(nonce, line)) {
@@ -144,8 +180,14 @@ impl Peer for Watcher<'_> {
         Ok(if self.overflow { Flow::Stop } else { Flow::Continue })
     }
 
-    fn tick(&mut self, at: Duration) -> Flow {
-        if self.last.is_some_and(|last| at >= last + AFTERWARDS) { Flow::Stop } else { Flow::Continue }
+    fn tick(&mut self, at: Duration, input: &mut Vec<u8>) -> Flow {
+        if let Some((requests, stop)) = &mut self.requests
+            && requests.finished()
+        {
+            input.extend_from_slice(stop.as_bytes());
+        }
+        let over = self.last.is_some_and(|last| at >= last + AFTERWARDS);
+        if over || self.network.as_ref().is_some_and(Passt::has_failed) { Flow::Stop } else { Flow::Continue }
     }
 
     fn before_end(&mut self) {

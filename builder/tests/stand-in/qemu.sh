@@ -5,6 +5,7 @@ for word; do
     case $word in
         name=opt/selkie/run,file=*) run=${word##*file=} ;;
         socket,id=monitor,fd=*) monitor=${word##*fd=} ;;
+        user,id=net0,hostfwd=tcp:*) port=${word##*127.0.0.1:} port=${port%-:*} ;;
         file,id=firmware,path=*) firmware=${word##*path=} ;;
     esac
 done
@@ -25,6 +26,8 @@ stop() {
 "
     exit 0
 }
+# serve BEHAVIOUR: a function at the forwarded port, until Ctrl-C comes from the console.
+serve() { python3 "${0%/*}/server.py" "$port" "$1"; }
 # log TEXT...: what the firmware writes to its debug port.
 log() { printf '%s\n' "$@" >>"$firmware"; }
 accel=

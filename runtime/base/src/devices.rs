@@ -4,6 +4,11 @@
 //! Nothing here touches a kernel or a pointer: both sides, the runtime and whoever serves the devices, use
 //! these functions on bytes and indices that the other side may have filled with anything.
 
+pub mod block;
+pub mod buffers;
+pub mod net;
+pub mod queue;
+
 use core::ops::Range;
 
 /// The id of the BootInfo chunk that lists the devices.
@@ -46,11 +51,11 @@ pub enum DeviceKind {
     Console = 1,
     /// Time since some moment, and of day.
     Clock = 2,
-    /// A network; nobody serves it yet.
+    /// A network: [`net`].
     Net = 3,
-    /// A disk; nobody serves it yet.
+    /// A disk: [`block`].
     Block = 4,
-    /// Random bytes; nobody serves it yet.
+    /// Random bytes.
     Entropy = 5,
 }
 
@@ -61,6 +66,10 @@ pub mod request {
     /// Clock: answers nanoseconds since some moment that stays the same (word 0), and nanoseconds since
     /// 1970-01-01 00:00 UTC (word 1).
     pub const CLOCK_READ: u64 = 1;
+    /// Network, disk: look at the queues.
+    pub const QUEUE_LOOK: u64 = 1;
+    /// Entropy: answers four random words.
+    pub const ENTROPY_READ: u64 = 1;
 }
 
 /// Labels of answers.
@@ -80,7 +89,7 @@ pub mod answer {
 pub struct Device {
     /// What it is; see [`kind`](Self::kind).
     pub number: u32,
-    /// [`Console::HAS_INPUT`]; other bits are 0.
+    /// [`Console::HAS_INPUT`] or [`block::Block::READ_ONLY`], by kind; other bits are 0.
     pub flags: u32,
     /// The slot of the endpoint that takes its requests.
     pub endpoint: u64,

@@ -134,6 +134,30 @@ impl<'a> RunConfig<'a> {
         records.values(target, "arg=")
     }
 
+    /// The addresses of the network, each with the length of its prefix (`10.0.2.15/24`, `fec0::2/64`): those of the
+    /// override, else the target's own, else the common ones. None: what the network's DHCP server gives.
+    pub fn net_addresses(self) -> impl Iterator<Item = &'a str> {
+        self.list("net-address=")
+    }
+
+    /// The routers of the network, likewise.
+    pub fn net_gateways(self) -> impl Iterator<Item = &'a str> {
+        self.list("net-gateway=")
+    }
+
+    /// The name servers of the network, likewise.
+    pub fn net_name_servers(self) -> impl Iterator<Item = &'a str> {
+        self.list("net-dns=")
+    }
+
+    /// All values of the first place that has one.
+    fn list(self, key: &'a str) -> Values<'a> {
+        let choices = [(self.over, ""), (self.own, self.target)];
+        let has = |(records, target): &(Records<'a>, &'a str)| records.first(target, key).is_some();
+        let (records, target) = choices.into_iter().find(has).unwrap_or((self.own, ""));
+        records.values(target, key)
+    }
+
     /// All variables of the environment. When a name occurs more than once, the first one counts.
     pub fn env(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let over = self.over.values("", "env=");
@@ -241,6 +265,21 @@ mod tests {
         assert_eq!(config.nonce(), "ff");
         let empty = on("process").with_override(b"SELKIERUN1\0\0").unwrap();
         assert_eq!((args(empty), empty.nonce()), (vec!["p"], "0011223344556677"));
+    }
+
+    #[test]
+    fn the_first_place_that_names_addresses_has_them_all() {
+        let section =
+            b"SELKIERUN1\0net-address=10.0.2.15/24\0net-address=fec0::2/64\0qemu.net-gateway=10.0.2.2\0\
+            net-gateway=10.0.0.1\0\0";
+        let on = |target| RunConfig::new(target, section).unwrap();
+        let addresses = |config: RunConfig<'static>| config.net_addresses().collect::<Vec<_>>();
+        assert_eq!(addresses(on("qemu")), ["10.0.2.15/24", "fec0::2/64"]);
+        assert_eq!(on("qemu").net_gateways().collect::<Vec<_>>(), ["10.0.2.2"]);
+        assert_eq!(on("process").net_gateways().collect::<Vec<_>>(), ["10.0.0.1"]);
+        assert_eq!(on("qemu").net_name_servers().count(), 0);
+        let over = on("qemu").with_override(b"SELKIERUN1\0net-address=192.0.2.1/30\0\0").unwrap();
+        assert_eq!((addresses(over), over.net_gateways().count()), (vec!["192.0.2.1/30"], 1));
     }
 
     #[test]

@@ -28,6 +28,22 @@ pub fn vars() -> impl Iterator<Item = (&'static str, &'static str)> {
     get().env()
 }
 
+/// The addresses that the function is to have on its network, each with the length of its prefix (`10.0.2.15/24`); none
+/// where the network's DHCP server gives them.
+pub fn net_addresses() -> impl Iterator<Item = &'static str> {
+    get().net_addresses()
+}
+
+/// The routers of its network.
+pub fn net_gateways() -> impl Iterator<Item = &'static str> {
+    get().net_gateways()
+}
+
+/// The name servers of its network.
+pub fn net_name_servers() -> impl Iterator<Item = &'static str> {
+    get().net_name_servers()
+}
+
 /// The run configuration as it is now.
 pub(crate) fn get() -> RunConfig<'static> {
     *CONFIG.lock()

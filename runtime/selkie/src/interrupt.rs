@@ -7,6 +7,16 @@ use crate::{
     system::System,
 };
 
+/// Where a device writes to signal an interrupt by a message: the processor that has started the machine, which has the
+/// number 0.
+pub const MSI_ADDRESS: u64 = 0xfee0_0000;
+
+/// What a device writes there for the interrupt that was taken under `vector`: the processor's number for it. The
+/// kernel keeps 32 for exceptions and 16 for the ISA's interrupts.
+pub const fn msi_data(vector: u8) -> u32 {
+    vector as u32 + 48
+}
+
 /// One interrupt line and the notification that it signals.
 #[derive(Debug)]
 pub struct Interrupt {
@@ -30,9 +40,20 @@ impl Interrupt {
         polarity: Polarity,
         vector: u8,
     ) -> Result<Self> {
+        Self::made(sys, |slot| IrqControl::OWN.ioapic(slot.place(), ioapic, pin, trigger, polarity, vector))
+    }
+
+    /// Takes a message-signalled interrupt of the PCI function `bus:device.function`, under the vector `vector`. The
+    /// function sends it by writing [`msi_data`] to [`MSI_ADDRESS`], which the caller has to tell it. Nothing holds back
+    /// one that comes before the last was acknowledged.
+    pub fn msi(sys: &mut System, pci: (u8, u8, u8), vector: u8) -> Result<Self> {
+        Self::made(sys, |slot| IrqControl::OWN.msi(slot.place(), pci, 0, vector))
+    }
+
+    /// Takes what `make` makes a handler of in an empty slot.
+    fn made(sys: &mut System, make: impl FnOnce(Slot) -> Result<()>) -> Result<Self> {
         let slot = sys.memory.slot()?;
-        let made = IrqControl::OWN.ioapic(slot.place(), ioapic, pin, trigger, polarity, vector);
-        made.inspect_err(|_| sys.memory.release_slots(slot, 1))?;
+        make(slot).inspect_err(|_| sys.memory.release_slots(slot, 1))?;
         Self::with_handler(sys, slot).inspect_err(|_| {
             // Nothing more can be done when this fails; the slot is lost then.
             if slot.place().delete().is_ok() {

@@ -144,8 +144,8 @@ impl Memory {
         self.device_page(paddr)
     }
 
-    /// The same for the runtime's own use, where there is no such memory on every target.
-    pub(crate) fn device_page(&mut self, paddr: u64) -> Result<Objects<Page>> {
+    /// The same for drivers, which cope where a target has no such memory: no recipe has to name it.
+    pub fn device_page(&mut self, paddr: u64) -> Result<Objects<Page>> {
         self.reserve()?;
         let mut kernel = Kernel(&mut self.slots);
         let block = self.pool.take_at(paddr, Page::TYPE.bits(), &mut kernel).map_err(taken)?;

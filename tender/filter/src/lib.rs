@@ -32,5 +32,9 @@ pub const PAGE: u64 = 4096;
 pub const LARGE_PAGE: u64 = 2 << 20;
 /// The most events that one wait may give.
 pub const MAX_EVENTS: u64 = 8;
+/// The most bytes of frames that are sent or received at once.
+pub const MAX_FRAMES: u64 = 64 << 10;
+/// Random bytes that are asked for at once.
+pub const SEED: u64 = 32;
 /// The most bytes of one access to a block device.
 pub const MAX_TRANSFER: u64 = 1 << 20;

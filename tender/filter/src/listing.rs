@@ -64,6 +64,7 @@ impl Descriptor {
             Self::Memory => "of the memory",
             Self::Events => "of the events",
             Self::Net => "of the network device",
+            Self::NetEvents => "of the network's events",
             Self::Block => "of the block device",
         }
     }
@@ -84,6 +85,9 @@ impl Display for Argument {
             (general::__NR_setitimer, 0) => "timer",
             (general::__NR_arch_prctl, 0) => "operation",
             (general::__NR_epoll_pwait, 2) => "events",
+            (general::__NR_read | general::__NR_write, 2) => "size",
+            (general::__NR_getrandom, 1) => "size",
+            (general::__NR_getrandom, 2) => "flags",
             (general::__NR_pread64 | general::__NR_pwrite64, 2) => "size",
             (general::__NR_pread64 | general::__NR_pwrite64, 3) => "offset",
             (_, 0) => "descriptor",

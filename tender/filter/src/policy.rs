@@ -1,6 +1,6 @@
 //! The rules, as data.
 
-use crate::{GUEST_END, LARGE_PAGE, MAX_EVENTS, MAX_TRANSFER, PAGE};
+use crate::{GUEST_END, LARGE_PAGE, MAX_EVENTS, MAX_FRAMES, MAX_TRANSFER, PAGE, SEED};
 use linux_raw_sys::general::{self, ARCH_SET_FS};
 use selkie_tender_table::payload::device;
 
@@ -89,6 +89,8 @@ pub enum Descriptor {
     Events,
     /// The network device.
     Net,
+    /// What tells of the network, and of input where there is any.
+    NetEvents,
     /// The block device.
     Block,
 }
@@ -113,9 +115,6 @@ const fn number(value: u64, name: &'static str) -> Value {
 const fn one(value: &'static [Value; 1]) -> Test {
     Test::OneOf(value)
 }
-
-/// What the tender waits for, if it has any of these.
-const EVENT_SOURCES: u64 = device::INPUT | device::NET;
 
 const READ: u64 = general::PROT_READ as u64;
 const READ_WRITE: u64 = (general::PROT_READ | general::PROT_WRITE) as u64;
@@ -166,12 +165,21 @@ const RULES: &[Rule] = &[
     },
     Rule {
         call: call!(epoll_pwait, __NR_epoll_pwait),
-        condition: Condition::With(EVENT_SOURCES),
+        condition: Condition::With(device::INPUT),
         tests: &[
             (0, one(&[Value::Descriptor(Descriptor::Events)])),
             (2, Test::Below(number(MAX_EVENTS + 1, "9"))),
         ],
         purpose: "sleep until there is input or a timer ends",
+    },
+    Rule {
+        call: call!(epoll_pwait, __NR_epoll_pwait),
+        condition: Condition::With(device::NET),
+        tests: &[
+            (0, one(&[Value::Descriptor(Descriptor::NetEvents)])),
+            (2, Test::Below(number(MAX_EVENTS + 1, "9"))),
+        ],
+        purpose: "sleep until frames or input come or a timer ends",
     },
     Rule {
         call: call!(mmap, __NR_mmap),
@@ -207,14 +215,20 @@ const RULES: &[Rule] = &[
     Rule {
         call: call!(read, __NR_read),
         condition: Condition::With(device::NET),
-        tests: &[(0, one(&[Value::Descriptor(Descriptor::Net)]))],
+        tests: NET_ACCESS,
         purpose: "receive from the network device",
     },
     Rule {
         call: call!(write, __NR_write),
         condition: Condition::With(device::NET),
-        tests: &[(0, one(&[Value::Descriptor(Descriptor::Net)]))],
+        tests: NET_ACCESS,
         purpose: "send to the network device",
+    },
+    Rule {
+        call: call!(getrandom, __NR_getrandom),
+        condition: Condition::With(device::ENTROPY),
+        tests: &[(1, one(&[number(SEED, "32")])), (2, one(&[number(0, "0")]))],
+        purpose: "random bytes",
     },
     Rule {
         call: call!(pread64, __NR_pread64),
@@ -240,6 +254,11 @@ const RULES: &[Rule] = &[
         tests: &[],
         purpose: "end",
     },
+];
+
+const NET_ACCESS: &[(usize, Test)] = &[
+    (0, one(&[Value::Descriptor(Descriptor::Net)])),
+    (2, Test::Below(number(MAX_FRAMES + 1, "64 KiB + 1"))),
 ];
 
 const BLOCK_ACCESS: &[(usize, Test)] = &[

@@ -38,8 +38,8 @@ pub struct Bindings {
     pub memory: i32,
     /// The descriptor that tells of input, when the image has any.
     pub events: Option<i32>,
-    /// The network device's descriptor.
-    pub net: Option<i32>,
+    /// The network device's descriptor, and the one that tells of it.
+    pub net: Option<[i32; 2]>,
     /// The block device's descriptor, and its bytes.
     pub block: Option<(i32, u64)>,
 }
@@ -346,7 +346,8 @@ impl Descriptor {
             Self::Reports => Some(2),
             Self::Memory => Some(bindings.memory),
             Self::Events => bindings.events,
-            Self::Net => bindings.net,
+            Self::Net => bindings.net.map(|[descriptor, _]| descriptor),
+            Self::NetEvents => bindings.net.map(|[_, events]| events),
             Self::Block => bindings.block.map(|(descriptor, _)| descriptor),
         }
     }

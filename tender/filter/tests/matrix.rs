@@ -20,6 +20,7 @@ const MEMORY: u64 = 3;
 const EVENTS: u64 = 5;
 const NET: u64 = 6;
 const BLOCK: u64 = 7;
+const NET_EVENTS: u64 = 8;
 const BLOCK_SIZE: u64 = 3 << 32;
 
 const BINDINGS: Bindings = Bindings {
@@ -27,7 +28,7 @@ const BINDINGS: Bindings = Bindings {
     vdso: VDSO,
     memory: MEMORY as i32,
     events: Some(EVENTS as i32),
-    net: Some(NET as i32),
+    net: Some([NET as i32, NET_EVENTS as i32]),
     block: Some((BLOCK as i32, BLOCK_SIZE)),
 };
 
@@ -129,6 +130,7 @@ fn value(value: Value) -> u64 {
         Value::Descriptor(Descriptor::Memory) => MEMORY,
         Value::Descriptor(Descriptor::Events) => EVENTS,
         Value::Descriptor(Descriptor::Net) => NET,
+        Value::Descriptor(Descriptor::NetEvents) => NET_EVENTS,
         Value::Descriptor(Descriptor::Block) => BLOCK,
         Value::Limit(Limit::Block) => BLOCK_SIZE,
     }

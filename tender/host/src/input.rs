@@ -1,6 +1,9 @@
 //! What is typed at the console: descriptor 0.
 
-use crate::syscall::{Errno, syscall, syscall_wait};
+use crate::{
+    events,
+    syscall::{Errno, syscall, syscall_wait},
+};
 use linux_raw_sys::{errno, general};
 
 /// Bytes that are read ahead.
@@ -51,7 +54,7 @@ impl Input {
         match self.source {
             Source::Events(events) if self.wanted => {
                 self.wanted = false;
-                poll(events, Timeout::Never);
+                events::wait(events, None);
             }
             // What a file has, the root task has been offered.
             _ => {
@@ -64,7 +67,7 @@ impl Input {
     fn is_ready(&self) -> bool {
         match self.source {
             Source::None => false,
-            Source::Events(events) => poll(events, Timeout::Now),
+            Source::Events(events) => events::wait(events, Some(0)).is_some(),
             Source::File => true,
         }
     }
@@ -78,26 +81,4 @@ impl Input {
             Ok(0) | Err(_) => self.source = Source::None,
         }
     }
-}
-
-/// How long to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Timeout {
-    Now,
-    Never,
-}
-
-/// Whether there is input, after waiting for it, or for a signal.
-fn poll(events: i32, timeout: Timeout) -> bool {
-    // `struct epoll_event` is packed: 12 bytes.
-    let mut event = [0u32; 3];
-    let event = event.as_mut_ptr().expose_provenance() as u64;
-    let args = |timeout: i64| [events as u64, event, 1, timeout as u64, 0, 0];
-    let count = match timeout {
-        // SAFETY: one event is written to `event`.
-        Timeout::Now => unsafe { syscall(general::__NR_epoll_pwait, args(0)) },
-        // SAFETY: as above.
-        Timeout::Never => unsafe { syscall_wait(general::__NR_epoll_pwait, args(-1)) },
-    };
-    count.is_ok_and(|count| count > 0)
 }

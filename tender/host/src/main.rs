@@ -15,6 +15,7 @@ mod entry;
 mod events;
 mod fpu;
 mod input;
+mod link;
 mod memory_functions;
 mod output;
 mod process;

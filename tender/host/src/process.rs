@@ -3,7 +3,9 @@
 use crate::{
     alarm,
     clock::Clock,
+    events,
     input::{Input, Source},
+    link::{self, Link},
     output::{Output, report},
     state::Place,
     syscall::syscall,
@@ -11,9 +13,9 @@ use crate::{
 };
 use core::fmt::Arguments;
 use linux_raw_sys::general;
-use selkie_tender_filter::GUEST_END;
-use selkie_tender_model::{Access, FirstWords, Host, MapError};
-use selkie_tender_setup::{Loaded, PHYSICAL_BASE};
+use selkie_tender_filter::{GUEST_END, SEED};
+use selkie_tender_model::{Access, FirstWords, Host, MapError, Moved};
+use selkie_tender_setup::{Loaded, LoadedNet, NET, PHYSICAL_BASE};
 
 /// This process, as the model sees it.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) console: &'static mut Output,
     input: Input,
     clock: Clock,
+    /// The network, and the descriptor that tells of it.
+    net: Option<(&'static mut Link, i32)>,
 }
 
 /// What is kept of the console's output until it is put out.
@@ -39,7 +43,33 @@ impl Process {
     ) -> Self {
         // SAFETY: there is one process.
         let console = unsafe { CONSOLE.put(Output::new(Output::CONSOLE)) };
-        Self { loaded, first, console, input: Input::new(input), clock: Clock::new(vdso) }
+        Self { loaded, first, console, input: Input::new(input), clock: Clock::new(vdso), net: None }
+    }
+
+    /// Serves the network from now on; `events` tells of it. Whether that could be.
+    ///
+    /// The region moves to the memory's file with all of the first pages: there it stays, whatever the root task does
+    /// with its own pages.
+    #[inline(never)] // Those without a network need less of the stack.
+    pub(crate) fn serve_net(&mut self, net: LoadedNet, events: i32) -> bool {
+        #[unsafe(link_section = ".link")]
+        static LINK: Place<Link> = Place::new();
+        if self.move_first_pages().is_err() {
+            return false;
+        }
+        let start = net.region as usize / size_of::<u64>();
+        let words = self.first.words().get(start..).unwrap_or_default();
+        let words = words.get(..NET.layout.size() as usize / size_of::<u64>()).unwrap_or_default();
+        // SAFETY: the window stays, and others use what is in it as cells.
+        let Some(link) = Link::new(unsafe { link::region(words) }, net.descriptor) else { return false };
+        // SAFETY: there is one process.
+        self.net = Some((unsafe { LINK.put(link) }, events));
+        true
+    }
+
+    /// Whether there is a network. A process that computes without end looks at it then and now, too.
+    pub(crate) fn wakes_for_net(&mut self) -> bool {
+        self.net.as_mut().map(|(link, _)| link.wake()).is_some()
     }
 
     /// What set-up has loaded.
@@ -50,7 +80,14 @@ impl Process {
     /// Sleeps until a signal or input comes, unless a signal is pending.
     pub(crate) fn wait(&mut self) {
         self.console.flush();
-        self.input.wait();
+        match &mut self.net {
+            None => self.input.wait(),
+            Some((link, events)) => {
+                if events::wait_net(*events) {
+                    link.wake();
+                }
+            }
+        }
     }
 
     /// The kernel's object at `paddr`, as the tender sees it.
@@ -167,6 +204,18 @@ impl Host for Process {
 
     fn console_read(&mut self) -> Option<u8> {
         self.input.next()
+    }
+
+    fn move_frames(&mut self) -> Moved {
+        self.net.as_mut().map(|(link, _)| link.work()).unwrap_or_default()
+    }
+
+    fn random(&mut self) -> Option<[u64; 4]> {
+        let mut words = [0; 4];
+        let place = words.as_mut_ptr().expose_provenance() as u64;
+        // SAFETY: as many bytes as `words` has are written to it.
+        let got = unsafe { syscall(general::__NR_getrandom, [place, SEED, 0]) };
+        (got == Ok(SEED)).then_some(words)
     }
 
     fn now(&mut self) -> u64 {

@@ -43,6 +43,9 @@ pub(crate) extern "C" fn on_pending() {
         // Who computes for long shows how far it has come.
         kernel.host().console.flush();
         next = kernel.tick();
+        if matches!(next, Next::Run(_) | Next::Idle) && kernel.host().wakes_for_net() {
+            next = kernel.interrupt();
+        }
     }
     if pending & Pending::ALARM != 0 && matches!(next, Next::Run(_) | Next::Idle) {
         next = kernel.interrupt();

@@ -14,7 +14,7 @@ use crate::{
 use core::arch::{global_asm, naked_asm};
 use linux_raw_sys::{
     auxvec::{AT_HWCAP2, AT_MINSIGSTKSZ, AT_SYSINFO_EHDR},
-    general,
+    errno, general,
 };
 use selkie_tender_model::{Boot, BootError, FirstWords, Kernel, Memory, kernel_bytes};
 use selkie_tender_setup as setup;
@@ -22,7 +22,7 @@ use selkie_tender_table::{
     Number, SYSCALLS, Syscall, Table,
     payload::{Header, MAGIC, device},
 };
-use setup::{Command, Loaded, LockDown, Options, PHYSICAL_BASE, Payload};
+use setup::{Command, Loaded, LoadedNet, LockDown, Options, PHYSICAL_BASE, Payload};
 
 /// Bytes of the system-call instruction.
 const SYSCALL_SIZE: u64 = 2;
@@ -118,6 +118,10 @@ fn go(
     // SAFETY: the kernel says that the vDSO lies there, or nothing.
     let vdso = unsafe { Vdso::at(auxiliary(AT_SYSINFO_EHDR) as u64) };
     let kernel = boot(loaded, source, vdso)?;
+    let net_events = match loaded.net {
+        Some(net) => Some(serve_net(kernel, net, events)?),
+        None => None,
+    };
     kernel.set_tracing(options.trace);
     if options.trace {
         tell_sites(loaded);
@@ -138,6 +142,7 @@ fn go(
         syscall_return: (&raw const selkie_syscall_instruction).addr() as u64 + SYSCALL_SIZE,
         vdso: state.vdso,
         events,
+        net_events,
         slow_segment_bases: !state.has_fsgsbase,
         strict: options.strict,
     };
@@ -194,6 +199,17 @@ fn boot(
     Ok(unsafe { KERNEL.put(kernel) })
 }
 
+/// Opens what tells of the network, and of what `input` tells of, and lets the kernel's host serve it.
+#[inline(never)] // As above.
+fn serve_net(
+    kernel: &mut Kernel<'static, Process>,
+    net: LoadedNet,
+    input: Option<i32>,
+) -> Result<i32, StartError> {
+    let events = events::open_net(net.descriptor, input).map_err(StartError::Net)?;
+    if kernel.host().serve_net(net, events) { Ok(events) } else { Err(StartError::NoNet) }
+}
+
 /// Says which system calls are slow.
 fn tell_sites(loaded: &Loaded) {
     let sites = loaded.sites;
@@ -224,6 +240,8 @@ enum StartError {
     Boot(BootError, u64),
     Signals(&'static str),
     Events(syscall::Errno),
+    Net(syscall::Errno),
+    NoNet,
 }
 
 impl From<setup::Error> for StartError {
@@ -253,6 +271,11 @@ impl core::fmt::Display for StartError {
                  help: raise ROOT_CNODE_SIZE_BITS in the kernel config, or make the root task smaller"
             ),
             Self::Signals(why) => write!(f, "signals cannot be set up: {why}"),
+            Self::Net(syscall::Errno(errno::EPERM)) => {
+                f.write_str("--net: nobody can wait for what it names\n  help: name a socket")
+            }
+            Self::Net(error) => write!(f, "the network cannot be watched (error {})", error.0),
+            Self::NoNet => f.write_str("the network's region cannot be mapped"),
             Self::Events(error) => write!(f, "the console's input cannot be watched (error {})", error.0),
         }
     }

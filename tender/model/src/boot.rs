@@ -404,9 +404,12 @@ impl<'m, H: Host> Kernel<'m, H> {
             }
             before = Some(slots.at(slot));
             memory.set(entry + 8, slot);
-            if device.flags & 1 != 0 {
+            let is_net = device.kind == Devices::NET;
+            if device.flags & 1 != 0 || is_net {
                 device.notification = endpoint + (number + 1) * notification_bytes;
-                let cap = Cap::Notification { address: device.notification, badge: 0, rights: wait };
+                // A function that serves a network has its timers signal the same notification.
+                let rights = Rights { write: is_net, ..wait };
+                let cap = Cap::Notification { address: device.notification, badge: 0, rights };
                 memory.set(entry + 16, slots.add(&memory, [cap].into_iter())?.start);
             }
             let offset = region.wrapping_sub(boot.extra_address());

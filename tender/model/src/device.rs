@@ -38,6 +38,8 @@ pub(crate) struct Devices {
     console: Option<Rings>,
     /// The number of that.
     console_number: usize,
+    /// The notification of the network, when there is one.
+    net: Option<u64>,
 }
 
 /// The rings of a console.
@@ -59,6 +61,8 @@ struct Rings {
 impl Devices {
     /// The id of the BootInfo chunk that lists them.
     pub(crate) const CHUNK: u64 = devices::DEVICES_CHUNK;
+    /// The kind of a network, which always has a notification.
+    pub(crate) const NET: u32 = DeviceKind::Net as u32;
     /// The most devices that are served.
     pub(crate) const MOST: usize = 8;
 
@@ -66,6 +70,9 @@ impl Devices {
     pub(crate) fn add(&mut self, device: Device) {
         if self.console.is_none() && device.kind == DeviceKind::Console as u32 {
             (self.console, self.console_number) = (Rings::new(&device), self.count);
+        }
+        if device.kind == Self::NET {
+            self.net = Some(device.notification);
         }
         self.kinds[self.count] = device.kind;
         self.count += 1;
@@ -76,6 +83,11 @@ impl Devices {
         let number = usize::try_from(badge).ok()?.checked_sub(1)?;
         let kind = *self.kinds[..self.count].get(number)?;
         Some((number, devices::Device { number: kind, ..devices::Device::default() }.kind()?))
+    }
+
+    /// Whether there is a network.
+    pub(crate) fn has_net(&self) -> bool {
+        self.net.is_some()
     }
 
     /// Whether the console device is in use: what is typed goes there, not to the serial port.
@@ -174,9 +186,17 @@ impl<H: Host> Kernel<'_, H> {
                 let answer = self.look_at_console(number);
                 self.answer_label(request, answer)
             }
-            Some((_, DeviceKind::Net | DeviceKind::Block | DeviceKind::Entropy)) => {
-                self.answer_label(request, answer::NOT_SERVED)
+            Some((_, DeviceKind::Net)) if label == devices::request::QUEUE_LOOK => {
+                let answer = self.look_at_net();
+                self.answer_label(request, answer)
             }
+            Some((_, DeviceKind::Entropy)) if label == devices::request::ENTROPY_READ => {
+                match self.host.random() {
+                    Some(words) => Answer::Words(words, 4),
+                    None => self.answer_label(request, answer::NOT_SERVED),
+                }
+            }
+            Some((_, DeviceKind::Block)) => self.answer_label(request, answer::NOT_SERVED),
             _ => self.answer_label(request, answer::UNKNOWN),
         }
     }
@@ -191,6 +211,21 @@ impl<H: Host> Kernel<'_, H> {
             rings.put_input(memory, || serial.give_back().or_else(|| host.console_read()))
         });
         if done.is_ok() { answer::DONE } else { answer::BROKEN }
+    }
+
+    /// Lets the host move what it can; the label to answer with.
+    fn look_at_net(&mut self) -> u64 {
+        if self.move_frames() { answer::BROKEN } else { answer::DONE }
+    }
+
+    /// Moves frames of the network, when there is one, and tells the function; whether it has broken a queue.
+    pub(crate) fn move_frames(&mut self) -> bool {
+        let Some(notification) = self.devices.net else { return false };
+        let moved = self.host.move_frames();
+        if moved.signal && notification != 0 {
+            self.signal(notification, SIGNAL);
+        }
+        moved.broken
     }
 
     /// Puts what was typed into the console's input and tells the function, when it has used the console.

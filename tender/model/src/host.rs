@@ -13,6 +13,15 @@ pub enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MapError;
 
+/// What became of the frames of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// The function has to be told.
+    pub signal: bool,
+    /// The function has broken the rules of a queue.
+    pub broken: bool,
+}
+
 /// What the model asks of the process that it lives in. Nothing of it allocates or waits.
 pub trait Host {
     /// Whether a page may be mapped at the addresses from `address` to `address + size`: the host keeps
@@ -31,6 +40,12 @@ pub trait Host {
 
     /// A byte that was typed at the console, if there is one.
     fn console_read(&mut self) -> Option<u8>;
+
+    /// Moves frames between the network's queues and the network; only called where there is one.
+    fn move_frames(&mut self) -> Moved;
+
+    /// Random bits, never the same ones again; none when there are none to be had.
+    fn random(&mut self) -> Option<[u64; 4]>;
 
     /// Nanoseconds since some moment in the past; never goes back.
     fn now(&mut self) -> u64;

@@ -64,7 +64,7 @@ pub use boot::{Boot, BootError, kernel_bytes};
 pub use cap::{Cap, FrameSize, Rights};
 pub use error::{Error, LookupFailure};
 pub use fault::Fault;
-pub use host::{Access, Host, MapError};
+pub use host::{Access, Host, MapError, Moved};
 pub use kernel::{Kernel, Next};
 pub use memory::{FirstWords, Memory};
 pub use sched_context::SchedContext;

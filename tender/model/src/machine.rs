@@ -25,6 +25,8 @@ impl<H: Host> Kernel<'_, H> {
         let alarm = self.machine.alarm.take().filter(|at| *at > now);
         self.advance_timer(now);
         self.receive_console();
+        // What a broken queue is asked next is answered so.
+        let _ = self.move_frames();
         self.update_serial(now);
         self.set_next_alarm(now);
         if alarm.is_some() && self.machine.alarm.is_none() {
@@ -35,7 +37,8 @@ impl<H: Host> Kernel<'_, H> {
     /// Whether a device could ever interrupt, as they are set now.
     pub(crate) fn can_wake(&self) -> bool {
         let serial = self.machine.interrupts.listens(SERIAL_PIN);
-        serial || self.machine.alarm.is_some() || self.devices.console_is_open() || self.awaits_budget()
+        let device = self.devices.console_is_open() || self.devices.has_net();
+        serial || self.machine.alarm.is_some() || device || self.awaits_budget()
     }
 
     /// Counts the timer on to `now`; an end that it has come to meanwhile is an interrupt, unless that is

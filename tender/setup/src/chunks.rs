@@ -1,7 +1,11 @@
 //! The chunks of BootInfo that the tender adds: the list of devices, and what overrides the run
 //! configuration. Formats: `docs/devices.md` and `selkie_base`.
 
-use crate::{Error, Options, linux::Calls};
+use crate::{
+    Error, Options,
+    linux::Calls,
+    net::{self, NET},
+};
 use selkie_base::devices::{Console, DEVICES_CHUNK, Device, DeviceKind, Devices, RUN_CHUNK};
 use selkie_tender_table::payload::device;
 
@@ -16,7 +20,7 @@ const REGION_ALIGN: usize = 64;
 const LEAST: usize =
     (2 * HEADER + 8 + 64 * MOST_DEVICES).next_multiple_of(REGION_ALIGN) + Console::SMALL_SIZE as usize;
 /// The most devices in the list.
-const MOST_DEVICES: usize = 2;
+const MOST_DEVICES: usize = 4;
 
 const MAGIC: &[u8] = b"SELKIERUN1\0";
 
@@ -25,13 +29,16 @@ const MAGIC: &[u8] = b"SELKIERUN1\0";
 pub(crate) struct Extent {
     /// Bytes of the chunks.
     pub(crate) chunks: usize,
-    /// Bytes of the chunks and of the console's region after them.
+    /// Bytes of the chunks and of the regions after them.
     pub(crate) all: usize,
+    /// Where the network's region begins, when there is a network.
+    pub(crate) net: Option<usize>,
 }
 
-/// The most bytes that [`write`] takes with these options.
-pub(crate) fn room(options: &Options) -> usize {
-    if options.overrides_run() { MAX_CHUNKS } else { LEAST }
+/// The most bytes that [`write`] takes with these options and devices.
+pub(crate) fn room(options: &Options, devices: u64) -> usize {
+    let room = if options.overrides_run() { MAX_CHUNKS } else { LEAST };
+    if devices & device::NET != 0 { net::region(room) + NET.layout.size() as usize } else { room }
 }
 
 /// Writes the chunks to the begin of `out`, which the root task sees at `address`.
@@ -42,16 +49,21 @@ pub(crate) fn write(
     out: &mut [u8],
     address: u64,
 ) -> Result<Extent, Error> {
-    let list = list(devices);
+    let (list, count) = list(devices);
+    let list = &list[..count];
     let list_size = HEADER + 8 + 64 * list.len();
-    let run = out.get_mut(list_size + HEADER..).ok_or(Error::RunSize)?;
+    let run = out.get_mut(list_size + HEADER..MAX_CHUNKS.min(out.len())).ok_or(Error::RunSize)?;
     let run_size = match run_override(calls, options, run)? {
         0 => 0,
         size => HEADER + size,
     };
     let chunks = list_size + run_size;
     let region = chunks.next_multiple_of(REGION_ALIGN);
-    let all = region + Console::SMALL_SIZE as usize;
+    let mut all = region + Console::SMALL_SIZE as usize;
+    let net = (devices & device::NET != 0).then(|| net::region(all));
+    if let Some(net) = net {
+        all = net + NET.layout.size() as usize;
+    }
     if all > out.len() {
         return Err(Error::RunSize);
     }
@@ -68,19 +80,28 @@ pub(crate) fn write(
             place.size = Console::SMALL_SIZE;
             place.params = Console::SMALL.params();
         }
+        if let (DeviceKind::Net, Some(net)) = (*kind, net) {
+            place.address = address + net as u64;
+            place.size = NET.layout.size().into();
+            place.params = NET.params();
+        }
     }
     Devices::write(&filled[..list.len()], &mut out[HEADER..]).ok_or(Error::RunSize)?;
-    Ok(Extent { chunks, all })
+    Ok(Extent { chunks, all, net })
 }
 
-/// The devices in the order in which they are listed.
-fn list(devices: u64) -> &'static [DeviceKind] {
-    match (devices & device::CONSOLE != 0, devices & device::CLOCK != 0) {
-        (true, true) => &[DeviceKind::Console, DeviceKind::Clock],
-        (true, false) => &[DeviceKind::Console],
-        (false, true) => &[DeviceKind::Clock],
-        (false, false) => &[],
-    }
+/// The devices in the order in which they are listed, and how many they are.
+fn list(devices: u64) -> ([DeviceKind; MOST_DEVICES], usize) {
+    const ALL: [(u64, DeviceKind); MOST_DEVICES] = [
+        (device::CONSOLE, DeviceKind::Console),
+        (device::CLOCK, DeviceKind::Clock),
+        (device::NET, DeviceKind::Net),
+        (device::ENTROPY, DeviceKind::Entropy),
+    ];
+    let mut list = [DeviceKind::Console; MOST_DEVICES];
+    let listed = ALL.iter().filter(|(bit, _)| devices & bit != 0);
+    let count = list.iter_mut().zip(listed).map(|(place, (_, kind))| *place = *kind).count();
+    (list, count)
 }
 
 fn header(out: &mut [u8], id: u64, size: usize) {

@@ -69,6 +69,26 @@ pub enum Error {
         "the image needs a {0} device, which this tender does not serve yet\n  help: run the image under QEMU"
     )]
     NotServed(&'static str),
+    /// The image needs a network, and nobody has named one.
+    #[error(
+        "the image needs a network\n  help: start `passt --socket PATH` and give --net unix:PATH, or do without by --net none; `cargo xtask run` does the former"
+    )]
+    NoNetwork,
+    /// A network was named for an image that has none.
+    #[error(
+        "--net: the image has no network\n  help: leave the option out, or add [devices.net] to its recipe"
+    )]
+    NeedlessNetwork,
+    /// The network cannot be had.
+    #[error(
+        "--net {}: it cannot be had ({errno})\n  help: name the socket of a running `passt --socket PATH`, or an open descriptor of one", Text(.option)
+    )]
+    Net {
+        /// What was asked for.
+        option: &'static [u8],
+        /// Why.
+        errno: Errno,
+    },
     /// The memory is too small for the image.
     #[error(
         "{memory} bytes of memory are not enough: the root task and the kernel's objects need {needed}\n  help: give it more with --memory"

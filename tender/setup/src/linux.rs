@@ -50,6 +50,7 @@ impl Display for Errno {
             errno::ENOSYS => "ENOSYS: no such system call",
             errno::ENOTDIR => "ENOTDIR: not a directory",
             errno::EOPNOTSUPP => "EOPNOTSUPP: not supported",
+            errno::ECONNREFUSED => "ECONNREFUSED: nobody listens there",
             errno::EFBIG => "EFBIG: larger than allowed",
             other => return write!(f, "error {other}"),
         };
@@ -127,7 +128,7 @@ impl Calls<'_> {
     }
 
     /// As [`above_console`].
-    fn above_console(self, descriptor: i32) -> Result<i32, Errno> {
+    pub(crate) fn above_console(self, descriptor: i32) -> Result<i32, Errno> {
         if descriptor > 2 {
             return Ok(descriptor);
         }

@@ -6,6 +6,8 @@ use crate::{
     elf::{Access, MAX_SEGMENTS},
     linux::{Calls, Errno, Linux},
     map::{self, Image},
+    net,
+    options::NetOption,
 };
 use core::{cell::Cell, ffi::CStr, ops::Range};
 use selkie_tender_table::{
@@ -62,6 +64,17 @@ pub struct Loaded {
     pub sites: SiteCount,
     /// The stubs.
     pub thunks: Thunks,
+    /// The network.
+    pub net: Option<LoadedNet>,
+}
+
+/// A network that is open.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadedNet {
+    /// The descriptor of its frames.
+    pub descriptor: i32,
+    /// Bytes from the memory's first page to its region.
+    pub region: u64,
 }
 
 impl Loaded {
@@ -149,6 +162,10 @@ pub unsafe fn load(
     let root_task = RootTask::parse(file)?;
     let (table, asked) = interface(payload, options, &root_task)?;
     let settings = settings(payload, options, asked)?;
+    let descriptor = match options.net {
+        Some(option) => net::open(calls, option)?,
+        None => None,
+    };
     if !(file.as_ptr() as u64).is_multiple_of(PAGE) {
         return Err(Error::Payload("its root task does not begin on a page"));
     }
@@ -172,6 +189,9 @@ pub unsafe fn load(
         bytemuck::try_cast_slice_mut::<u8, u64>(window).map_err(|_| Error::Memory(settings.memory))?;
     let (memory, shared) =
         Cell::from_mut(words).as_slice_of_cells().split_at((kernel_bytes + rest) as usize / size_of::<u64>());
+    let region = root_task.image().end - first.start + BOOT_PAGES * PAGE;
+    let net = descriptor.zip(extent.net);
+    let net = net.map(|(descriptor, offset)| LoadedNet { descriptor, region: region + offset as u64 });
     Ok(Loaded {
         table,
         settings,
@@ -193,6 +213,7 @@ pub unsafe fn load(
         extra_pages: (extent.all as u64).div_ceil(PAGE),
         sites,
         thunks,
+        net,
     })
 }
 
@@ -212,7 +233,7 @@ unsafe fn first_pages(
     let taken = start - image.start;
     let room = settings.memory.checked_sub(taken).filter(|room| *room >= PAGE);
     let room = room.ok_or(Error::TooSmall { memory: settings.memory, needed: taken + PAGE })?;
-    let room = room.min((chunks::room(options) as u64).next_multiple_of(PAGE));
+    let room = room.min((chunks::room(options, settings.devices) as u64).next_multiple_of(PAGE));
     // SAFETY: the caller's; then these bytes can be written, and nobody else knows of them.
     let chunks = unsafe {
         map::guest(calls, shown, BOOT_PAGES * PAGE + room)?;
@@ -262,10 +283,16 @@ fn named(calls: Calls<'_>, path: &'static CStr) -> Result<&'static [u8], Error> 
 /// What the root task gets: the image may ask, the command line decides.
 fn settings(payload: &Payload, options: &Options, asked: Option<u64>) -> Result<Settings, Error> {
     let own = payload.header.settings;
-    let devices = if payload.is_operator() { OPERATOR_DEVICES } else { own.devices };
-    let unserved = [(device::NET, "network"), (device::BLOCK, "block"), (device::ENTROPY, "entropy")];
-    if let Some((_, name)) = unserved.iter().find(|(bit, _)| devices & bit != 0) {
-        return Err(Error::NotServed(name));
+    let mut devices = if payload.is_operator() { OPERATOR_DEVICES } else { own.devices };
+    if devices & device::BLOCK != 0 {
+        return Err(Error::NotServed("block"));
+    }
+    match options.net {
+        Some(NetOption::None) => devices &= !device::NET,
+        Some(_) if payload.is_operator() => devices |= device::NET | device::ENTROPY,
+        Some(_) if devices & device::NET == 0 => return Err(Error::NeedlessNetwork),
+        None if devices & device::NET != 0 => return Err(Error::NoNetwork),
+        _ => {}
     }
     let image = Some(own.memory).filter(|memory| *memory != 0 && !payload.is_operator()).or(asked);
     let limit = options.allow_memory.unwrap_or(u64::MAX);

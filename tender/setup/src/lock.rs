@@ -32,6 +32,8 @@ pub struct LockDown {
     pub vdso: [u64; 2],
     /// The descriptor that tells of input, when the image has any.
     pub events: Option<i32>,
+    /// The descriptor that tells of the network, when there is one.
+    pub net_events: Option<i32>,
     /// The machine lacks `wrfsbase` and `wrgsbase`.
     pub slow_segment_bases: bool,
     /// Nothing runs unless every part is there.
@@ -161,15 +163,21 @@ fn bindings(loaded: &Loaded, how: &LockDown) -> Bindings {
         vdso: how.vdso,
         memory: loaded.memory_fd,
         events: how.events,
-        net: None,
+        net: net(loaded, how),
         block: None,
     }
+}
+
+/// The network's descriptor, and the one that tells of it.
+fn net(loaded: &Loaded, how: &LockDown) -> Option<[i32; 2]> {
+    loaded.net.zip(how.net_events).map(|(net, events)| [net.descriptor, events])
 }
 
 /// Closes every descriptor but those that the filter names.
 fn close_others(calls: Calls<'_>, loaded: &Loaded, how: &LockDown) -> Result<(), Errno> {
     let input = if loaded.settings.devices & device::INPUT != 0 { 0 } else { 1 };
-    let mut kept = [input, 1, 2, loaded.memory_fd, how.events.unwrap_or(2)];
+    let [net, net_events] = net(loaded, how).unwrap_or([2, 2]);
+    let mut kept = [input, 1, 2, loaded.memory_fd, how.events.unwrap_or(2), net, net_events];
     kept.sort_unstable();
     let mut next = 0;
     for descriptor in kept.map(|descriptor| descriptor as usize) {

@@ -32,6 +32,8 @@ pub struct Options {
     pub strict: bool,
     /// A descriptor with an override of the run configuration.
     pub run_fd: Option<i32>,
+    /// The network, where one is named.
+    pub net: Option<NetOption>,
     /// The root task's file, for the operator's tender.
     pub root_task: Option<&'static CStr>,
     /// The command line, to find `--env` in.
@@ -39,6 +41,40 @@ pub struct Options {
     operator: bool,
     /// What follows `--`.
     guest_args: Option<Args>,
+}
+
+/// What `--net` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetOption {
+    /// None: the function has to do without.
+    None,
+    /// The path of a socket that takes frames.
+    Path(&'static [u8]),
+    /// An open descriptor of such a socket.
+    Descriptor(i32),
+}
+
+impl NetOption {
+    fn parse(value: &'static [u8]) -> Option<Self> {
+        if value == b"none" {
+            return Some(Self::None);
+        }
+        if let Some(path) = value.strip_prefix(b"unix:") {
+            return (!path.is_empty()).then_some(Self::Path(path));
+        }
+        // 0 to 2 are the console's.
+        let descriptor = parse_descriptor(value.strip_prefix(b"fd:")?)?;
+        (descriptor > 2).then_some(Self::Descriptor(descriptor))
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn text(self) -> &'static [u8] {
+        match self {
+            Self::None => b"none",
+            Self::Path(path) => path,
+            Self::Descriptor(_) => b"fd",
+        }
+    }
 }
 
 /// A command line that cannot be followed.
@@ -55,6 +91,7 @@ enum Problem {
     NeedlessValue,
     Size,
     Descriptor,
+    Net,
     Environment,
     NotText,
     Allow,
@@ -75,6 +112,8 @@ The arguments after `--` replace those that the image was built with.
 Options:
       --memory SIZE      memory for image, kernel objects and untypeds: bytes, or with K, M or G
       --env NAME=VALUE   a variable of the function's environment; it sees no other of yours
+      --net NETWORK      for an image with a network: unix:PATH, the socket of a running passt; fd:N, an
+                         open descriptor of one; or none
       --run-fd N         an open descriptor with an override of the run configuration (SELKIERUN1)
       --trace            print every seL4 call, decoded, to standard error
       --verify           compare the digests of tables and root task before the start
@@ -94,10 +133,12 @@ Usage: selkie-tender [OPTIONS] ROOT-TASK [-- ARGUMENT...]
 The arguments after `--` replace those that the root task was built with.
 
 Options:
-      --allow LIST       upper limits, separated by commas: memory=SIZE; net= and disk= have their place
-                         but are not served yet
+      --allow LIST       upper limits, separated by commas: memory=SIZE; disk= has its place but is not
+                         served yet
       --memory SIZE      memory for image, kernel objects and untypeds: bytes, or with K, M or G
       --env NAME=VALUE   a variable of the function's environment; it sees no other of yours
+      --net NETWORK      the root task gets a network, and random bytes: unix:PATH, the socket of a running
+                         passt; fd:N, an open descriptor of one
       --run-fd N         an open descriptor with an override of the run configuration (SELKIERUN1)
       --trace            print every seL4 call, decoded, to standard error
       --verify           compare the digests of the interface tables before the start
@@ -114,6 +155,7 @@ enum Item {
     Allow(&'static [u8]),
     Env(&'static str),
     RunFd(i32),
+    Net(NetOption),
     Trace,
     Verify,
     Strict,
@@ -135,6 +177,7 @@ impl Command {
             verify: false,
             strict: false,
             run_fd: None,
+            net: None,
             root_task: None,
             args: args.clone(),
             operator,
@@ -147,6 +190,7 @@ impl Command {
                 // They are looked for again when they are handed over.
                 Item::Env(_) => {}
                 Item::RunFd(descriptor) => options.run_fd = Some(descriptor),
+                Item::Net(net) => options.net = Some(net),
                 Item::Trace => options.trace = true,
                 Item::Verify => options.verify = true,
                 Item::Strict => options.strict = true,
@@ -198,7 +242,7 @@ impl Options {
         for entry in list.split(|byte| *byte == b',') {
             if let Some(size) = entry.strip_prefix(b"memory=") {
                 self.allow_memory = Some(parse_size(size).ok_or(Problem::Size.of(entry))?);
-            } else if entry.starts_with(b"net=") || entry.starts_with(b"disk=") {
+            } else if entry.starts_with(b"disk=") {
                 return Err(Problem::NotServed.of(entry));
             } else {
                 return Err(Problem::Allow.of(entry));
@@ -226,7 +270,7 @@ fn next_item(args: &mut Args, operator: bool) -> Result<Option<Item>, UsageError
         b"--strict" => Some(Item::Strict),
         b"--help" | b"-h" => Some(Item::Help),
         b"--version" | b"-V" => Some(Item::Version),
-        b"--memory" | b"--env" | b"--run-fd" | b"--allow" => None,
+        b"--memory" | b"--env" | b"--run-fd" | b"--net" | b"--allow" => None,
         _ => return Err(Problem::Unknown.of(bytes)),
     };
     if let Some(item) = simple {
@@ -243,6 +287,7 @@ fn next_item(args: &mut Args, operator: bool) -> Result<Option<Item>, UsageError
         b"--memory" => Item::Memory(parse_size(value).ok_or(Problem::Size.of(value))?),
         b"--env" => Item::Env(parse_env(value)?),
         b"--run-fd" => Item::RunFd(parse_descriptor(value).ok_or(Problem::Descriptor.of(value))?),
+        b"--net" => Item::Net(NetOption::parse(value).ok_or(Problem::Net.of(value))?),
         _ => Item::Allow(value),
     };
     Ok(Some(item))
@@ -312,6 +357,10 @@ impl Display for UsageError {
             Problem::Descriptor => {
                 write!(f, "`{argument}` is not the number of a descriptor")?;
                 "write the number of an open descriptor, for instance --run-fd 3"
+            }
+            Problem::Net => {
+                write!(f, "`{argument}` is not a network")?;
+                "write --net unix:PATH, --net fd:N with an open descriptor above 2, or --net none"
             }
             Problem::Environment => {
                 write!(f, "`{argument}` is not a variable with its value")?;

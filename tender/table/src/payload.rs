@@ -60,11 +60,11 @@ pub mod device {
     pub const INPUT: u64 = 1 << 1;
     /// Wall clock and monotonic clock.
     pub const CLOCK: u64 = 1 << 2;
-    /// A network; has its place, nothing serves it yet.
+    /// A network: what `--net` names.
     pub const NET: u64 = 1 << 3;
     /// A block device; has its place, nothing serves it yet.
     pub const BLOCK: u64 = 1 << 4;
-    /// Random bytes; has its place, nothing serves it yet.
+    /// Random bytes.
     pub const ENTROPY: u64 = 1 << 5;
 }
 

@@ -7,6 +7,7 @@ use crate::{
 };
 use builder::{
     Error, ExitCode, Target,
+    net::PortChoice,
     run::{self, Overrides, RunOptions},
 };
 
@@ -18,6 +19,7 @@ Examples:
   cargo xtask run hello --target bare-metal --boot disk/bios   from a medium, by firmware
   cargo xtask run hello --arg you --arg me     other arguments than the recipe's, for this run
   cargo xtask run hello --env GREETING=ahoy    more environment; --env NAME takes the host's value
+  cargo xtask run http-hello --port 8080:8080  at this port of the host instead of a free one
   cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
 
 Exit code 0 when the function ended with status 0.";
@@ -43,6 +45,9 @@ pub(crate) struct Run {
     boot: BootArg,
     #[command(flatten)]
     accel: AccelArg,
+    /// A port of this host, on 127.0.0.1, for one of the function's; 0 as HOST is any free one
+    #[arg(long = "port", value_name = "HOST:GUEST[/udp]")]
+    ports: Vec<PortChoice>,
     /// Target process: every seL4 call on stderr, decoded
     #[arg(long)]
     trace: bool,
@@ -68,6 +73,7 @@ impl Run {
             boot,
             tender_options: self.tender_options(target)?,
             console_on_stderr: json,
+            ports: self.ports.clone(),
             ..RunOptions::default()
         };
         let outcome = run::run(&ctx, &recipe, target, &image.dir, &options)?;

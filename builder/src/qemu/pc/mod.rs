@@ -22,6 +22,7 @@ use crate::{
     Context,
     kernel::multiboot_header,
     kernel_config::KernelConfig,
+    net::Published,
     recipe::{Firmware, Machine, Recipe},
     run_config::FW_CFG_FILE,
 };
@@ -136,16 +137,18 @@ impl Pc {
             serial: recipe.devices.serial,
             extra_args: Vec::new(),
             beyond_tcg: kernel.beyond_tcg(),
+            net: recipe.devices.net.clone(),
         }
     }
 
     /// A start with the console on standard input and output. `run_file` is what a guest finds as
-    /// `opt/selkie/run`, with the nonce of this run.
+    /// `opt/selkie/run`, with the nonce of this run. The function is reached at `ports`.
     pub(crate) fn launch(
         &self,
         qemu: &Binary,
         accel: Accel,
         run_file: OwnedFd,
+        ports: &[Published],
     ) -> Result<(Launch, Traces), Error> {
         let talk = |source| Error::Talk { program: qemu.path.display().to_string(), source };
         let (monitor, monitor_end, screen) = Monitor::new().map_err(talk)?;
@@ -155,6 +158,7 @@ impl Pc {
         let [run, talk_fd, log] = [0, 1, 2].map(|index: usize| inherit[index].as_raw_fd());
         let mut args = vec!["-accel".to_owned(), accel.name().to_owned()];
         args.extend(self.vm.machine_options(Console::Plain).into_iter().flatten());
+        args.extend(self.vm.network(ports));
         let medium = self.medium(&mut inherit)?;
         let fixed = [
             // What a PC has: firmware may look for it, and a boot loader tells the kernel of it.

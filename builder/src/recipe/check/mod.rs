@@ -4,8 +4,10 @@
 mod bare_metal;
 mod function;
 mod kernel;
+mod net;
 mod process;
 mod qemu;
+mod requests;
 mod root_task;
 mod run;
 mod smoke;
@@ -24,10 +26,11 @@ use crate::{
 use std::path::{Path, PathBuf};
 
 /// What the checks worked out on the way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Quantities {
-    /// Stack in bytes.
+    /// Whether the runtime reads ACPI tables.
     pub(super) acpi: bool,
+    /// Stack in bytes.
     pub(super) stack: u64,
     /// Heap in bytes.
     pub(super) heap: u64,
@@ -39,6 +42,8 @@ pub(super) struct Quantities {
     pub(super) bare_metal_memory: u64,
     /// The smoke test's time-out in milliseconds.
     pub(super) timeout: u64,
+    /// How long each HTTP request, then each TCP connection of it may take, in milliseconds.
+    pub(super) answers: Vec<u64>,
 }
 
 /// One check of one recipe.
@@ -62,15 +67,16 @@ pub(super) fn check(
     check.source();
     check.kernel();
     check.run();
+    check.net();
     let memory = check.qemu();
     let process_memory = check.process();
     let bare_metal_memory = check.bare_metal(memory);
     let acpi = check.acpi();
     let (stack, heap) = check.memory_use([memory, process_memory, bare_metal_memory]);
     check.needs();
-    let timeout = check.smoke();
+    let (timeout, answers) = check.smoke();
     check.findings.finish()?;
-    Ok(Quantities { acpi, stack, heap, memory, process_memory, bare_metal_memory, timeout })
+    Ok(Quantities { acpi, stack, heap, memory, process_memory, bare_metal_memory, timeout, answers })
 }
 
 /// Memory where a recipe says nothing.

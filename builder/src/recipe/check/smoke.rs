@@ -2,7 +2,7 @@
 
 use super::{Check, repeated};
 use crate::{
-    document::at,
+    document::{Step, at},
     recipe::{RawPattern, units::show_period},
 };
 use regex_syntax::ParserBuilder;
@@ -14,9 +14,9 @@ const TIMEOUT: u64 = 30_000;
 const TIMEOUT_MOST: u64 = 60 * 60_000;
 
 impl Check<'_> {
-    /// The time-out in milliseconds.
-    pub(super) fn smoke(&mut self) -> u64 {
-        let Some(smoke) = &self.raw.smoke else { return TIMEOUT };
+    /// The time-out in milliseconds, and that of each request.
+    pub(super) fn smoke(&mut self) -> (u64, Vec<u64>) {
+        let Some(smoke) = &self.raw.smoke else { return (TIMEOUT, Vec::new()) };
         if smoke.expect.is_empty() {
             let help =
                 "write at least one text that only a good run prints, for instance `expect = [\"ready\"]`";
@@ -45,24 +45,12 @@ impl Check<'_> {
             );
             self.wrong(at, message, "write how long a good run may take at most, for instance `\"30 s\"`");
         }
-        timeout
+        (timeout, self.requests(smoke))
     }
 
     fn patterns(&mut self, key: &str, patterns: &[RawPattern]) {
         for (i, pattern) in patterns.iter().enumerate() {
-            match pattern {
-                RawPattern::Literal(text) if text.is_empty() => {
-                    let help = "write a text that the console shows";
-                    self.wrong(at!["smoke", key, i], "the text is empty: it is everywhere", help);
-                }
-                RawPattern::Literal(_) => {}
-                RawPattern::Regex { regex } => {
-                    if let Err(bad) = check_regex(regex) {
-                        let span = self.findings.doc.span_in_text(at!["smoke", key, i, "regex"], bad.span);
-                        self.findings.place(span, bad.message, bad.help);
-                    }
-                }
-            }
+            self.pattern(at!["smoke", key, i], pattern);
         }
         if let Some(i) = repeated(patterns) {
             let help = match key {
@@ -72,6 +60,24 @@ impl Check<'_> {
                 _ => "keep one of them",
             };
             self.wrong(at!["smoke", key, i], format!("this is twice in `{key}`"), help);
+        }
+    }
+
+    /// A text or an expression that is to be found somewhere.
+    pub(super) fn pattern(&mut self, at: &[Step<'_>], pattern: &RawPattern) {
+        match pattern {
+            RawPattern::Literal(text) if text.is_empty() => {
+                let help = "write a text that only a good run shows";
+                self.wrong(at, "the text is empty: it is everywhere", help);
+            }
+            RawPattern::Literal(_) => {}
+            RawPattern::Regex { regex } => {
+                if let Err(bad) = check_regex(regex) {
+                    let at = [at, &[Step::Key("regex")]].concat();
+                    let span = self.findings.doc.span_in_text(&at, bad.span);
+                    self.findings.place(span, bad.message, bad.help);
+                }
+            }
         }
     }
 

@@ -22,6 +22,7 @@ fn try_boot(stage: &Stage, at_exit: AtExit) -> Result<RunReport> {
         target: Target::BareMetal,
         boot: Some(path),
         spec,
+        net: None,
         dir: &boot.dir,
         timeout: options.timeout,
     };

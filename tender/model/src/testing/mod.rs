@@ -3,7 +3,7 @@
 mod machine;
 mod table;
 
-use crate::{Access, Boot, Host, Kernel, MapError, Memory};
+use crate::{Access, Boot, Host, Kernel, MapError, Memory, Moved};
 use core::{cell::Cell, fmt::Arguments};
 use selkie_tender_table::Table;
 use std::{boxed::Box, collections::BTreeMap, collections::VecDeque, string::String, vec, vec::Vec};
@@ -37,6 +37,10 @@ pub struct FakeHost {
     pub alarm: Option<u64>,
     /// The lines of the trace.
     pub trace: Vec<String>,
+    /// What becomes of frames, and how often they were to be moved.
+    pub moved: (Moved, u32),
+    /// How often random bits were asked for; none are given at the third time.
+    pub randoms: u64,
 }
 
 impl Host for FakeHost {
@@ -63,6 +67,16 @@ impl Host for FakeHost {
 
     fn console_read(&mut self) -> Option<u8> {
         self.input.pop_front()
+    }
+
+    fn move_frames(&mut self) -> Moved {
+        self.moved.1 += 1;
+        self.moved.0
+    }
+
+    fn random(&mut self) -> Option<[u64; 4]> {
+        self.randoms += 1;
+        (self.randoms < 3).then_some([self.randoms, 2, 3, 4])
     }
 
     fn now(&mut self) -> u64 {

@@ -399,7 +399,14 @@ fn chunk(bytes: &[u8], id: u64) -> (&[u8], &[u8]) {
 
 fn lock_down(strict: bool) -> LockDown {
     let syscall_return = (&raw const test_syscall_return) as u64;
-    LockDown { syscall_return, vdso: [0; 2], events: None, slow_segment_bases: false, strict }
+    LockDown {
+        syscall_return,
+        vdso: [0; 2],
+        events: None,
+        net_events: None,
+        slow_segment_bases: false,
+        strict,
+    }
 }
 
 fn check_record() {

@@ -1,0 +1,145 @@
+//! `[[smoke.http]]` and `[[smoke.tcp]]`
+
+use super::Check;
+use crate::{
+    document::{Step, at},
+    recipe::{Period, RawHttp, RawPattern, RawSmoke, units::show_period},
+};
+
+/// How long an answer may take where nobody says, in milliseconds.
+const ANSWER: u64 = 5_000;
+
+/// Header fields that the client writes itself.
+const OWN_HEADERS: [&str; 6] =
+    ["connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"];
+
+impl Check<'_> {
+    /// How long each HTTP request, then each TCP connection may take, in milliseconds.
+    pub(super) fn requests(&mut self, smoke: &RawSmoke) -> Vec<u64> {
+        let mut periods = Vec::new();
+        for (i, request) in smoke.http.iter().enumerate() {
+            self.port(at!["smoke", "http", i], request.port);
+            self.request(at!["smoke", "http", i], request);
+            periods.push(self.answer_period(at!["smoke", "http", i, "timeout"], request.timeout.as_ref()));
+        }
+        for (i, connection) in smoke.tcp.iter().enumerate() {
+            self.port(at!["smoke", "tcp", i], connection.port);
+            self.pattern(at!["smoke", "tcp", i, "expect"], &connection.expect);
+            periods.push(self.answer_period(at!["smoke", "tcp", i, "timeout"], connection.timeout.as_ref()));
+        }
+        if smoke.stop.is_some() && periods.is_empty() {
+            let message = "it is sent when all requests have their answers, and there are none";
+            self.findings.key(at!["smoke", "stop"], message, "add [[smoke.http]], or write `input` instead");
+        }
+        if smoke.stop.as_deref() == Some("") {
+            let help = "take it out: the default stops the native libOS";
+            self.wrong(at!["smoke", "stop"], "the text is empty: it would stop nothing", help);
+        }
+        if !periods.is_empty() && self.raw.targets.process.input == Some(false) {
+            let message = "a server is stopped by the console's input, which this process would not take";
+            let help = "take it out, or take the requests out of [smoke]";
+            self.wrong(at!["targets", "process", "input"], message, help);
+        }
+        periods
+    }
+
+    /// The port that a request goes to must be forwarded.
+    fn port(&mut self, at: &[Step<'_>], port: Option<u16>) {
+        let forwarded: Vec<_> = self.tcp_ports().map(|port| format!("`{port}`")).collect();
+        let place = [at, &[Step::Key("port")]].concat();
+        match port {
+            Some(port) if self.tcp_ports().any(|there| there == port) => {}
+            Some(port) => {
+                let help = match forwarded.as_slice() {
+                    [] => format!("add `forward = [{{ guest = {port} }}]` to [devices.net]"),
+                    ports => format!("forwarded are: {}", ports.join(", ")),
+                };
+                self.wrong(&place, format!("the function's port {port} is not forwarded for TCP"), help);
+            }
+            None if forwarded.is_empty() => {
+                let help =
+                    "add the function's port to [devices.net], for instance `forward = [{ guest = 8080 }]`";
+                self.wrong(at, "no port of the function is forwarded for TCP: nothing could answer", help);
+            }
+            None if self.only_port().is_none() => {
+                let message = format!("`port` is missing: {} ports are forwarded for TCP", forwarded.len());
+                self.wrong(at, message, format!("write one of {}", forwarded.join(", ")));
+            }
+            None => {}
+        }
+    }
+
+    fn request(&mut self, at: &[Step<'_>], request: &RawHttp) {
+        let inside = |key: &'static str| [at, &[Step::Key(key)]].concat();
+        let method = request.method.as_deref().unwrap_or("GET");
+        if !is_token(method) {
+            self.wrong(
+                &inside("method"),
+                format!("`{}` is not a method", method.escape_debug()),
+                "write one such as `\"GET\"` or `\"POST\"`",
+            );
+        } else if request.body.is_some() && ["GET", "HEAD", "CONNECT", "TRACE"].contains(&method) {
+            let help = "write `method = \"POST\"` for instance, or take the body out";
+            self.wrong(&inside("body"), format!("a request with the method {method} has no body"), help);
+        }
+        if !request.path.starts_with('/') || !request.path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.wrong(
+                &inside("path"),
+                format!("`{}` is not a path of a request", request.path.escape_debug()),
+                "begin it with `/`, and write what is not plain ASCII as `%` and two digits",
+            );
+        }
+        for (name, value) in &request.headers {
+            let place = [at, &[Step::Key("headers"), Step::from(name)]].concat();
+            self.header(&place, name);
+            if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+                self.findings.key(&place, format!("`{name}` is set by Selkie itself"), "take it out");
+            } else if value.chars().any(char::is_control) {
+                let help = "take them out: a value is one line";
+                self.wrong(&place, format!("the value of `{name}` has control characters in it"), help);
+            }
+        }
+        for (name, pattern) in &request.expect_headers {
+            let place = [at, &[Step::Key("expect-headers"), Step::from(name)]].concat();
+            self.header(&place, name);
+            self.regex_of(&place, pattern);
+        }
+        if let Some(pattern) = &request.expect_body {
+            self.regex_of(&inside("expect-body"), pattern);
+        }
+        if request.concurrency > Some(request.repeat.unwrap_or(1)) {
+            let (most, repeat) = (request.concurrency.unwrap_or(1), request.repeat.unwrap_or(1));
+            let message = format!("{most} connections are more than the {repeat} requests that are sent");
+            self.wrong(&inside("concurrency"), message, format!("write `repeat = {most}` or more"));
+        }
+    }
+
+    fn header(&mut self, at: &[Step<'_>], name: &str) {
+        if !is_token(name) {
+            let message = format!("`{}` is not the name of a header field", name.escape_debug());
+            self.findings.key(at, message, "write a name such as `content-type`");
+        }
+    }
+
+    fn answer_period(&mut self, at: &[Step<'_>], period: Option<&Period>) -> u64 {
+        let millis = self.period(at, period, ANSWER);
+        if millis == 0 {
+            let help = format!("write `\"{}\"`", show_period(ANSWER));
+            self.wrong(at, "no answer takes no time at all", help);
+        }
+        millis
+    }
+
+    /// A text may be empty here: an answer, or the value of a field, can be.
+    fn regex_of(&mut self, at: &[Step<'_>], pattern: &RawPattern) {
+        if matches!(pattern, RawPattern::Regex { .. }) {
+            self.pattern(at, pattern);
+        }
+    }
+}
+
+/// A word of HTTP (RFC 9110, 5.6.2).
+fn is_token(word: &str) -> bool {
+    let other = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || other(byte))
+}

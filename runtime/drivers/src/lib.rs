@@ -1,0 +1,29 @@
+//! Drivers for hardware that a function owns.
+//!
+//! A driver is a thread of the function's own that stands behind the device model (`docs/devices.md`), as a host
+//! process does elsewhere: what uses a device cannot tell which of them it is. The drivers alone hold capabilities for
+//! ports, device memory and interrupts.
+//!
+//! They are part of what is trusted: without an IOMMU a device reads and writes all memory that its driver names to
+//! it, and a device that does not do as its driver says reaches all memory there is.
+#![no_std]
+
+mod dma;
+mod entropy;
+mod hal;
+mod net;
+mod pci;
+mod virtio;
+
+pub use entropy::{Seed, Source, seed};
+
+use selkie::{
+    Result, System,
+    device::{self, Device, DeviceKind},
+};
+
+/// The network that the function's surroundings offer; else the first virtio network card, with a driver that this
+/// starts. Fails with [`NoDevice`](selkie::Error::NoDevice) where there is neither.
+pub fn network(sys: &mut System) -> Result<Device> {
+    device::find(DeviceKind::Net).or_else(|_| net::start(sys))
+}

@@ -1,0 +1,216 @@
+//! The function's side of its network, as the network stack wants it.
+
+use core::{
+    cell::{Cell, RefCell},
+    ops::Range,
+    ptr, slice,
+    sync::atomic::AtomicU64,
+    task::{Context, Waker},
+};
+use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use selkie::{
+    cap::{Capability, Notification, Slot},
+    device::{self, Device},
+};
+use selkie_base::devices::{
+    net::{HEADER, Net, NetFunction, is_well_formed},
+    request,
+};
+
+/// A network, and what is known of what went over it.
+pub(crate) struct Card {
+    device: Device,
+    function: RefCell<NetFunction<'static>>,
+    /// The network stack, to be woken when there is something.
+    waker: RefCell<Option<Waker>>,
+    broken: Cell<bool>,
+    /// The stack knows that the link is up. It starts over when it is told so: what it sent before, a first question to
+    /// DHCP for instance, would be answered in vain.
+    up: Cell<bool>,
+    pub(crate) received: Cell<u64>,
+    pub(crate) sent: Cell<u64>,
+    pub(crate) malformed: Cell<u64>,
+}
+
+impl Card {
+    /// The function's side of `device`, which was not used yet; none where its entry is not that of a network.
+    pub(crate) fn new(device: Device) -> Option<Self> {
+        let net = Net::of(&device).ok()?;
+        if device.address == 0 {
+            return None;
+        }
+        let words = device.size as usize / size_of::<AtomicU64>();
+        let address = ptr::with_exposed_provenance(device.address as usize);
+        // SAFETY: the list says that the region is mapped, and `Net::of` has checked its size and its alignment. Both
+        // sides use its words as atomics, and a buffer is used by the side that has it.
+        let region: &'static [AtomicU64] = unsafe { slice::from_raw_parts(address, words) };
+        let (zero, function) = (Cell::new(0), RefCell::new(NetFunction::new(region, net)?));
+        let (waker, broken, up) = (RefCell::new(None), Cell::new(false), Cell::new(false));
+        Some(Self {
+            device,
+            function,
+            waker,
+            broken,
+            up,
+            received: zero.clone(),
+            sent: zero.clone(),
+            malformed: zero,
+        })
+    }
+
+    /// What the host signals.
+    pub(crate) fn notification(&self) -> Notification {
+        Notification::at(Slot(self.device.notification))
+    }
+
+    /// Whether the host broke the rules, or does not answer: the network is not used any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// Frames and buffers that came back without having been sent or filled.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.function.borrow().dropped()
+    }
+
+    /// Asks the host to look, where it waits for that.
+    pub(crate) fn tell(&self) {
+        let must = self.function.borrow_mut().must_tell();
+        if must && !self.is_broken() && device::request(&self.device, request::QUEUE_LOOK).is_err() {
+            self.broken.set(true);
+        }
+    }
+
+    /// Says whether the function waits for the host's signal.
+    pub(crate) fn set_waits(&self, waits: bool) {
+        self.function.borrow().set_waits(waits);
+    }
+
+    /// Wakes the network stack if there is something for it. Returns whether there was.
+    pub(crate) fn wake(&self) -> bool {
+        let something = !self.is_broken() && self.function.borrow().has_something();
+        if something && let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+        something
+    }
+
+    /// The next frame that the stack gets.
+    fn receive(&self) -> Option<Range<u32>> {
+        loop {
+            let frame = self.good(self.function.borrow_mut().receive())?;
+            self.received.set(self.received.get() + 1);
+            // SAFETY: the frame lies in a buffer that the function has until it gives it back.
+            if is_well_formed(unsafe { self.bytes(frame.clone()) }) {
+                return Some(frame);
+            }
+            self.malformed.set(self.malformed.get() + 1);
+            self.function.borrow_mut().give_back(frame);
+        }
+    }
+
+    fn good<T>(&self, result: Result<Option<T>, selkie_base::devices::BrokenRing>) -> Option<T> {
+        result.unwrap_or_else(|_| {
+            self.broken.set(true);
+            None
+        })
+    }
+
+    /// # Safety
+    /// The range is that of a frame in a buffer that the function has and nobody else uses meanwhile.
+    #[allow(clippy::mut_from_ref)] // The buffers are none of the card's own memory.
+    unsafe fn bytes(&self, range: Range<u32>) -> &mut [u8] {
+        let at = ptr::with_exposed_provenance_mut(self.device.address as usize + range.start as usize);
+        // SAFETY: the caller's; the region is mapped.
+        unsafe { slice::from_raw_parts_mut(at, range.len()) }
+    }
+}
+
+/// The card, for the network stack.
+pub(crate) struct Port(pub(crate) &'static Card);
+
+impl Port {
+    fn wait(&self, cx: &mut Context<'_>) {
+        *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+    }
+}
+
+impl Driver for Port {
+    type RxToken<'a> = Received;
+    type TxToken<'a> = Room;
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Received, Room)> {
+        // A frame is taken only where an answer to it could be sent.
+        let tokens = self.transmit(cx).and_then(|room| Some((Received(self.0, self.0.receive()?), room)));
+        if tokens.is_none() {
+            self.wait(cx);
+        }
+        tokens
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Room> {
+        if self.0.is_broken() {
+            return None;
+        }
+        if !self.0.up.get() {
+            self.wait(cx);
+            return None;
+        }
+        let room = self.0.good(self.0.function.borrow_mut().room());
+        if room.is_none() {
+            self.wait(cx);
+        }
+        room.map(|range| Room(self.0, range))
+    }
+
+    fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {
+        if self.0.is_broken() {
+            return LinkState::Down;
+        }
+        if !self.0.up.replace(true)
+            && let Some(waker) = self.0.waker.take()
+        {
+            waker.wake();
+        }
+        LinkState::Up
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        let mtu = self.0.function.borrow().net().mtu;
+        capabilities.max_transmission_unit = usize::from(mtu) + HEADER as usize;
+        capabilities
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet(self.0.function.borrow().net().mac)
+    }
+}
+
+/// A frame that has come.
+pub(crate) struct Received(&'static Card, Range<u32>);
+
+impl RxToken for Received {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, f: F) -> R {
+        // SAFETY: the frame's buffer is the function's until it is given back.
+        let result = f(unsafe { self.0.bytes(self.1.clone()) });
+        self.0.function.borrow_mut().give_back(self.1);
+        result
+    }
+}
+
+/// Room for a frame.
+pub(crate) struct Room(&'static Card, Range<u32>);
+
+impl TxToken for Room {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
+        let Range { start, end } = self.1;
+        // The stack knows how long a frame may be.
+        let length = length.min((end - start) as usize) as u32;
+        // SAFETY: the buffer is the function's until it is sent.
+        let result = f(unsafe { self.0.bytes(start..start + length) });
+        self.0.function.borrow_mut().send(length);
+        self.0.sent.set(self.0.sent.get() + 1);
+        result
+    }
+}

@@ -1,0 +1,51 @@
+//! What can go wrong before a function serves.
+
+use core::fmt;
+
+/// What a call of this crate returns.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// Why a function cannot serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no network, or none that its driver knows.
+    NoNetwork,
+    /// There is no source of random bytes. A network needs some: what others could guess, they could forge.
+    NoEntropy,
+    /// There is no timer.
+    NoTimer,
+    /// A text of the run configuration is no address of the kind that it has to be.
+    BadAddress(&'static str),
+    /// It was called twice.
+    InUse,
+    /// The kernel or the runtime reports an error.
+    Kernel(selkie::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNetwork => f.write_str(
+                "there is no network: the recipe needs `[devices.net]`, or the machine a virtio card",
+            ),
+            Self::NoEntropy => f.write_str(
+                "there is no source of random bytes: neither the host's, nor a virtio-rng device, nor RDRAND",
+            ),
+            Self::NoTimer => f.write_str("there is no timer"),
+            Self::BadAddress(text) => {
+                write!(f, "`{text}` in the run configuration is no address that fits there")
+            }
+            Self::InUse => f.write_str("the network is in use already"),
+            Self::Kernel(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<selkie::Error> for Error {
+    fn from(error: selkie::Error) -> Self {
+        Self::Kernel(error)
+    }
+}

@@ -1,0 +1,56 @@
+//! A request, as a handler gets it.
+
+use alloc::vec::Vec;
+use core::{fmt, ops::Deref, str};
+use selkie_http::Head;
+
+/// A request with its whole body. What its head says is read through it: `request.path()`, `request.field("accept")`.
+#[derive(Debug)]
+pub struct Request {
+    head: Head,
+    body: Vec<u8>,
+    id: Id,
+}
+
+impl Request {
+    pub(super) fn new(head: Head, body: Vec<u8>, id: Id) -> Self {
+        Self { head, body, id }
+    }
+
+    /// Its body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Its body as a text, when it is one.
+    pub fn text(&self) -> Option<&str> {
+        str::from_utf8(&self.body).ok()
+    }
+
+    /// What it is called in the log, and in the field `x-request-id` of the answer: another text for each request, of
+    /// all boots.
+    pub fn id(&self) -> impl fmt::Display + use<> {
+        self.id
+    }
+}
+
+impl Deref for Request {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+/// A request's name: some random bits of the boot, and a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Id {
+    pub(super) boot: u64,
+    pub(super) number: u32,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:08x}", self.boot, self.number)
+    }
+}

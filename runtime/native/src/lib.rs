@@ -1,0 +1,34 @@
+//! The libOS of functions in Rust that serve the network: drivers, TCP/IP, an async executor and an HTTP server.
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//! use selkie::prelude::*;
+//! use selkie_native::http::{self, Request, Response};
+//!
+//! selkie::entry!(main);
+//!
+//! fn main(sys: &mut System) -> selkie_native::Result<()> {
+//!     http::Server::new().serve(sys, async |request: Request| match request.path() {
+//!         "/" => Response::text("Hello!\n"),
+//!         _ => Response::new(404),
+//!     })
+//! }
+//! ```
+//!
+//! A function sees its network through the device model alone: whether a host process, a component or a driver thread
+//! stands behind it makes no difference here. `docs/native.md` says what there is and what its limits are.
+#![no_std]
+
+extern crate alloc;
+
+mod card;
+mod critical;
+mod error;
+mod executor;
+pub mod http;
+mod network;
+mod stop;
+mod time;
+
+pub use error::{Error, Result};
