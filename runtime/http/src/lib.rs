@@ -8,10 +8,12 @@
 extern crate alloc;
 
 mod body;
+mod event;
 mod head;
 mod response;
 
 pub use body::{Body, Progress};
+pub use event::{BadEvent, Event};
 pub use head::{Head, MAX_HEAD, Method};
 pub use response::{Connection, Response};
 

@@ -19,7 +19,7 @@ pub enum Connection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
-    fields: Vec<(&'static str, Cow<'static, str>)>,
+    fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     body: Cow<'static, [u8]>,
 }
 
@@ -54,8 +54,8 @@ impl Response {
     }
 
     /// The same with one more field. The length of the body, and what the connection needs, are written by the server.
-    pub fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.fields.push((name, value.into()));
+    pub fn field(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        self.fields.push((name.into(), value.into()));
         self
     }
 
@@ -83,10 +83,11 @@ impl Response {
             Connection::Closed => "connection: close\r\n",
         });
         for (name, value) in &self.fields {
-            head.push_str(name);
+            // A line's end would begin another field, or another answer.
+            let plain = |char: char| if char.is_control() { ' ' } else { char };
+            head.extend(name.chars().map(plain));
             head.push_str(": ");
-            // A line's end in a value would begin another field, or another answer.
-            head.extend(value.chars().map(|char| if char.is_control() { ' ' } else { char }));
+            head.extend(value.chars().map(plain));
             head.push_str("\r\n");
         }
         head.push_str("\r\n");

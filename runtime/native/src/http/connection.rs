@@ -10,7 +10,7 @@ use selkie_http::{Connection, Head, MAX_HEAD, Method, Refusal};
 /// Bytes that are read ahead: a head, and some of what follows it.
 pub(super) const BUFFER: usize = MAX_HEAD;
 /// How long the end of a connection may take.
-const END: Duration = Duration::from_secs(1);
+const END: Duration = Duration::from_secs(3);
 
 /// Why a connection ends.
 enum End {
@@ -26,9 +26,14 @@ impl From<Refusal> for End {
     }
 }
 
-/// Waits for a connection. Returns whether there is one: the function may stop meanwhile.
+/// Waits for a connection. Returns whether there is one: the function may stop meanwhile, or who began one does not go
+/// on with it.
 pub(super) async fn accept<H: Handler>(socket: &mut TcpSocket<'_>, state: &State<H>) -> bool {
-    unless(state.stop.asked(), socket.accept(state.server.port)).await.is_some_and(|result| result.is_ok())
+    socket.set_timeout(Some(state.server.times.handshake));
+    let accepted = unless(state.stop.asked(), socket.accept(state.server.port)).await;
+    // From here on each step has a time of its own.
+    socket.set_timeout(None);
+    accepted.is_some_and(|result| result.is_ok()) && socket.state() != TcpState::Closed
 }
 
 /// The result of `work`, unless `other` is there first.

@@ -5,7 +5,7 @@ mod metrics;
 mod request;
 
 pub use request::Request;
-pub use selkie_http::{Method, Response};
+pub use selkie_http::{BadEvent, Event, Method, Response};
 
 use crate::{
     Result,
@@ -48,6 +48,8 @@ pub struct Server {
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
 struct Times {
+    /// From a client's first word to its second, before there is a connection.
+    handshake: Duration,
     /// Between two requests of a connection.
     idle: Duration,
     /// From the first byte of a head to its last.
@@ -63,6 +65,7 @@ struct Times {
 }
 
 const TIMES: Times = Times {
+    handshake: Duration::from_secs(5),
     idle: Duration::from_secs(15),
     head: Duration::from_secs(10),
     body: Duration::from_secs(30),
