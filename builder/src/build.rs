@@ -21,7 +21,6 @@ use crate::{
     qemu,
     root_task::{self, RootTask, RootTaskInputs},
 };
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -95,10 +94,7 @@ pub fn build(ctx: &Context<'_>, plan: &Plan) -> Result<Image> {
     if let Some(image) = place.current(ctx, plan) {
         return Ok(image);
     }
-    let out = &ctx.project.out;
-    if out.to_str().is_none_or(|out| out.contains([':', '%'])) {
-        return Err(Error::OutPath(out.clone()).into());
-    }
+    check_out(ctx)?;
     let _lock = Lock::take(&place.lock, &plan.name, ctx.progress, &ctx.cancel).map_err(Error::from)?;
     let mut plan = plan.clone();
     for _ in 0..ROUNDS {
@@ -116,6 +112,15 @@ pub fn build(ctx: &Context<'_>, plan: &Plan) -> Result<Image> {
         plan = now;
     }
     Err(Error::Restless { name: plan.name }.into())
+}
+
+/// Whether the tools can work in the output folder.
+pub(crate) fn check_out(ctx: &Context<'_>) -> Result<(), Error> {
+    let out = &ctx.project.out;
+    match out.to_str().is_none_or(|out| out.contains([':', '%'])) {
+        true => Err(Error::OutPath(out.clone())),
+        false => Ok(()),
+    }
 }
 
 /// The results of the steps before the last.
@@ -274,7 +279,7 @@ impl Place {
         if ctx.cancel.requested() {
             return Err(Error::Cancelled.into());
         }
-        self.swap_in().map_err(Error::from)?;
+        files::swap_in(&self.partial, &self.dir).map_err(Error::from)?;
         let record = Record { plan: plan.key, members: members.clone() };
         memory::store(&self.record, &record).map_err(Error::from)?;
         Ok(self.image(plan, members, true))
@@ -306,18 +311,6 @@ impl Place {
         members.push(Member::read(dir, name::MANIFEST, Role::Manifest)?);
         files::write(&dir.join(name::LOG), log)?;
         Ok(members)
-    }
-
-    /// Puts the partial folder in the image's place, in one step where the file system can.
-    fn swap_in(&self) -> Result<(), files::Error> {
-        if !self.dir.exists() {
-            return files::rename(&self.partial, &self.dir);
-        }
-        if renameat_with(CWD, &self.partial, CWD, &self.dir, RenameFlags::EXCHANGE).is_err() {
-            files::remove(&self.dir)?;
-            return files::rename(&self.partial, &self.dir);
-        }
-        files::remove(&self.partial)
     }
 
     /// Removes what killed builds of this image left; we hold its lock.

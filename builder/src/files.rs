@@ -1,5 +1,6 @@
 //! Reading and writing files with errors that say where, why, and what to do.
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
     fs,
     io::{self, Read},
@@ -105,6 +106,19 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 /// Renames, within one file system.
 pub fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(Error::at("write", to))
+}
+
+/// Puts the folder `partial` in the place of the folder `dir`, which is removed when it is there: in one step where
+/// the file system can.
+pub(crate) fn swap_in(partial: &Path, dir: &Path) -> Result<(), Error> {
+    if !dir.exists() {
+        return rename(partial, dir);
+    }
+    if renameat_with(CWD, partial, CWD, dir, RenameFlags::EXCHANGE).is_err() {
+        remove(dir)?;
+        return rename(partial, dir);
+    }
+    remove(partial)
 }
 
 /// `path` without `.` and `..`, by its text alone.

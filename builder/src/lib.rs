@@ -11,7 +11,7 @@
 //! 4. [`smoke::smoke`] boots the image in [`qemu`] and judges it: [`smoke::RunReport`]. [`run`] boots it for a
 //!    person.
 //!
-//! [`explain`] shows a plan; [`inspect`] and [`size`] read an image back. [`list`], [`clean`], [`doctor`], [`machine`],
+//! [`kernel_alone`] builds a kernel without a root task. [`explain`] shows a plan; [`inspect`] and [`size`] read an image back. [`list`], [`clean`], [`doctor`], [`machine`],
 //! [`mod@bench`], [`suites`] and [`mod@reference`] are what else the command line offers. What all of them stand on:
 //! [`project`] (where things lie), [`context`] (whom to tell, whether to stop), [`inputs`] (source trees and
 //! tools of the host), [`exec`], [`files`] and [`error`].
@@ -40,6 +40,7 @@ pub mod index;
 pub mod inputs;
 pub mod inspect;
 pub mod kernel;
+pub mod kernel_alone;
 pub mod kernel_config;
 pub mod list;
 pub mod lock;
