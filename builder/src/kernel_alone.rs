@@ -22,6 +22,9 @@ use std::{
 };
 use walkdir::WalkDir;
 
+/// The kernel's file in the folder.
+pub const KERNEL: &str = "bin/kernel.elf";
+
 /// A kernel alone.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -122,7 +125,7 @@ pub fn build(ctx: &Context<'_>, plan: &KernelPlan) -> Result<KernelAlone> {
 fn contents(plan: &KernelPlan, kernel: &KernelBuild, interface: Option<&Bindings>) -> Result<Contents> {
     let mut contents = Contents::new();
     contents.insert("VERSION".to_owned(), format!("{}\n", plan.version).into_bytes());
-    contents.insert("bin/kernel.elf".to_owned(), files::read(&kernel.elf)?);
+    contents.insert(KERNEL.to_owned(), files::read(&kernel.elf)?);
     if plan.kernel.arch == Arch::X86_64 {
         contents.insert("bin/kernel".to_owned(), files::read(&kernel.multiboot)?);
     }

@@ -77,7 +77,7 @@ fn from_tree(root: &Path) -> Vec<Case> {
             continue;
         }
         let mut shifted = config.clone();
-        let since_13 = !["10.", "12."].iter().any(|before| tree.version.starts_with(before));
+        let since_13 = !["10.", "11.", "12."].iter().any(|before| tree.version.starts_with(before));
         let options = SHIFTING.iter().chain(since_13.then_some(&SHIFTING_SINCE_13));
         let options = options.map(|(key, value)| ((*key).to_owned(), OptionValue::Text((*value).to_owned())));
         shifted.options.extend(options);
