@@ -95,10 +95,7 @@ pub fn build(ctx: &Context<'_>, plan: &Plan) -> Result<Image> {
     if let Some(image) = place.current(ctx, plan) {
         return Ok(image);
     }
-    let out = &ctx.project.out;
-    if out.to_str().is_none_or(|out| out.contains([':', '%'])) {
-        return Err(Error::OutPath(out.clone()).into());
-    }
+    check_out(ctx)?;
     let _lock = Lock::take(&place.lock, &plan.name, ctx.progress, &ctx.cancel).map_err(Error::from)?;
     let mut plan = plan.clone();
     for _ in 0..ROUNDS {
@@ -116,6 +113,15 @@ pub fn build(ctx: &Context<'_>, plan: &Plan) -> Result<Image> {
         plan = now;
     }
     Err(Error::Restless { name: plan.name }.into())
+}
+
+/// Whether the tools can work in the output folder.
+pub(crate) fn check_out(ctx: &Context<'_>) -> Result<(), Error> {
+    let out = &ctx.project.out;
+    match out.to_str().is_none_or(|out| out.contains([':', '%'])) {
+        true => Err(Error::OutPath(out.clone())),
+        false => Ok(()),
+    }
 }
 
 /// The results of the steps before the last.

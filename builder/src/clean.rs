@@ -2,7 +2,7 @@
 //!
 //! Only folders that a build made are touched: `--out` may point at a folder that holds other things.
 
-use crate::{Project, Target, exec, process::operator};
+use crate::{Project, Target, exec, kernel_alone, process::operator};
 use serde::Serialize;
 use std::{
     fs, io,
@@ -12,7 +12,7 @@ use std::{
 /// What is removed.
 #[derive(Debug, Clone, Default)]
 pub struct What {
-    /// Names of recipes; none means those of every recipe.
+    /// Names of recipes; none means those of every recipe, and kernels alone.
     pub recipes: Vec<String>,
     /// The step cache too.
     pub cache: bool,
@@ -58,7 +58,7 @@ pub fn clean(project: &Project, what: &What) -> Result<Removed, Error> {
     if let Some(name) = what.recipes.iter().find(|name| !is_name(name)) {
         return Err(Error::Name { name: name.clone() });
     }
-    let names = if what.recipes.is_empty() { names(&project.out)? } else { what.recipes.clone() };
+    let names = if what.recipes.is_empty() { folders(&project.out)? } else { what.recipes.clone() };
     let mut removed = Removed::default();
     for name in names {
         for target in Target::ALL {
@@ -68,6 +68,13 @@ pub fn clean(project: &Project, what: &What) -> Result<Removed, Error> {
         let _ = fs::remove_dir(project.out.join(&name));
     }
     if what.recipes.is_empty() {
+        let kernels = project.kernel("");
+        for name in folders(&kernels)? {
+            if project.kernel(&name).join(kernel_alone::KERNEL).is_file() {
+                remove(&project.kernel(&name), &mut removed)?;
+            }
+        }
+        let _ = fs::remove_dir(kernels);
         remove_file(&project.out.join(operator::NAME), &mut removed)?;
     }
     if what.cache {
@@ -81,8 +88,8 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains('/')
 }
 
-/// The folders in `out` that may hold images.
-fn names(out: &Path) -> Result<Vec<String>, Error> {
+/// The folders in `out` that may hold images, or kernels.
+fn folders(out: &Path) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(out) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -171,6 +178,21 @@ mod tests {
         let all = clean(&project, &What::default()).unwrap();
         let names = ["a/process", "a/qemu", operator::NAME].map(|name| dir.path().join(name));
         assert_eq!((all.folders.as_slice(), all.bytes), (&names[..], 10));
+    }
+
+    #[test]
+    fn kernels_alone_go_with_all_images() {
+        let (_dir, project) = project();
+        for file in ["made/bin/kernel.elf", "mine/notes"] {
+            let path = project.kernel(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "12345").unwrap();
+        }
+        clean(&project, &What { recipes: vec!["a".into()], cache: true }).unwrap();
+        assert!(project.kernel("made").exists());
+        let all = clean(&project, &What::default()).unwrap();
+        assert!(all.folders.contains(&project.kernel("made")) && !project.kernel("made").exists());
+        assert!(project.kernel("mine/notes").exists());
     }
 
     #[test]

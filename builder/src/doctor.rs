@@ -74,12 +74,20 @@ pub enum Part {
     KernelSource,
     /// The same where no Python package index can be reached.
     KernelSourceOffline,
+    /// Kernels for machines with another architecture.
+    OtherArchitectures,
 }
 
 impl Part {
     /// All parts.
-    pub const ALL: [Self; 5] =
-        [Self::Base, Self::Network, Self::BareMetal, Self::KernelSource, Self::KernelSourceOffline];
+    pub const ALL: [Self; 6] = [
+        Self::Base,
+        Self::Network,
+        Self::BareMetal,
+        Self::KernelSource,
+        Self::KernelSourceOffline,
+        Self::OtherArchitectures,
+    ];
 }
 
 impl std::fmt::Display for Part {
@@ -90,6 +98,7 @@ impl std::fmt::Display for Part {
             Self::BareMetal => "target bare-metal",
             Self::KernelSource => "a kernel from a source tree",
             Self::KernelSourceOffline => "a kernel from a source tree, without a network,",
+            Self::OtherArchitectures => "a kernel for 64-bit Arm or RISC-V",
         })
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::{
     bare_metal::{LeftOut, Media},
-    image, kernel,
-    kernel_config::OptionValue,
-    plan::{Input, InputKind, Plan},
+    image,
+    kernel::{self, KernelTree},
+    kernel_config::{KernelConfig, OptionValue},
+    plan::{Input, InputKind, Plan, Step, kernel_alone::KernelPlan},
 };
 use std::fmt::Write as _;
 
@@ -27,13 +28,42 @@ fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
         writeln!(text, "\nthe kernel that boots is {}", image::NOT_BUILT)?;
         writeln!(text, "  file   {}  sha256 {}", described(kernel), kernel.digest)?;
     }
-    kernel(text, plan)?;
+    kernel(text, &plan.kernel, &plan.tree)?;
     if let Some(media) = &plan.media {
         media_lines(text, media)?;
     }
+    inputs_and_steps(text, &plan.inputs, &plan.steps)?;
+    writeln!(text, "\noutputs")?;
+    plan.outputs.iter().try_for_each(|path| writeln!(text, "  {}", path.display()))
+}
+
+/// The plan of a kernel alone as text, each line ended.
+pub fn kernel_text(plan: &KernelPlan) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_kernel(&mut text, plan);
+    text
+}
+
+fn write_kernel(text: &mut String, plan: &KernelPlan) -> std::fmt::Result {
+    writeln!(text, "kernel {} alone, for {} ({})", plan.name, plan.kernel.platform.name(), plan.kernel.arch)?;
+    writeln!(text, "  key    {}", plan.key)?;
+    kernel(text, &plan.kernel, &plan.tree)?;
+    if plan.era.is_none() {
+        writeln!(
+            text,
+            "  no bindings: nothing describes the interface of seL4 {} on {} for Selkie so far (an era)",
+            plan.version, plan.kernel.arch
+        )?;
+    }
+    inputs_and_steps(text, &plan.inputs, &plan.steps)?;
+    writeln!(text, "\noutputs\n  {}", plan.output.display())
+}
+
+fn inputs_and_steps(text: &mut String, inputs: &[Input], steps: &[Step]) -> std::fmt::Result {
     writeln!(text, "\ninputs")?;
-    let name = widest(plan.inputs.iter().map(|input| input.name.as_str()));
-    for input in &plan.inputs {
+    let name = widest(inputs.iter().map(|input| input.name.as_str()));
+    for input in inputs {
         let what = described(input);
         writeln!(
             text,
@@ -42,18 +72,17 @@ fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
         )?;
     }
     writeln!(text, "\nsteps")?;
-    let name = widest(plan.steps.iter().map(|step| step.name.as_str()));
-    for step in &plan.steps {
-        writeln!(text, "  {:name$}  {}  {}", step.name, step.key.short(DIGITS), step.what)?;
+    let name = widest(steps.iter().map(|step| step.name.as_str()));
+    for step in steps {
+        let key = if step.later { "a later release".to_owned() } else { step.key.short(DIGITS) };
+        writeln!(text, "  {:name$}  {key:DIGITS$}  {}", step.name, step.what)?;
     }
-    writeln!(text, "\noutputs")?;
-    plan.outputs.iter().try_for_each(|path| writeln!(text, "  {}", path.display()))
+    Ok(())
 }
 
-fn kernel(text: &mut String, plan: &Plan) -> std::fmt::Result {
-    let config = &plan.kernel;
-    writeln!(text, "\nkernel {}: seL4 {}", config.name, plan.tree.version)?;
-    let verified = kernel::verified(config, &plan.tree);
+fn kernel(text: &mut String, config: &KernelConfig, tree: &KernelTree) -> std::fmt::Result {
+    writeln!(text, "\nkernel {}: seL4 {}", config.name, tree.version)?;
+    let verified = kernel::verified(config, tree);
     writeln!(text, "  verified configuration: {verified} ({})", verified.why())?;
     writeln!(text, "  needs of the CPU: {}", config.cpu_features.join(" "))?;
     let beyond = config.beyond_tcg();

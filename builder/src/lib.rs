@@ -11,7 +11,8 @@
 //! 4. [`smoke::smoke`] boots the image in [`qemu`] and judges it: [`smoke::RunReport`]. [`run`] boots it for a
 //!    person.
 //!
-//! [`explain`] shows a plan; [`inspect`] and [`size`] read an image back, [`mod@diff`] compares two. [`list`], [`clean`], [`doctor`], [`machine`],
+//! [`explain`] shows a plan; [`inspect`] and [`size`] read an image back, [`mod@diff`] compares two.
+//! [`kernel_alone`] builds a kernel without a root task. [`list`], [`clean`], [`doctor`], [`machine`],
 //! [`mod@bench`], [`suites`] and [`mod@reference`] are what else the command line offers. What all of them stand on:
 //! [`project`] (where things lie), [`context`] (whom to tell, whether to stop), [`inputs`] (source trees and
 //! tools of the host), [`exec`], [`files`] and [`error`].
@@ -41,6 +42,7 @@ pub mod index;
 pub mod inputs;
 pub mod inspect;
 pub mod kernel;
+pub mod kernel_alone;
 pub mod kernel_config;
 pub mod list;
 pub mod lock;

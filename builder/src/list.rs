@@ -1,6 +1,10 @@
 //! What can be built: recipes and kernel configs.
 
-use crate::{Project, Result, Target, kernel_config::KernelConfig, recipe::Recipe};
+use crate::{
+    Project, Result, Target,
+    kernel_config::{Arch, KernelConfig},
+    recipe::Recipe,
+};
 use serde::Serialize;
 
 /// Everything that can be named on the command line, sorted.
@@ -55,6 +59,8 @@ pub struct RecipeLine {
 pub struct KernelLine {
     /// The seL4 release.
     pub version: String,
+    /// The architecture.
+    pub arch: Arch,
     /// One sentence.
     pub description: String,
 }
@@ -68,6 +74,7 @@ pub fn list(project: &Project) -> Result<Listing> {
         let content = match KernelConfig::load(project, &name) {
             Ok(config) => Content::Good(KernelLine {
                 version: config.source.to_string(),
+                arch: config.arch,
                 description: config.description,
             }),
             Err(error) => Content::Bad { error: error.to_string() },

@@ -6,7 +6,7 @@
 use crate::{
     Project, Result,
     doctor::{self, Kvm},
-    kernel_config::{Arch, KernelConfig, OptionValue, Source},
+    kernel_config::{Arch, FeaturesOf, KernelConfig, OptionValue, Source},
     recipe::{Firmware, Recipe},
 };
 use serde::Serialize;
@@ -180,9 +180,10 @@ impl Fit {
     fn of(machine: &Machine, config: &KernelConfig, recipes: Vec<String>) -> Self {
         let missing = config.cpu_features.iter().filter(|one| !machine.cpu_features.contains(*one));
         let missing: Vec<String> = missing.cloned().collect();
-        let expect = |firmware| match refused(config, &missing) {
-            Some(why) => Expectation::No(why),
-            None => expectation(machine, config, firmware),
+        let expect = |firmware| match (refused(config, &missing), lacking_for_some(machine, config)) {
+            (Some(why), _) => Expectation::No(why),
+            (None, Some(why)) => Expectation::Unknown(why),
+            (None, None) => expectation(machine, config, firmware),
         };
         let caution = (!machine.free_of_meltdown() && !mitigates_meltdown(config)).then(|| {
             "the kernel does nothing against Meltdown, and this processor is not known to be free of it: a function \
@@ -212,6 +213,22 @@ fn refused(config: &KernelConfig, missing: &[String]) -> Option<String> {
     let names = missing.join(", ");
     (!missing.is_empty())
         .then(|| format!("the processor lacks {names}: the kernel would halt without a word"))
+}
+
+/// Why media boot with some releases only: others ask for more of the processor.
+fn lacking_for_some(machine: &Machine, config: &KernelConfig) -> Option<String> {
+    let lacks = config.cpu_features_of.iter().filter_map(|FeaturesOf { versions, features }| {
+        let lacks = features.iter().filter(|one| !machine.cpu_features.contains(*one));
+        let lacks: Vec<_> = lacks.map(String::as_str).collect();
+        (!lacks.is_empty()).then(|| format!("{} for seL4 {versions}", lacks.join(", ")))
+    });
+    let lacks: Vec<_> = lacks.collect();
+    (!lacks.is_empty()).then(|| {
+        format!(
+            "the processor lacks {}: with such a release the kernel would halt without a word",
+            lacks.join("; ")
+        )
+    })
 }
 
 fn expectation(machine: &Machine, config: &KernelConfig, firmware: Firmware) -> Expectation {

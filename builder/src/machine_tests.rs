@@ -71,6 +71,18 @@ fn a_feature_that_the_kernel_asks_for_and_is_not_there_is_named() {
 }
 
 #[test]
+fn a_feature_that_some_releases_ask_for_is_named_with_them() {
+    let verified = KernelConfig::load(&Project::here(), "x86_64-current-verified").unwrap();
+    let info = |features: &[String]| format!("flags : {}\n", features.join(" "));
+    let without = info(&verified.cpu_features);
+    let with = info(&[verified.cpu_features.as_slice(), &["xsaveopt".to_owned()]].concat());
+    let expectation = |info: &str| fit(&machine(&[("proc/cpuinfo", info), ACPI]), &verified.name).bios;
+    assert_eq!(expectation(&with), Expectation::Expected);
+    let Expectation::Unknown(why) = expectation(&without) else { panic!("13 needs it") };
+    assert!(why.contains("lacks xsaveopt for seL4 <14"), "{why}");
+}
+
+#[test]
 fn firmware_and_headers_decide() {
     let (bios, uefi, none) = (machine(&[CPUINFO, ACPI]), machine(&[CPUINFO, EFI]), machine(&[CPUINFO]));
     let (old, new) = ("x86_64-release", "x86_64-current-release");

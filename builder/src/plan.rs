@@ -1,12 +1,17 @@
 //! The plan of a build: every input by digest, every step with its key, every output. After it nothing is
 //! left to decide, and nothing reads the clock, the environment, the current directory or a folder's order.
 
+pub mod kernel_alone;
+
 use crate::{
     Context, Digest, Result, Target,
     bare_metal::{Headers, Media, Packer},
     bindings::{self, Era},
     cache, files, image,
-    inputs::{tools, tree},
+    inputs::{
+        tools::{self, HostTool},
+        tree,
+    },
     kernel::{self, KernelTree, TreeKind, prebuilt},
     kernel_config::{Arch, KernelConfig},
     process::tender,
@@ -127,6 +132,9 @@ pub struct Step {
     pub after: Vec<String>,
     /// The digest of the inputs and of the keys of those steps.
     pub key: Digest,
+    /// Whether it is left to a later release of Selkie.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub later: bool,
 }
 
 /// Nothing can be planned.
@@ -153,7 +161,7 @@ pub enum Error {
     },
     /// Kernels for other architectures are built, but nothing boots them yet.
     #[error(
-        "no image can be made for {arch} yet: kernel config `{config}` describes a kernel that needs a loader of its own, which Selkie does not have\n  help: take a kernel config for x86_64"
+        "no image can be made for {arch} yet: kernel config `{config}` describes a kernel that needs a loader of its own, which Selkie does not have\n  help: take a kernel config for x86_64; `cargo xtask build-kernel {config}` builds the kernel alone, and `cargo xtask explain --kernel-config {config}` shows what is missing"
     )]
     Architecture {
         /// The kernel config.
@@ -191,13 +199,14 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
         return Err(Error::Lacks { name: recipe.function.name.clone(), target, need, why }.into());
     }
     let kernel = KernelConfig::of(ctx.project, recipe)?;
-    if kernel.arch != Arch::X86_64 {
+    if !kernel.has_images() {
         return Err(Error::Architecture { config: kernel.name, arch: kernel.arch }.into());
     }
     // First of all, because finding the rest runs them.
     let toolchain = Toolchain::find(ctx)?;
     let tree = kernel::locate(ctx, &kernel)?;
-    let tools = tools(ctx, &toolchain, &tree)?;
+    let compilers = [&toolchain.cc, &toolchain.cargo, &toolchain.rustc].map(Clone::clone);
+    let tools = tools(ctx, compilers.into(), &tree, kernel.arch)?;
     let mut inputs = vec![
         Input::new(InputKind::Builder, "builder", Digest::of(cache::BUILDER)),
         Input::new(InputKind::Recipe, "recipe", Digest::of_json(recipe)).at(&recipe.path),
@@ -206,7 +215,8 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
             .at(&tree.root)
             .version(&tree.version),
     ];
-    inputs.extend(kernel_files(ctx, &kernel, &tree)?);
+    let era = Era::name(&ctx.project.eras(), kernel.arch, &tree.version).map_err(bindings::Error::from)?;
+    inputs.extend(kernel_files(ctx, &kernel, Some(&era))?);
     inputs.extend(prebuilt_kernel(ctx, recipe, target)?);
     inputs.extend(tools);
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
@@ -274,17 +284,15 @@ fn source_inputs(ctx: &Context<'_>, contents: &BTreeMap<PathBuf, Option<Digest>>
     sources
 }
 
-/// The files that a kernel config names.
-fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig, tree: &KernelTree) -> Result<Vec<Input>> {
+/// The files that a kernel config names, and that of its era.
+fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig, era: Option<&str>) -> Result<Vec<Input>> {
     let folder = ctx.project.kernel_configs();
-    let (era_name, _) =
-        Era::find(&ctx.project.eras(), kernel.arch, &tree.version).map_err(bindings::Error::from)?;
-    let era = ctx.project.era(&era_name);
+    let era = era.map(|era| (InputKind::Era, format!("era {era}"), ctx.project.era(era)));
     let overlays = kernel.overlays.iter().map(|overlay| {
         (InputKind::Overlay, format!("overlay {}", overlay.header), folder.join(&overlay.file))
     });
     let mut inputs = Vec::new();
-    for (kind, name, path) in overlays.chain([(InputKind::Era, format!("era {era_name}"), era)]) {
+    for (kind, name, path) in overlays.chain(era) {
         // What is missing is reported by whoever reads it.
         if let Some(digest) = tree::digest_of_file(ctx, &path)? {
             inputs.push(Input::new(kind, &name, digest).at(&path));
@@ -339,23 +347,22 @@ fn headers(recipe: &Recipe, tree: &KernelTree) -> Result<Headers> {
     Ok(Headers::of_file(&prebuilt::loadable(&content).unwrap_or(content)))
 }
 
-/// The tools of the host, and the Python modules of the kernel's generators.
-fn tools(ctx: &Context<'_>, toolchain: &Toolchain, tree: &KernelTree) -> Result<Vec<Input>> {
-    let mut tools = vec![toolchain.cc.clone(), toolchain.cargo.clone(), toolchain.rustc.clone()];
+/// The tools of the host, `compilers` first, and the Python modules of the kernel's generators.
+fn tools(ctx: &Context<'_>, compilers: Vec<HostTool>, tree: &KernelTree, arch: Arch) -> Result<Vec<Input>> {
+    let mut tools = compilers;
     tools.push(tools::find(ctx, "python3")?);
-    tools.extend(kernel::host_tools(ctx, tree.kind)?);
+    tools.extend(kernel::host_tools(ctx, tree.kind, arch)?);
     let mut inputs: Vec<Input> = tools
         .iter()
         .map(|tool| {
             Input::new(InputKind::Tool, &tool.name, tool.digest).at(&tool.path).version(&tool.version)
         })
         .collect();
-    let modules = match tree.kind {
-        TreeKind::Cmake => ctx.project.cmake_requirements(),
-        TreeKind::Make | TreeKind::Prefix => ctx.project.python_requirements(),
-    };
-    if let Some(digest) = tree::digest_of_file(ctx, &modules)? {
-        inputs.push(Input::new(InputKind::Pins, "python-modules", digest).at(&modules));
+    let names = ["python-modules", "python-modules-device-tree"];
+    for (name, modules) in names.into_iter().zip(kernel::requirements(ctx.project, tree, arch)) {
+        if let Some(digest) = tree::digest_of_file(ctx, &modules)? {
+            inputs.push(Input::new(InputKind::Pins, name, digest).at(&modules));
+        }
     }
     Ok(inputs)
 }
@@ -376,50 +383,88 @@ impl Input {
     }
 }
 
-/// The steps in their order, each with the inputs that it reads.
-fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option<&Media>)) -> Vec<Step> {
-    use InputKind::{
-        BootLoader, Builder, Era, KernelConfig, KernelSource, Overlay, Pins, PrebuiltKernel, Recipe, Source,
-        Tender,
-    };
-    let mut steps: Vec<Step> = Vec::new();
-    let mut add = |step: &str, what: String, kinds: &[InputKind], tools: &[&str], after: &[&str]| {
+/// Steps in their order, each with the inputs that it reads.
+struct Steps<'a> {
+    inputs: &'a [Input],
+    steps: Vec<Step>,
+}
+
+impl Steps<'_> {
+    /// Adds a step that reads the inputs of these kinds and the tools of these names, what no input says (`more`), and
+    /// the results of the steps `after`.
+    fn add(
+        &mut self,
+        step: &str,
+        what: String,
+        kinds: &[InputKind],
+        tools: &[&str],
+        after: &[&str],
+        more: Option<impl Serialize>,
+    ) {
         let reads = |input: &&Input| kinds.contains(&input.kind) || tools.contains(&input.name.as_str());
-        let read: Vec<&Input> = inputs.iter().filter(reads).collect();
+        let read: Vec<&Input> = self.inputs.iter().filter(reads).collect();
         // Names, kinds and contents count; places do not.
         let content: Vec<_> = read.iter().map(|input| (&input.name, input.kind, input.digest)).collect();
-        let before = steps.iter().filter(|before| after.contains(&before.name.as_str()));
+        let before = self.steps.iter().filter(|before| after.contains(&before.name.as_str()));
         let keys: Vec<Digest> = before.map(|step| step.key).collect();
-        let key = Digest::of_json(&(step, &content, keys, (step == "image").then_some(image)));
-        steps.push(Step {
+        let key = Digest::of_json(&(step, &content, keys, more));
+        self.steps.push(Step {
             name: step.to_owned(),
             what,
             inputs: read.iter().map(|input| input.name.clone()).collect(),
             after: after.iter().map(|name| (*name).to_owned()).collect(),
             key,
+            later: false,
         });
+    }
+}
+
+/// What a kernel is made with, of those that the plan has: compilers, and the tools of trees that CMake configures.
+const KERNEL_TOOLS: [&str; 10] = [
+    "cc",
+    "aarch64-linux-gnu-gcc",
+    "riscv64-linux-gnu-gcc",
+    "python3",
+    "cmake",
+    "ninja",
+    "xmllint",
+    "dtc",
+    "qemu-system-aarch64",
+    "qemu-system-riscv64",
+];
+
+/// What a kernel is made from.
+const KERNEL_INPUTS: [InputKind; 5] = [
+    InputKind::Builder,
+    InputKind::KernelConfig,
+    InputKind::KernelSource,
+    InputKind::Overlay,
+    InputKind::Pins,
+];
+
+/// The steps of an image.
+fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option<&Media>)) -> Vec<Step> {
+    use InputKind::{
+        BootLoader, Builder, Era, KernelConfig, KernelSource, PrebuiltKernel, Recipe, Source, Tender,
     };
-    let kernel_inputs = [Builder, KernelConfig, KernelSource, Overlay, Pins];
-    add(
-        "kernel",
-        format!("compile and link the kernel {kernel}"),
-        &kernel_inputs,
-        &["cc", "python3", "cmake", "ninja", "xmllint"],
-        &[],
-    );
+    let none = None::<()>;
+    let mut steps = Steps { inputs, steps: Vec::new() };
+    let what = format!("compile and link the kernel {kernel}");
+    steps.add("kernel", what, &KERNEL_INPUTS, &KERNEL_TOOLS, &[], none);
     let what = format!("generate and check the bindings for {kernel}");
-    add("bindings", what, &[Builder, KernelConfig, KernelSource, Era], &["cc"], &["kernel"]);
+    steps.add("bindings", what, &[Builder, KernelConfig, KernelSource, Era], &["cc"], &["kernel"], none);
     let what = format!("compile, link and check the root task of {name}");
-    add("root-task", what, &[Builder, Recipe, Source], &["cargo", "rustc", "cc"], &["bindings"]);
+    let rust = ["cargo", "rustc", "cc"];
+    steps.add("root-task", what, &[Builder, Recipe, Source], &rust, &["bindings"], none);
     if image.0 == Target::Process {
         let what = "compile, link and check the tender".to_owned();
-        add("tender", what, &[Builder, Tender], &["cargo", "rustc", "cc"], &[]);
+        steps.add("tender", what, &[Builder, Tender], &rust, &[], none);
     }
     let what = format!("write the image of {name} for {}", image.0);
     let before = ["kernel", "bindings", "root-task", "tender"];
     let kinds = [Builder, Recipe, KernelConfig, PrebuiltKernel, BootLoader];
-    add("image", what, &kinds, &["grub-mkimage", "xorriso"], &before);
-    steps
+    steps.add("image", what, &kinds, &["grub-mkimage", "xorriso"], &before, Some(image));
+    steps.steps
 }
 
 /// The time that images carry: what `SOURCE_DATE_EPOCH` says, else 0

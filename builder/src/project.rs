@@ -59,6 +59,11 @@ impl Project {
         self.kernel_configs().join("python/requirements-cmake.txt")
     }
 
+    /// The Python modules that read device trees, each pinned by its hash; there is none of them as a wheel.
+    pub fn device_tree_requirements(&self) -> PathBuf {
+        self.kernel_configs().join("python/requirements-device-tree.txt")
+    }
+
     /// `runtime/`
     pub fn runtime(&self) -> PathBuf {
         self.root.join("runtime")
@@ -72,6 +77,11 @@ impl Project {
     /// The step cache, `out/.cache/`: safe to delete at any time.
     pub fn cache(&self) -> PathBuf {
         self.out.join(".cache")
+    }
+
+    /// The folder of a kernel alone, `out/kernels/NAME/`.
+    pub fn kernel(&self, name: &str) -> PathBuf {
+        self.out.join("kernels").join(name)
     }
 
     /// The folder of one image, `out/NAME/TARGET/`.

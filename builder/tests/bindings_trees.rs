@@ -73,14 +73,16 @@ fn from_tree(root: &Path) -> Vec<Case> {
     for name in KernelConfig::names(&project).unwrap() {
         let config = KernelConfig::load_with(&project, &name, Some(&user)).unwrap();
         let Ok(tree) = kernel::locate(&ctx, &config) else { continue };
-        if config.name != name || tree.root != fs::canonicalize(root).unwrap() {
+        if !config.has_images() || config.name != name || tree.root != fs::canonicalize(root).unwrap() {
             continue;
         }
         let mut shifted = config.clone();
-        let since_13 = !["10.", "12."].iter().any(|before| tree.version.starts_with(before));
+        let since_13 = !["10.", "11.", "12."].iter().any(|before| tree.version.starts_with(before));
         let options = SHIFTING.iter().chain(since_13.then_some(&SHIFTING_SINCE_13));
         let options = options.map(|(key, value)| ((*key).to_owned(), OptionValue::Text((*value).to_owned())));
         shifted.options.extend(options);
+        let features = ["vmx", "pdpe1gb", "xsave", "xsaveopt"].map(str::to_owned);
+        shifted.cpu_features.extend(features);
         let variants = [(name.clone(), config), (format!("{name}, shifted"), shifted)];
         for (name, config) in variants.into_iter().take(if name.ends_with("release") { 2 } else { 1 }) {
             let kernel =

@@ -157,6 +157,7 @@ fn kernel() -> KernelConfig {
         published: std::collections::BTreeMap::new(),
         qemu_cpu: "qemu64".into(),
         cpu_features: vec![],
+        cpu_features_of: vec![],
         source: Source::Crate {
             name: "sel4-sys".into(),
             subdir: "seL4".into(),

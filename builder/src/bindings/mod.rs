@@ -134,13 +134,8 @@ impl ApiFiles {
         // Since 13, every file has a name of its own; a prefix has all in one folder.
         let current = ["object-api.xml", "object-api-sel4-arch.xml", "object-api-arch.xml"];
         let former = ["sel4.xml", "sel4arch.xml", "sel4arch.xml"];
-        let (family, arch) = match arch {
-            Arch::X86_64 => ("x86", "x86_64"),
-            Arch::Aarch64 => ("arm", "aarch64"),
-            Arch::Riscv64 => ("riscv", "riscv64"),
-        };
         let of_tree = ["sel4_arch_include", "arch_include"].map(|folder| libsel4.join(folder));
-        let tree = [include.clone(), of_tree[0].join(arch), of_tree[1].join(family)];
+        let tree = [include.clone(), of_tree[0].join(arch.to_string()), of_tree[1].join(arch.family())];
         let folders = if tree[2].is_dir() { tree } else { [(); 3].map(|()| include.clone()) };
         let place = |(folder, name): (&PathBuf, &str)| folder.join("interfaces").join(name);
         let names = if place((&folders[0], current[0])).is_file() { current } else { former };
@@ -149,6 +144,15 @@ impl ApiFiles {
             system_calls: include.join("api/syscall.xml"),
             interfaces: folders.iter().zip(names).map(place).collect(),
         }
+    }
+}
+
+impl ApiFiles {
+    /// Whether the files with invocations have the names by which they lie in the one folder of a prefix (since 13).
+    pub fn has_names_of_a_prefix(&self) -> bool {
+        self.interfaces
+            .iter()
+            .all(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("object-api")))
     }
 }
 

@@ -30,7 +30,10 @@ const ROOM: u64 = 16 << 20;
 #[derive(Debug, Clone)]
 pub struct Python {
     host: HostTool,
+    /// A file with modules that are wheels.
     requirements: PathBuf,
+    /// A file with modules that are made from their source.
+    sources: Option<PathBuf>,
     /// The modules that will do when they are the host's own.
     modules: &'static [&'static str],
     /// What the cache keeps the environment under.
@@ -108,7 +111,17 @@ impl Python {
         // An environment refers to the interpreter that it was made with by its place. Of the builder
         // only this file matters: a change elsewhere must not ask the network for the modules again.
         let key = Digest::of_json(&(include_str!("python.rs"), identity, Digest::of_path(&host.path)));
-        Ok(Self { host, requirements: requirements.to_owned(), modules: &[], key, identity })
+        let requirements = requirements.to_owned();
+        Ok(Self { host, requirements, sources: None, modules: &[], key, identity })
+    }
+
+    /// With those, too, that the file `sources` pins, of which there are no wheels. They are made by the `setuptools`
+    /// that the wheels have.
+    pub fn with_sources(self, sources: &Path) -> Result<Self, Error> {
+        let add = |to: Digest, file: Digest| Digest::of_json(&(to, file));
+        let file = Digest::of(files::read(sources)?);
+        let (key, identity) = (add(self.key, file), add(self.identity, file));
+        Ok(Self { sources: Some(sources.to_owned()), key, identity, ..self })
     }
 
     /// Takes the host's own modules, of its distribution for instance, where the pinned ones cannot be had.
@@ -161,22 +174,17 @@ impl Python {
         let venv = Tool::new(&self.host.path, dir).env("TMPDIR", dir).args(["-I", "-m", "venv", "."]);
         venv.run(&ctx.cancel).map_err(failed(Error::NoVenv))?;
         let pip = ["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir"];
-        let install = Tool::new(dir.join("bin/python"), dir)
-            .env("TMPDIR", dir)
-            .args(pip)
-            .args([
-                "install",
-                "--quiet",
-                "--require-hashes",
-                "--no-deps",
-                "--only-binary",
-                ":all:",
-                "--requirement",
-            ])
-            .arg(&self.requirements)
-            .inherit(exec::NETWORK)
-            .inherit(ENVIRONMENT);
-        install.run(&ctx.cancel).map_err(failed(Error::Install))?;
+        let install = |file: &Path, form: &[&str]| {
+            let tool = Tool::new(dir.join("bin/python"), dir).env("TMPDIR", dir).args(pip);
+            let tool = tool.args(["install", "--quiet", "--require-hashes", "--no-deps"]).args(form);
+            let tool = tool.arg("--requirement").arg(file).inherit(exec::NETWORK).inherit(ENVIRONMENT);
+            tool.run(&ctx.cancel).map_err(failed(Error::Install))
+        };
+        install(&self.requirements, &["--only-binary", ":all:"])?;
+        if let Some(sources) = &self.sources {
+            // pip would fetch what makes a wheel of them, unpinned.
+            install(sources, &["--no-binary", ":all:", "--no-build-isolation"])?;
+        }
         // pip has done its work; hundreds of files would be checked at every build.
         let pinned = files::read(&self.requirements)?;
         let pinned = String::from_utf8_lossy(&pinned);
@@ -203,7 +211,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let host = HostTool { name: "python3".into(), version: "3".into(), digest: Digest::of(script), path };
         let (requirements, key) = (dir.path().join("requirements.txt"), Digest::of("key"));
-        let python = Python { host, requirements, modules: &[], key, identity: key };
+        let python = Python { host, requirements, sources: None, modules: &[], key, identity: key };
         python.environment(&Context::new(&project, &Silent)).unwrap_err().into()
     }
 
@@ -234,10 +242,16 @@ mod tests {
 
     #[test]
     fn every_module_is_pinned_by_hash() {
-        for path in [Project::here().python_requirements(), Project::here().cmake_requirements()] {
+        let project = Project::here();
+        let files = [
+            (project.python_requirements(), 3),
+            (project.cmake_requirements(), 3),
+            (project.device_tree_requirements(), 1),
+        ];
+        for (path, least) in files {
             let text = fs::read_to_string(path).unwrap().replace("\\\n", "");
             let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-            assert!(lines.clone().count() >= 3);
+            assert!(lines.clone().count() >= least);
             for line in lines {
                 assert!(line.contains("==") && line.contains(" --hash=sha256:"), "{line}");
             }

@@ -46,6 +46,18 @@ struct Question {
 
 const QUESTIONS: &[Question] = &[
     Question { name: "cc", provider: "gcc", version: "--version", parts: &["cc1", "as", "ld"] },
+    Question {
+        name: "aarch64-linux-gnu-gcc",
+        provider: "aarch64-linux-gnu-gcc",
+        version: "--version",
+        parts: &["cc1", "as", "ld"],
+    },
+    Question {
+        name: "riscv64-linux-gnu-gcc",
+        provider: "riscv64-linux-gnu-gcc",
+        version: "--version",
+        parts: &["cc1", "as", "ld"],
+    },
     Question { name: "cargo", provider: "cargo", version: "--version", parts: &[] },
     Question { name: "rustc", provider: "cargo", version: "-vV", parts: &[] },
 ];

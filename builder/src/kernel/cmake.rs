@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Context, Result,
-    exec::Tool,
+    exec::{self, Tool},
     files,
     inputs::tools::HostTool,
     kernel_config::{Arch, KernelConfig},
@@ -26,7 +26,13 @@ use std::{
 };
 
 /// The host's tools that a CMake-era tree needs, besides the C compiler and Python.
-pub(super) const TOOLS: &[&str] = &["cmake", "ninja", "xmllint"];
+const TOOLS: [&str; 3] = ["cmake", "ninja", "xmllint"];
+/// What a tree makes of a device tree, in the build folder and in the layout of a prefix.
+const SUPPORT: [(&str, &str); 3] = [
+    ("kernel.dtb", "support/kernel.dtb"),
+    ("gen_headers/plat/machine/platform_gen.json", "support/platform_gen.json"),
+    ("gen_headers/plat/machine/platform_gen.yaml", "support/platform_gen.yaml"),
+];
 /// libsel4's headers, the generated ones among them, in the step's folder.
 pub(super) const INCLUDE: &str = "libsel4/include";
 
@@ -39,11 +45,20 @@ const PYTHONS: [&str; 3] = ["python", "python2", "python3"];
 /// Warnings of compilers newer than these trees, which make every warning an error.
 const FORMER_WARNINGS: &str = "-Wno-address-of-packed-member -Wno-array-bounds";
 
-/// What the Python programs of `tree` import.
-pub(super) fn modules(tree: &KernelTree) -> &'static [&'static str] {
-    match is_former(tree) {
-        true => &["jinja2", "past.builtins", "pkg_resources", "ply", "six"],
-        false => &["jinja2", "lxml.etree", "ply", "yaml"],
+/// The host's tools that such a tree needs for `arch`, besides the C compiler and Python: where the kernel is made for
+/// one machine, those that the tree has the machine's device tree from.
+pub(super) fn tools(arch: Arch) -> Vec<&'static str> {
+    let device_tree = arch.device_tree_from().map(|qemu| ["dtc", qemu]);
+    TOOLS.into_iter().chain(device_tree.into_iter().flatten()).collect()
+}
+
+/// What the Python programs of `tree` import when they make a kernel for `arch`.
+pub(super) fn modules(tree: &KernelTree, arch: Arch) -> &'static [&'static str] {
+    match (is_former(tree), arch.device_tree_from()) {
+        (true, None) => &["jinja2", "past.builtins", "pkg_resources", "ply", "six"],
+        (true, Some(_)) => &["jinja2", "past.builtins", "pkg_resources", "ply", "pyfdt.pyfdt", "six", "yaml"],
+        (false, None) => &["jinja2", "lxml.etree", "ply", "yaml"],
+        (false, Some(_)) => &["jinja2", "lxml.etree", "ply", "pyfdt.pyfdt", "yaml"],
     }
 }
 
@@ -51,15 +66,6 @@ pub(super) fn modules(tree: &KernelTree) -> &'static [&'static str] {
 fn is_former(tree: &KernelTree) -> bool {
     let text = fs::read_to_string(tree.root.join("CMakeLists.txt")).unwrap_or_default();
     !text.contains("add_subdirectory(libsel4)")
-}
-
-/// The name of the C compiler for `arch` on a Debian host.
-pub(super) fn compiler(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "cc",
-        Arch::Aarch64 => "aarch64-linux-gnu-gcc",
-        Arch::Riscv64 => "riscv64-linux-gnu-gcc",
-    }
 }
 
 /// One build, into the empty folder `dir`.
@@ -147,12 +153,18 @@ impl Work<'_> {
     fn prepare(&self) -> Result<()> {
         let bin = self.folder.join("bin");
         files::create_dir_all(&bin)?;
-        let python = crate::exec::quote(&self.python.to_string_lossy());
-        for name in PYTHONS {
-            let path = bin.join(name);
-            files::write(&path, format!("#!/bin/sh\nexec {python} -B -s \"$@\"\n"))?;
+        let stand_in = |name: &str, program: &Path, options: &str| {
+            let (path, program) = (bin.join(name), exec::quote(&program.to_string_lossy()));
+            files::write(&path, format!("#!/bin/sh\nexec {program} {options} \"$@\"\n"))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-                .map_err(files::Error::at("write", &path))?;
+                .map_err(files::Error::at("write", &path))
+        };
+        for name in PYTHONS {
+            stand_in(name, self.python, "-B -s")?;
+        }
+        if let Some(qemu) = self.config.arch.device_tree_from() {
+            // The tree asks QEMU for the device tree, in which there are seeds of the guest's randomness.
+            stand_in(qemu, &self.tool(qemu), "-seed 0")?;
         }
         for (path, content) in self.written() {
             files::create_dir_all(path.parent().unwrap_or(&self.folder))?;
@@ -161,15 +173,11 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What is not in the tree, but Python.
+    /// What is not in the tree, but Python and what stands in for QEMU.
     fn written(&self) -> Vec<(PathBuf, String)> {
         let work = &self.folder;
-        let cross = match self.config.arch {
-            Arch::X86_64 => None,
-            Arch::Aarch64 => Some("aarch64-linux-gnu-"),
-            Arch::Riscv64 => Some("riscv64-linux-gnu-"),
-        };
-        let toolchain = Toolchain { cc: self.cc.display().to_string(), cross };
+        let toolchain =
+            Toolchain { cc: self.cc.display().to_string(), cross: self.config.arch.cross_prefix() };
         let toolchain = (work.join("toolchain.cmake"), template::render(TOOLCHAIN, &toolchain));
         let project = is_former(self.tree).then(|| (work.join("project/CMakeLists.txt"), WRAPPER.to_owned()));
         std::iter::once(toolchain).chain(project).collect()
@@ -245,17 +253,25 @@ impl Work<'_> {
         let (kernel, libsel4) = (self.kernel(), build.join("libsel4"));
         let elf = files::read(&kernel.join("kernel.elf"))?;
         files::write(&self.dir.join(make::ELF), &elf)?;
-        if self.config.arch == Arch::X86_64 {
-            let multiboot = elf32::convert(&elf).map_err(Error::from)?;
-            files::write(&self.dir.join(make::MULTIBOOT), multiboot)?;
+        match self.config.arch.device_tree_from() {
+            None => {
+                let multiboot = elf32::convert(&elf).map_err(Error::from)?;
+                files::write(&self.dir.join(make::MULTIBOOT), multiboot)?;
+            }
+            Some(_) => {
+                files::create_dir_all(&self.dir.join("support"))?;
+                for (from, to) in SUPPORT {
+                    files::copy(&kernel.join(from), &self.dir.join(to))?;
+                }
+            }
         }
         let include = self.dir.join(INCLUDE);
         let sources = self.tree.include_dirs(self.config);
-        let (family, arch) = self.tree.arch_names(self.config);
+        let arch = self.config.arch;
         let made = [
             libsel4.join("include"),
-            libsel4.join("arch_include").join(family),
-            libsel4.join("sel4_arch_include").join(arch),
+            libsel4.join("arch_include").join(arch.family()),
+            libsel4.join("sel4_arch_include").join(arch.to_string()),
             kernel.join("gen_config"),
             libsel4.join("gen_config"),
             libsel4.join("autoconf"),
@@ -272,9 +288,11 @@ impl Work<'_> {
     }
 
     /// Copies what a compiler or the bindings' generator reads below `from`. Generated files say in a comment
-    /// where they were made: such places are left out.
+    /// where they were made, and up to 12.1 in the names of their include guards: such places are left out.
     fn copy_headers(&self, from: &Path, to: &Path) -> Result<()> {
-        let places = [(self.folder.clone(), "build"), (self.tree.root.clone(), "sel4")];
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let places =
+            [(path(&self.folder), "build"), (path(&self.tree.root), "sel4"), (guard(&self.folder), "BUILD")];
         for entry in walkdir::WalkDir::new(from).sort_by_file_name() {
             let entry = entry.map_err(|error| files::Error::at("read", from)(error.into()))?;
             let path = entry.path();
@@ -288,10 +306,7 @@ impl Work<'_> {
             let content = files::read(path)?;
             let content = match String::from_utf8(content) {
                 Ok(text) => {
-                    let text = places
-                        .iter()
-                        .fold(text, |text, (place, name)| text.replace(&*place.to_string_lossy(), name));
-                    text.into_bytes()
+                    places.iter().fold(text, |text, (place, name)| text.replace(place, name)).into_bytes()
                 }
                 Err(error) => error.into_bytes(),
             };
@@ -299,4 +314,10 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// `path` in the name of an include guard, as the former trees' `bitfield_gen.py` writes it.
+fn guard(path: &Path) -> String {
+    let part = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    path.to_string_lossy().chars().map(part).collect()
 }

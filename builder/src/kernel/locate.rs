@@ -153,6 +153,21 @@ pub enum Error {
         /// What the prefix is for.
         found: String,
     },
+    /// The kernel would halt at boot on some machine without a word of it in the kernel config.
+    #[error(
+        "the kernel that `{config}` makes of seL4 {version} needs {} of the CPU, and the kernel config does not say so\n  help: add it to `cpu-features` in {}, or, where only some releases need it, to [[cpu-features-of]]",
+        .lacks.join(" and "), .path.display()
+    )]
+    Features {
+        /// The kernel config's name.
+        config: String,
+        /// Its file.
+        path: PathBuf,
+        /// The release.
+        version: String,
+        /// What it does not say.
+        lacks: Vec<&'static str>,
+    },
     /// There is nothing.
     #[error(
         "{root}: there is no such folder\n  help: name the folder of a source tree of seL4 or of an installed kernel"
@@ -205,28 +220,19 @@ crate::exit_code!(Error, |error| match error {
     | Error::NotNamed { .. }
     | Error::NotATree { .. }
     | Error::NotAPrefix { .. }
-    | Error::NotAccepted { .. } => crate::ExitCode::Usage,
+    | Error::NotAccepted { .. }
+    | Error::Features { .. } => crate::ExitCode::Usage,
     _ => crate::ExitCode::Failed,
 });
 
 impl KernelTree {
-    /// seL4's names for the architecture of `config` and for its family.
-    pub(super) fn arch_names(&self, config: &KernelConfig) -> (&'static str, &'static str) {
-        match config.arch {
-            Arch::X86_64 => ("x86", "x86_64"),
-            Arch::Aarch64 => ("arm", "aarch64"),
-            Arch::Riscv64 => ("riscv", "riscv64"),
-        }
-    }
-
     /// libsel4's include folders in a source tree of the CMake era.
     pub(super) fn include_dirs(&self, config: &KernelConfig) -> [PathBuf; 5] {
-        let (family, arch) = self.arch_names(config);
         let libsel4 = self.root.join("libsel4");
         [
             libsel4.join("include"),
-            libsel4.join("arch_include").join(family),
-            libsel4.join("sel4_arch_include").join(arch),
+            libsel4.join("arch_include").join(config.arch.family()),
+            libsel4.join("sel4_arch_include").join(config.arch.to_string()),
             libsel4.join("sel4_plat_include").join(config.platform.name()),
             libsel4.join("mode_include/64"),
         ]

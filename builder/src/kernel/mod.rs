@@ -27,14 +27,14 @@ pub use options::autoconf;
 pub(crate) use script::{BuildScript, build_script};
 
 use crate::{
-    Context, Digest, Result,
+    Context, Digest, Project, Result,
     bindings::ApiFiles,
     image::Verified,
     inputs::{
         python::{Python, PythonEnv},
         tools::{self, HostTool},
     },
-    kernel_config::{KernelConfig, OptionValue},
+    kernel_config::{Arch, KernelConfig, OptionValue, Platform},
 };
 use serde::Serialize;
 use std::{
@@ -48,7 +48,7 @@ use std::{
 pub struct KernelBuild {
     /// The folder with the files below.
     pub dir: PathBuf,
-    /// ELF32, stripped: what a multiboot loader (QEMU's `-kernel`, GRUB) takes.
+    /// ELF32, stripped: what a multiboot loader (QEMU's `-kernel`, GRUB) takes; for a PC only.
     pub multiboot: PathBuf,
     /// ELF64 with symbols, for debuggers; with debug information when the kernel is a debug build.
     pub elf: PathBuf,
@@ -89,25 +89,41 @@ pub fn python(ctx: &Context<'_>) -> Result<PythonEnv> {
     Ok(Python::find(ctx, &ctx.project.python_requirements())?.environment(ctx)?)
 }
 
-/// The Python that runs the generators of `tree`; none where nothing is generated.
-fn interpreter(ctx: &Context<'_>, tree: &KernelTree) -> Result<Option<Python>> {
-    Ok(match tree.kind {
-        TreeKind::Make => Some(Python::find(ctx, &ctx.project.python_requirements())?),
-        TreeKind::Cmake => {
-            let pinned = Python::find(ctx, &ctx.project.cmake_requirements())?;
-            Some(pinned.or_hosts(cmake::modules(tree)))
+/// The files with the Python modules that make a kernel of `tree` for `arch`: wheels, then what has to be made from
+/// its source.
+pub fn requirements(project: &Project, tree: &KernelTree, arch: Arch) -> Vec<PathBuf> {
+    match (tree.kind, arch.device_tree_from()) {
+        (TreeKind::Make, _) => vec![project.python_requirements()],
+        (TreeKind::Cmake, None) => vec![project.cmake_requirements()],
+        (TreeKind::Cmake, Some(_)) => {
+            vec![project.cmake_requirements(), project.device_tree_requirements()]
         }
-        TreeKind::Prefix => None,
-    })
+        (TreeKind::Prefix, _) => Vec::new(),
+    }
 }
 
-/// The host's tools that a kernel of this kind is made with, besides the C compiler and Python.
-pub fn host_tools(ctx: &Context<'_>, kind: TreeKind) -> Result<Vec<HostTool>> {
-    let names = match kind {
-        TreeKind::Cmake => cmake::TOOLS,
-        TreeKind::Make | TreeKind::Prefix => &[],
+/// The Python that runs the generators of `tree`; none where nothing is generated.
+fn interpreter(ctx: &Context<'_>, tree: &KernelTree, arch: Arch) -> Result<Option<Python>> {
+    let files = requirements(ctx.project, tree, arch);
+    let Some((wheels, sources)) = files.split_first() else { return Ok(None) };
+    let python = Python::find(ctx, wheels)?;
+    let python = match sources.first() {
+        None => python,
+        Some(sources) => python.with_sources(sources)?,
     };
-    names.iter().map(|name| Ok(tools::find(ctx, name)?)).collect()
+    Ok(Some(match tree.kind {
+        TreeKind::Cmake => python.or_hosts(cmake::modules(tree, arch)),
+        TreeKind::Make | TreeKind::Prefix => python,
+    }))
+}
+
+/// The host's tools that a kernel of this kind is made with for `arch`, besides the C compiler and Python.
+pub fn host_tools(ctx: &Context<'_>, kind: TreeKind, arch: Arch) -> Result<Vec<HostTool>> {
+    let names = match kind {
+        TreeKind::Cmake => cmake::tools(arch),
+        TreeKind::Make | TreeKind::Prefix => Vec::new(),
+    };
+    names.into_iter().map(|name| Ok(tools::find(ctx, name)?)).collect()
 }
 
 /// All that a kernel's bytes depend on.
@@ -116,8 +132,8 @@ struct Inputs<'a> {
     kind: TreeKind,
     tree: Digest,
     version: &'a str,
-    arch: crate::kernel_config::Arch,
-    platform: crate::kernel_config::Platform,
+    arch: Arch,
+    platform: Platform,
     verified: bool,
     options: &'a BTreeMap<String, OptionValue>,
     overlays: Vec<(&'a str, Digest)>,
@@ -141,10 +157,10 @@ pub fn verified(config: &KernelConfig, tree: &KernelTree) -> Verified {
 /// Builds the kernel that `config` describes, or finds it built.
 pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Result<KernelBuild> {
     let overlays = check::overlays(ctx, config)?;
-    let compiler = tools::find(ctx, cmake::compiler(config.arch))?;
+    let compiler = tools::find(ctx, config.arch.compiler())?;
     let cc = compiler.path.clone();
-    let host_tools = host_tools(ctx, tree.kind)?;
-    let python = interpreter(ctx, tree)?;
+    let host_tools = host_tools(ctx, tree.kind, config.arch)?;
+    let python = interpreter(ctx, tree, config.arch)?;
     let inputs = Inputs {
         kind: tree.kind,
         tree: tree.digest,
@@ -191,6 +207,7 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
             (vec![root.join(cmake::INCLUDE)], defines, resolved::recall(&entry.dir)?)
         }
     };
+    says_features(config, tree, &options)?;
     Ok(KernelBuild {
         multiboot: file(make::MULTIBOOT),
         elf: file(make::ELF),
@@ -205,6 +222,22 @@ pub fn build(ctx: &Context<'_>, config: &KernelConfig, tree: &KernelTree) -> Res
         fresh: entry.fresh,
         log: entry.log,
     })
+}
+
+/// Whether `config` says every CPU feature that its kernel needs: without one the kernel halts at boot, most often
+/// without a word.
+fn says_features(
+    config: &KernelConfig,
+    tree: &KernelTree,
+    options: &BTreeMap<String, OptionValue>,
+) -> Result<(), Error> {
+    let said = |feature: &&str| config.cpu_features.iter().any(|known| known == feature);
+    let lacks: Vec<_> = features(options).into_iter().filter(|feature| !said(feature)).collect();
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    let (path, version) = (config.path.clone(), tree.version.clone());
+    Err(Error::Features { config: config.name.clone(), path, version, lacks })
 }
 
 /// A header that stands in for one of the tree, read.

@@ -59,11 +59,11 @@ pub(crate) fn build_script(
                 digest: Digest::of(""),
                 path: PathBuf::from(name),
             };
-            let tools: &[HostTool] = &cmake::TOOLS.iter().map(tool).collect::<Vec<_>>();
+            let tools: &[HostTool] = &cmake::tools(config.arch).iter().map(tool).collect::<Vec<_>>();
             cmake::Build { ctx, config, tree, cc, tools, python, dir }.script()
         }
     };
-    Ok(Some(script.finish(cmake::compiler(config.arch))))
+    Ok(Some(script.finish(config.arch.compiler())))
 }
 
 /// A script that grows.

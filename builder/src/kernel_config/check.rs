@@ -1,10 +1,10 @@
 //! What a kernel config that has the right shape can still get wrong by itself, without its kernel's tree.
 
-use super::{OptionValue, RawKernelConfig, RawSource, Versions};
+use super::{OptionValue, RawFeaturesOf, RawKernelConfig, RawSource, Versions};
 use crate::{
     Project,
     diagnostic::Diagnostics,
-    document::{Document, Findings, at, names, shown, suggest::did_you_mean},
+    document::{Document, Findings, Step, at, names, shown, suggest::did_you_mean},
     files, qemu,
 };
 use std::path::{Component, Path};
@@ -32,7 +32,7 @@ pub(super) fn check(project: &Project, doc: &Document<'_>, raw: &RawKernelConfig
     if let Some(other) = &raw.with_user_source {
         check_other(project, other, &mut findings);
     }
-    check_features(raw.cpu_features.as_deref().unwrap_or_default(), &mut findings);
+    check_features(raw, &mut findings);
     if let Some(source) = &raw.source {
         check_source(project, source, &mut findings);
     }
@@ -52,16 +52,33 @@ fn check_other(project: &Project, other: &str, findings: &mut Findings<'_>) {
     }
 }
 
-fn check_features(features: &[String], findings: &mut Findings<'_>) {
-    for (i, feature) in features.iter().enumerate() {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if feature.is_empty() || !feature.chars().all(allowed) {
-            let message = format!("`{feature}` is not a CPU feature");
-            let help = "write it as `/proc/cpuinfo` does, in small letters, for instance `\"fsgsbase\"`";
-            findings.value(at!["cpu-features", i], message, help);
-        } else if features[..i].contains(feature) {
-            findings.value(at!["cpu-features", i], format!("`{feature}` is there twice"), "keep one of them");
+fn check_features(raw: &RawKernelConfig, findings: &mut Findings<'_>) {
+    let always = raw.cpu_features.as_deref().unwrap_or_default();
+    for (i, feature) in always.iter().enumerate() {
+        check_feature(feature, &always[..i], at!["cpu-features", i], findings);
+    }
+    for (n, RawFeaturesOf { versions, features }) in raw.cpu_features_of.iter().flatten().enumerate() {
+        if let Err(error) = versions.parse::<Versions>() {
+            let message = format!("`{}` is not a range of versions: {error}", versions.escape_debug());
+            let help = "write the releases that need the features, for instance `\"<14\"`";
+            findings.value(at!["cpu-features-of", n, "versions"], message, help);
         }
+        for (i, feature) in features.iter().enumerate() {
+            let known: Vec<String> = always.iter().chain(&features[..i]).cloned().collect();
+            check_feature(feature, &known, at!["cpu-features-of", n, "features", i], findings);
+        }
+    }
+}
+
+/// `feature` has the form of a name and is not among those that are `known` already.
+fn check_feature(feature: &String, known: &[String], place: &[Step<'_>], findings: &mut Findings<'_>) {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if feature.is_empty() || !feature.chars().all(allowed) {
+        let message = format!("`{feature}` is not a CPU feature");
+        let help = "write it as `/proc/cpuinfo` does, in small letters, for instance `\"fsgsbase\"`";
+        findings.value(place, message, help);
+    } else if known.contains(feature) {
+        findings.value(place, format!("`{feature}` is there twice"), "keep one of them");
     }
 }
 

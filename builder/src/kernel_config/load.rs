@@ -1,6 +1,6 @@
 //! From a kernel config's name to a checked [`KernelConfig`].
 
-use super::{KernelConfig, OptionValue, RawKernelConfig, RawSource, Source, UserSource, check};
+use super::{FeaturesOf, KernelConfig, OptionValue, RawKernelConfig, RawSource, Source, UserSource, check};
 use crate::{
     Project, Result,
     diagnostic::{Diagnostic, Diagnostics},
@@ -8,7 +8,11 @@ use crate::{
     kernel,
     recipe::Recipe,
 };
-use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 /// What people write for a kernel config's keys.
 const HABITS: [(&str, &str); 6] = [
@@ -43,7 +47,9 @@ impl KernelConfig {
         while let Some(parent) = next(project, &chain)? {
             chain.push(link(project, &parent)?);
         }
-        Ok(merge(chain)?)
+        let mut config = merge(chain)?;
+        config.settle();
+        Ok(config)
     }
 
     /// As [`KernelConfig::load`], with the source that the user names in place of the kernel config's own.
@@ -65,10 +71,29 @@ impl KernelConfig {
             return Err(Diagnostics(vec![Diagnostic::of_file(file, message).help(help)]).into());
         }
         config.source = config.source.at(user);
+        config.settle();
         if let UserSource::Prefix(path) = user {
             config.adapt(&kernel::features_of_prefix(path));
         }
         Ok(config)
+    }
+
+    /// Takes over the CPU features that the release at hand needs, where there is one.
+    fn settle(&mut self) {
+        let version = match &self.source {
+            Source::Crate { version, .. } => version.clone(),
+            Source::Path { path, .. } => kernel::version_of(path),
+            Source::Prefix { path, .. } => {
+                kernel::release_of(&UserSource::Prefix(path.clone())).unwrap_or_default()
+            }
+            Source::User { .. } => return,
+        };
+        for FeaturesOf { versions, features } in std::mem::take(&mut self.cpu_features_of) {
+            if versions.accept(&version) {
+                let new = features.into_iter().filter(|one| !self.cpu_features.contains(one));
+                self.cpu_features.extend(new.collect::<Vec<_>>());
+            }
+        }
     }
 
     /// What an installed kernel needs of the CPU counts, not what the options here would need.
@@ -84,6 +109,23 @@ impl KernelConfig {
     /// The kernel config of `recipe`, with the source that the user names for it.
     pub fn of(project: &Project, recipe: &Recipe) -> Result<Self> {
         Self::load_with(project, &recipe.kernel, recipe.kernel_source.as_ref())
+    }
+
+    /// The kernel configs for a user's own source that accept the release of the source tree in `tree` and that images
+    /// can be made with, each with the tree as its source.
+    pub fn all_for(project: &Project, tree: &Path) -> Result<Vec<Self>> {
+        let (user, version) = (UserSource::Tree(tree.to_owned()), kernel::version_of(tree));
+        let mut configs = Vec::new();
+        for name in Self::names(project)? {
+            let config = Self::load(project, &name)?;
+            match &config.source {
+                Source::User { versions, .. } if config.has_images() && versions.accept(&version) => {
+                    configs.push(Self::load_with(project, &name, Some(&user))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(configs)
     }
 
     /// The names of all kernel configs, sorted.
@@ -167,6 +209,11 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
     let platform = chain.iter().find_map(|link| link.raw.platform);
     let qemu_cpu = first(|raw| raw.qemu_cpu.clone());
     let cpu_features = chain.iter().find_map(|link| link.raw.cpu_features.clone());
+    let features_of = chain.iter().find_map(|link| link.raw.cpu_features_of.clone()).unwrap_or_default();
+    // A text that is no range was an error of its file.
+    let features_of = features_of
+        .into_iter()
+        .filter_map(|raw| Some(FeaturesOf { versions: raw.versions.parse().ok()?, features: raw.features }));
     let source = chain.iter().find_map(|link| source(link, link.raw.source.as_ref()?));
     let kconfig = matches!(source, Some(Source::Crate { .. }));
     let published = chain.iter().find_map(|link| link.raw.source.as_ref());
@@ -207,6 +254,7 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
         platform,
         qemu_cpu,
         cpu_features,
+        cpu_features_of: features_of.collect(),
         with_user_source: first(|raw| raw.with_user_source.clone()),
         verified: chain.iter().find_map(|link| link.raw.verified).unwrap_or(false),
         emulation_only: chain.iter().find_map(|link| link.raw.emulation_only).unwrap_or(false),

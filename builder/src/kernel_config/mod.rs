@@ -33,6 +33,8 @@ pub struct RawKernelConfig {
     pub qemu_cpu: Option<String>,
     /// CPU features that the options need, as `/proc/cpuinfo` names them. Default: what is inherited.
     pub cpu_features: Option<Vec<String>>,
+    /// CPU features that only some releases need, beside `cpu-features`. Default: what is inherited.
+    pub cpu_features_of: Option<Vec<RawFeaturesOf>>,
     /// Name of the kernel config that holds instead when the user names a source tree or a prefix
     /// (`--kernel-source`, `--kernel-prefix`). Default: what is inherited, else this one.
     pub with_user_source: Option<String>,
@@ -51,6 +53,16 @@ pub struct RawKernelConfig {
     /// Headers that stand in for headers of the tree, each with its reason.
     #[serde(default)]
     pub overlay: Vec<Overlay>,
+}
+
+/// CPU features that only some releases need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawFeaturesOf {
+    /// The releases, for instance `"<14"`.
+    pub versions: String,
+    /// What they need, as `/proc/cpuinfo` names it.
+    pub features: Vec<String>,
 }
 
 /// Where a kernel's source comes from: a crate of the registry, a source tree (`path`), an installed kernel
@@ -92,6 +104,46 @@ pub enum Arch {
     /// 64-bit RISC-V.
     #[serde(rename = "riscv64")]
     Riscv64,
+}
+
+impl Arch {
+    /// seL4's name for its family.
+    pub fn family(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86",
+            Self::Aarch64 => "arm",
+            Self::Riscv64 => "riscv",
+        }
+    }
+
+    /// What the names of its compiler and binutils begin with on a host of another architecture; none for the
+    /// host's own.
+    pub fn cross_prefix(self) -> Option<&'static str> {
+        match self {
+            Self::X86_64 => None,
+            Self::Aarch64 => Some("aarch64-linux-gnu-"),
+            Self::Riscv64 => Some("riscv64-linux-gnu-"),
+        }
+    }
+
+    /// The C compiler that makes code for it.
+    pub fn compiler(self) -> &'static str {
+        match self {
+            Self::X86_64 => "cc",
+            Self::Aarch64 => "aarch64-linux-gnu-gcc",
+            Self::Riscv64 => "riscv64-linux-gnu-gcc",
+        }
+    }
+
+    /// QEMU for it, where its kernels are made for one machine, which a device tree describes. A PC describes itself
+    /// when it boots.
+    pub fn device_tree_from(self) -> Option<&'static str> {
+        match self {
+            Self::X86_64 => None,
+            Self::Aarch64 => Some("qemu-system-aarch64"),
+            Self::Riscv64 => Some("qemu-system-riscv64"),
+        }
+    }
 }
 
 impl fmt::Display for Arch {
@@ -190,6 +242,9 @@ pub struct KernelConfig {
     pub qemu_cpu: String,
     /// CPU features that the options need.
     pub cpu_features: Vec<String>,
+    /// CPU features that only some releases need; empty once the release is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cpu_features_of: Vec<FeaturesOf>,
     /// The kernel config that holds instead when the user names a source.
     #[serde(skip)]
     pub with_user_source: Option<String>,
@@ -205,6 +260,15 @@ pub struct KernelConfig {
     pub options: BTreeMap<String, OptionValue>,
     /// Headers that stand in for headers of the tree.
     pub overlays: Vec<Overlay>,
+}
+
+/// CPU features that some releases need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FeaturesOf {
+    /// The releases.
+    pub versions: Versions,
+    /// The features, as `/proc/cpuinfo` names them.
+    pub features: Vec<String>,
 }
 
 /// CPU features that QEMU's emulation has had in no release so far (target/i386/cpu.c), of those that seL4 may need.
@@ -225,6 +289,11 @@ impl KernelConfig {
     pub fn beyond_tcg(&self) -> Vec<String> {
         let lacks = |feature: &&String| TCG_LACKS.contains(&feature.as_str());
         self.cpu_features.iter().filter(lacks).cloned().collect()
+    }
+
+    /// Whether images can be made with its kernel: the others need a loader of their own.
+    pub fn has_images(&self) -> bool {
+        self.arch == Arch::X86_64
     }
 
     /// Whether threads are scheduled by scheduling contexts.

@@ -83,6 +83,30 @@ fn nothing_of_this_machine_is_digested() {
 }
 
 #[test]
+fn features_of_some_releases_count_once_the_release_is_known() {
+    let (project, folder) = sandbox();
+    let source = BASE.find("[source]").unwrap()..BASE.find("[options]").unwrap();
+    let user = "[[cpu-features-of]]\nversions = \"<14\"\nfeatures = [\"xsaveopt\"]\n\
+                [[cpu-features-of]]\nversions = \">=14\"\nfeatures = [\"xsave\"]\n\
+                [source]\nversions = \">=13\"\n";
+    write(&project, "user", &BASE.replace(&BASE[source], user));
+    let open = KernelConfig::load(&project, "user").unwrap();
+    assert_eq!((open.cpu_features.len(), open.cpu_features_of.len()), (2, 2));
+    let tree = folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    for (version, features) in [
+        ("13.0.0", ["lm", "sse2", "xsaveopt"]),
+        ("14.0.0", ["lm", "sse2", "xsave"]),
+        ("14.0.0-dev", ["lm", "sse2", "xsave"]),
+    ] {
+        fs::write(tree.join("VERSION"), version).unwrap();
+        let of = KernelConfig::load_with(&project, "user", Some(&UserSource::Tree(tree.clone()))).unwrap();
+        assert_eq!(of.cpu_features, features, "{version}");
+        assert!(of.cpu_features_of.is_empty());
+    }
+}
+
+#[test]
 fn a_missing_kernel_config_is_answered_with_the_closest() {
     let (project, _folder) = sandbox();
     let error = KernelConfig::load(&project, "bas").unwrap_err();

@@ -74,6 +74,9 @@ fn tables(ctx: &Context<'_>, user: Option<&UserSource>) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for name in KernelConfig::names(ctx.project)? {
         let config = KernelConfig::load(ctx.project, &name)?;
+        if !config.has_images() {
+            continue;
+        }
         let config = match (&config.source, user) {
             (Source::User { versions, .. }, Some(user)) if accepts(versions, user)? => {
                 KernelConfig::load_with(ctx.project, &name, Some(user))?

@@ -13,7 +13,7 @@ use crate::{
     Context, Digest, Project, Result, Target, build, files,
     image::{Image, Role},
     kernel::{self, KernelTree},
-    kernel_config::{KernelConfig, Source, UserSource},
+    kernel_config::{KernelConfig, UserSource},
     memory, plan,
     qemu::{Accel, AccelRequest},
     recipe::{KernelChoice, Recipe},
@@ -40,7 +40,7 @@ pub fn run(ctx: &Context<'_>, trees: &[PathBuf]) -> Result<SuiteReport> {
     let versions = Versions::of(ctx)?;
     let mut rows = Vec::new();
     for root in trees {
-        for config in configs(ctx.project, root)? {
+        for config in KernelConfig::all_for(ctx.project, root)? {
             let tree = kernel::locate(ctx, &config)?;
             // The whole takes long: a run that was stopped goes on where it was.
             let key = Digest::of_json(&(&covers, &versions, tree.digest, &config));
@@ -73,20 +73,6 @@ pub fn run(ctx: &Context<'_>, trees: &[PathBuf]) -> Result<SuiteReport> {
     }
     let seconds = (start.elapsed().as_secs_f64() * 10.0).round() / 10.0;
     Ok(SuiteReport { name: "kernels", cases, logs: Vec::new(), seconds })
-}
-
-/// The kernel configs for the user's own source that accept the release in `tree`.
-fn configs(project: &Project, tree: &Path) -> Result<Vec<KernelConfig>> {
-    let user = UserSource::Tree(tree.to_owned());
-    let mut configs = Vec::new();
-    for name in KernelConfig::names(project)? {
-        if let Source::User { versions, .. } = KernelConfig::load(project, &name)?.source
-            && versions.accept(&kernel::version_of(tree))
-        {
-            configs.push(KernelConfig::load_with(project, &name, Some(&user))?);
-        }
-    }
-    Ok(configs)
 }
 
 /// How many rows ended in which way.

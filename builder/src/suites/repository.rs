@@ -168,12 +168,16 @@ fn apart_of(ctx: &Context<'_>, options: &Options, (package, test): (&str, &str),
 /// What is tested of kernels from source trees besides running them: how they are built, and with `--long` that the
 /// tender answers as each of them.
 fn kernel_sources(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    let what = ["--package", "builder", "--test", "kernel_sources"];
-    let job = cargo_test("kernels from source trees".to_owned(), &ctx.project.root, &what, options);
-    let what = ["--package", "builder", "--test", "publish_documents"];
-    let mut published = cargo_test("their source, published".to_owned(), &ctx.project.root, &what, options);
+    let test = |name: &str, test: &str| {
+        cargo_test(name.to_owned(), &ctx.project.root, &["--package", "builder", "--test", test], options)
+    };
+    let mut published = test("their source, published", "publish_documents");
     published.args.push("own_kernel".into());
-    let mut jobs = vec![job, published];
+    let mut jobs = vec![
+        test("kernels from source trees", "kernel_sources"),
+        test("the bindings of kernels from source trees", "bindings_trees"),
+        published,
+    ];
     if options.long {
         let mut compared = apart(ctx, options, "conformance", "the self-test on each of them, line by line");
         compared.iter_mut().for_each(|job| job.args.push("named_trees".into()));

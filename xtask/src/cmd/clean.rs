@@ -5,7 +5,7 @@ use builder::clean;
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask clean             the images of all recipes
+  cargo xtask clean             the images of all recipes, and kernels alone
   cargo xtask clean hello       the images of one recipe
   cargo xtask clean --cache     the images and the results of all steps: the next build starts anew
 

@@ -141,6 +141,16 @@ impl OneRecipe {
     }
 }
 
+impl OneRecipe {
+    /// The kernel config and source that are meant when no recipe is named, but a kernel config.
+    pub(crate) fn kernel_alone(&self, app: &App) -> anyhow::Result<Option<(String, Option<UserSource>)>> {
+        match (&self.name, self.kernel.choice(app)?) {
+            (None, KernelChoice { config: Some(config), source }) => Ok(Some((config, source))),
+            _ => Ok(None),
+        }
+    }
+}
+
 /// No recipe was named: which ones there are.
 fn none_given(app: &App, help: &str) -> anyhow::Error {
     let names = Recipe::names(&app.project).unwrap_or_default();

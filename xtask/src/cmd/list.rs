@@ -45,11 +45,13 @@ fn text(listing: &Listing, app: &App) -> String {
             }
         });
     }
-    let mut kernels = Table::new(["kernel config", "seL4", "what it is"]);
+    let mut kernels = Table::new(["kernel config", "seL4", "for", "what it is"]);
     for kernel in &listing.kernels {
         kernels.row(match &kernel.content {
-            Content::Good(line) => [kernel.name.clone(), line.version.clone(), line.description.clone()],
-            Content::Bad { error } => [kernel.name.clone(), String::new(), bad(error)],
+            Content::Good(line) => {
+                [kernel.name.clone(), line.version.clone(), line.arch.to_string(), line.description.clone()]
+            }
+            Content::Bad { error } => [kernel.name.clone(), String::new(), String::new(), bad(error)],
         });
     }
     format!("{}\n{}{wrong}", recipes.render(), kernels.render())

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build_image;
+mod build_kernel;
 mod build_tender;
 mod clean;
 mod common;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     Test(test::Test),
     BuildImage(build_image::BuildImage),
+    BuildKernel(build_kernel::BuildKernel),
     BuildTender(build_tender::BuildTender),
     Run(run::Run),
     Smoke(smoke::Smoke),
@@ -53,6 +55,7 @@ impl Command {
             Self::Demo(verb) => verb.run(app),
             Self::Test(verb) => verb.run(app),
             Self::BuildImage(verb) => verb.run(app),
+            Self::BuildKernel(verb) => verb.run(app),
             Self::BuildTender(verb) => verb.run(app),
             Self::Run(verb) => verb.run(app),
             Self::Smoke(verb) => verb.run(app),

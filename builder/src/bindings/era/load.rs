@@ -3,6 +3,7 @@
 use super::{Era, TypeKind};
 use crate::{files, kernel_config::Arch};
 use semver::{Prerelease, Version, VersionReq};
+use serde::Deserialize;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -71,6 +72,61 @@ pub enum Error {
     },
 }
 
+/// What an era is for.
+struct Scope {
+    versions: String,
+    arch: Arch,
+}
+
+/// The keys of an era's file that stand before its tables.
+#[derive(Deserialize)]
+struct Head {
+    inherits: Option<String>,
+    versions: Option<String>,
+    arch: Option<Arch>,
+}
+
+impl Scope {
+    /// Reads it in the file `path`, and in those that it inherits from.
+    fn load(path: &Path) -> Result<Self, Error> {
+        let content = |problem: &str| Error::Content { path: path.to_owned(), problem: problem.to_owned() };
+        let (mut versions, mut arch) = (None, None);
+        let mut next = path.to_owned();
+        for _ in 0..=DEEPEST {
+            let text = text(&next)?;
+            // In TOML no such key comes after a table.
+            let head = text.split("\n[").next().unwrap_or_default();
+            let head: Head = toml::from_str(head)
+                .map_err(|source| Error::Format { path: next.clone(), source: Box::new(source) })?;
+            (versions, arch) = (versions.or(head.versions), arch.or(head.arch));
+            match (versions, arch, head.inherits) {
+                (Some(versions), Some(arch), _) => return Ok(Self { versions, arch }),
+                (_, _, None) => return Err(content("it does not say its `versions` and `arch`")),
+                (known, of, Some(base)) => {
+                    (versions, arch) = (known, of);
+                    next = path.with_file_name(format!("{base}.toml"));
+                }
+            }
+        }
+        Err(content(TOO_DEEP))
+    }
+
+    /// Whether it is for `version` on `arch`. A tree between two releases (`16.0.0-dev`) counts as the one
+    /// before it.
+    fn describes(&self, arch: Arch, version: &str) -> bool {
+        let released = |version: Version| Version { pre: Prerelease::EMPTY, ..version };
+        let (Ok(versions), Ok(version)) = (self.versions.parse::<VersionReq>(), Version::parse(version))
+        else {
+            return false;
+        };
+        self.arch == arch && versions.matches(&released(version))
+    }
+}
+
+/// How many eras one may inherit from, one by one.
+const DEEPEST: usize = 8;
+const TOO_DEEP: &str = "it inherits from too many eras, or from itself";
+
 impl Era {
     /// Reads the era in the file `path`, with what it inherits from files beside it.
     pub fn load(path: &Path) -> Result<Self, Error> {
@@ -91,35 +147,31 @@ impl Era {
 
     /// The era in the folder `dir` that describes `version` on `arch`, and its name.
     pub fn find(dir: &Path, arch: Arch, version: &str) -> Result<(String, Self), Error> {
-        let (mut found, mut known) = (None::<(String, Self)>, Vec::new());
+        let name = Self::name(dir, arch, version)?;
+        let era = Self::load(&dir.join(format!("{name}.toml")))?;
+        Ok((name, era))
+    }
+
+    /// The name of that era. Of the others only what they are for is looked at: a build with nothing to do reads all
+    /// of them.
+    pub fn name(dir: &Path, arch: Arch, version: &str) -> Result<String, Error> {
+        let (mut found, mut known) = (None::<String>, Vec::new());
         for entry in files::sorted_entries(dir)? {
-            let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(name) = name.strip_suffix(".toml").map(str::to_owned) else { continue };
-            let era = Self::load(&path)?;
-            known.push(format!("{} on {}", era.versions, era.arch));
-            if !era.describes(arch, version) {
+            let scope = Scope::load(&entry.path())?;
+            known.push(format!("{} on {}", scope.versions, scope.arch));
+            if !scope.describes(arch, version) {
                 continue;
             }
             let (version, dir) = (version.to_owned(), dir.to_owned());
             match found {
-                None => found = Some((name, era)),
-                Some((first, _)) => return Err(Error::Both { version, arch, dir, first, second: name }),
+                None => found = Some(name),
+                Some(first) => return Err(Error::Both { version, arch, dir, first, second: name }),
             }
         }
         let (version, dir) = (version.to_owned(), dir.to_owned());
         found.ok_or_else(|| Error::None { version, arch, dir, known: known.join("; ") })
-    }
-
-    /// Whether it is for `version` on `arch`. A tree between two releases (`16.0.0-dev`) counts as the one
-    /// before it.
-    pub fn describes(&self, arch: Arch, version: &str) -> bool {
-        let released = |version: Version| Version { pre: Prerelease::EMPTY, ..version };
-        let (Ok(versions), Ok(version)) = (self.versions.parse::<VersionReq>(), Version::parse(version))
-        else {
-            return false;
-        };
-        self.arch == arch && versions.matches(&released(version))
     }
 
     /// What in it contradicts itself, or what the system-call stubs can do.
@@ -169,8 +221,8 @@ fn inherited(path: &Path, mut table: Table, depth: usize) -> Result<Table, Error
     let content = |problem: &str| Error::Content { path: path.to_owned(), problem: problem.to_owned() };
     let Some(base) = table.remove("inherits") else { return Ok(table) };
     let Value::String(base) = base else { return Err(content("`inherits` is the name of an era")) };
-    if depth == 8 {
-        return Err(content("it inherits from too many eras, or from itself"));
+    if depth == DEEPEST {
+        return Err(content(TOO_DEEP));
     }
     let base = path.with_file_name(format!("{base}.toml"));
     let below: Table = toml::from_str(&text(&base)?)
