@@ -106,7 +106,7 @@ pub fn build(ctx: &Context<'_>, plan: &Plan) -> Result<Image> {
             return Ok(image);
         }
         let made = make(ctx, &plan, &place)?;
-        let now = plan::plan(ctx, &plan.recipe, plan.target)?;
+        let now = plan::plan_at(ctx, &plan.recipe, plan.target, plan.epoch)?;
         if let Some(image) = made
             && now.key == plan.key
         {

@@ -178,6 +178,12 @@ crate::exit_code!(Error, Usage);
 /// Starts no process and reads no file's content when everything is as it was the last time: what tools
 /// answered is remembered under what the answers depend on.
 pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> {
+    let source_date_epoch = env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
+    plan_at(ctx, recipe, target, epoch(source_date_epoch.as_deref())?)
+}
+
+/// The plan of an image that carries the time `epoch`, whatever the environment says.
+pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch: u64) -> Result<Plan> {
     if let Some((need, why)) = recipe.lacks(target).and_then(|need| Some((need, need.lacking(target)?))) {
         return Err(Error::Lacks { name: recipe.function.name.clone(), target, need, why }.into());
     }
@@ -217,8 +223,6 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
     };
     let packer = media.as_ref().map(|media| Packer::find(ctx, media)).transpose()?.flatten();
     inputs.extend(packer.iter().flat_map(packer_inputs));
-    let source_date_epoch = env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
-    let epoch = epoch(source_date_epoch.as_deref())?;
     let steps = steps(&inputs, &recipe.function.name, &kernel.name, (target, epoch, media.as_ref()));
     let dir = ctx.project.image(&recipe.function.name, target);
     Ok(Plan {

@@ -5,6 +5,7 @@
 
 mod image;
 mod layout;
+mod rebuild;
 mod report;
 mod tarball;
 
@@ -13,9 +14,11 @@ pub use report::{Outcome, Report, Row};
 use crate::{
     Context, Digest, ExitCode, Result, files,
     inspect::printable,
+    kernel_config::UserSource,
     publish::{Found, Published, folder, provenance, sbom, sign::PublicKey, source, sums, test_result},
 };
 use image::Image;
+use rebuild::Sound;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -51,6 +54,10 @@ crate::exit_code!(Error, |error| match error {
 pub struct Options {
     /// Whose signature there must be.
     pub key: Option<PublicKey>,
+    /// Whether each image is built again.
+    pub rebuild: bool,
+    /// The kernel's source for that, when it is not the checkout's own.
+    pub source: Option<UserSource>,
 }
 
 /// Checks the published folder, or the archive, `path`.
@@ -61,19 +68,23 @@ pub fn verify(ctx: &Context<'_>, path: &Path, options: &Options) -> Result<Repor
     let metadata = fs::metadata(path).map_err(files::Error::at("read", path)).map_err(Error::from)?;
     let is_archive = path.extension().is_some_and(|extension| extension == "gz");
     let mut report = Report::new(path);
+    let images;
     if metadata.is_file() && is_archive {
-        one(path, options, &mut report)?;
+        images = one(path, options, &mut report)?;
     } else if metadata.is_dir() && path.join(sums::NAME).exists() {
-        Bundle::read(ctx, path, &mut report)?.check(&mut report);
+        images = Bundle::read(ctx, path, &mut report)?.check(&mut report);
         signature(path, options, &mut report)?;
     } else {
         return Err(Error::Foreign(path.to_owned()).into());
+    }
+    if options.rebuild {
+        rebuild::rebuild(ctx, &images, options.source.as_ref(), &mut report)?;
     }
     Ok(report)
 }
 
 /// An archive by itself. `SHA256SUMS` is looked at when it lies beside it.
-fn one(path: &Path, options: &Options, report: &mut Report) -> Result<(), Error> {
+fn one(path: &Path, options: &Options, report: &mut Report) -> Result<Vec<Sound>, Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let sums_file = path.with_file_name(sums::NAME);
     if sums_file.exists() {
@@ -91,10 +102,16 @@ fn one(path: &Path, options: &Options, report: &mut Report) -> Result<(), Error>
     }
     let id = name.strip_suffix(ARCHIVE).unwrap_or(&name);
     match Image::read(path, id) {
-        Ok(image) => report.ok(&name, image.summary()),
-        Err(fault) => report.fail(&name, fault),
+        Ok(image) => {
+            report.ok(&name, image.summary());
+            let sha256 = Digest::of_file(path).map_err(files::Error::at("read", path))?;
+            Ok(vec![Sound { file: name, sha256, image }])
+        }
+        Err(fault) => {
+            report.fail(&name, fault);
+            Ok(Vec::new())
+        }
     }
-    Ok(())
 }
 
 /// Checks the signature of the list in `dir`.
@@ -137,7 +154,8 @@ impl Bundle {
         match folder::list(dir) {
             Ok(paths) => bundle.paths = paths,
             Err(error) => {
-                report.fail("files", error);
+                // Names that are refused reach the terminal.
+                report.fail("files", printable(&error.to_string()));
                 return Ok(bundle);
             }
         }
@@ -190,14 +208,12 @@ impl Bundle {
     }
 
     /// Checks every image, and that every file belongs to one.
-    fn check(&self, report: &mut Report) {
+    fn check(&self, report: &mut Report) -> Vec<Sound> {
         let ids: BTreeSet<&str> = self.found.keys().filter_map(|name| id_of(name)).collect();
         if ids.is_empty() {
             report.fail("files", "there is no image");
         }
-        for id in &ids {
-            self.image(id, report);
-        }
+        let sound = ids.iter().filter_map(|id| self.image(id, report)).collect();
         let documents = |id: &&str| [sbom::file(id), provenance::file(id), test_result::file(id)];
         let mut known: BTreeSet<String> = ids.iter().flat_map(documents).collect();
         known.extend(ids.iter().flat_map(|id| self.sources(id)));
@@ -206,34 +222,44 @@ impl Bundle {
             .keys()
             .filter(|name| !own(name))
             .for_each(|name| report.fail(name, "it belongs to no image"));
+        sound
     }
 
     /// Checks one image and what stands beside it.
-    fn image(&self, id: &str, report: &mut Report) {
+    fn image(&self, id: &str, report: &mut Report) -> Option<Sound> {
         let name = format!("{id}{ARCHIVE}");
         let (Some(path), Some(found)) = (self.paths.get(&name), self.found.get(&name)) else {
-            return report.fail(&name, "it is not there");
+            report.fail(&name, "it is not there");
+            return None;
         };
         let image = match Image::read(path, id) {
             Ok(image) => image,
-            Err(fault) => return report.fail(&name, fault),
+            Err(fault) => {
+                report.fail(&name, fault);
+                return None;
+            }
         };
         report.ok(&name, image.summary());
         let layout = format!("{id}{LAYOUT}");
-        let artifacts = match layout::check(self, &layout, &image, *found) {
+        let mut artifacts = vec![(name.clone(), found.sha256)];
+        match layout::check(self, &layout, &image, *found) {
             Ok(manifest) => {
                 report.ok(&layout, format!("the same content, sha256:{manifest}"));
-                vec![(name, found.sha256), (layout, manifest)]
+                artifacts.push((layout, manifest));
             }
-            Err(fault) => {
-                report.fail(&layout, fault);
-                vec![(name, found.sha256)]
-            }
-        };
+            Err(fault) => report.fail(&layout, fault),
+        }
         let published = Published { manifest: &image.manifest, artifacts: &artifacts, files: &self.found };
         self.document(&sbom::file(id), report, |content| self.materials(&published, content));
+        if artifacts.len() == 1 {
+            for name in [provenance::file(id), test_result::file(id)] {
+                report.skip(&name, "it is about the layout, too");
+            }
+            return None;
+        }
         self.document(&provenance::file(id), report, |content| provenance::check(&published, content));
         self.document(&test_result::file(id), report, |content| test_result::check(&published, content));
+        Some(Sound { file: name, sha256: found.sha256, image })
     }
 
     /// Checks an SBOM, and the sources that it names.

@@ -1,5 +1,6 @@
 //! `verify`
 
+use super::common::SourceArgs;
 use crate::{
     app::App,
     output::{Answer, Paint},
@@ -15,10 +16,11 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask verify dist                         a published folder: every file of it
   cargo xtask verify dist --key selkie.pub        and that it was signed by whoever has this key
+  cargo xtask verify dist --rebuild               build all of it again, from nothing, and compare
   cargo xtask verify dist/hello-process.tar.gz    one archive, against the manifest in it
 
 What is checked comes from others: nothing of it is believed, unpacked to a disk or run. Exit code 1 when anything
-is wrong.";
+is wrong, 5 when an image was not built again the same.";
 
 /// Checks what was published
 #[derive(Debug, clap::Args)]
@@ -30,12 +32,19 @@ pub(crate) struct Verify {
     /// Require the signature of this key of minisign: a file, or the key itself
     #[arg(long, value_name = "PUBKEY")]
     key: Option<String>,
+    /// Build each image again, in this checkout and from nothing, and compare
+    #[arg(long)]
+    rebuild: bool,
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 impl Verify {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let key = self.key.as_deref().map(PublicKey::read).transpose().map_err(Error::from)?;
-        let report = verify::verify(&app.context(), &self.path, &Options { key })?;
+        let source = self.source.named(app)?;
+        let report =
+            verify::verify(&app.context(), &self.path, &Options { key, rebuild: self.rebuild, source })?;
         let code = report.exit_code();
         Ok(Answer::new(&report, text(app, &report))?.with_code(code))
     }

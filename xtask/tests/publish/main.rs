@@ -2,6 +2,9 @@
 //! `hello` for every target, published once for all of these tests.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod hostile;
+mod killed;
+
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
