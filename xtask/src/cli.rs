@@ -13,6 +13,7 @@ Examples:
   cargo xtask test                    all tests of this repository
   cargo xtask build-image hello       out/hello/qemu/: kernel, root task, run.sh
   cargo xtask run hello               boot it with its console here; Ctrl-A x leaves
+  cargo xtask publish hello --to dist  archives, containers, checksums, for others
   cargo xtask --format json list      the same for programs
 
 Exit codes:

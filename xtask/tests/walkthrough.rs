@@ -193,6 +193,23 @@ fn the_page_on_looking_into_images_works() {
     assert_eq!(examples, 6);
 }
 
+#[test]
+fn the_page_on_publishing_works() {
+    if !can_boot("the_page_on_publishing_works") {
+        return;
+    }
+    let (place, out) = workplace();
+    let mut shown = String::new();
+    for (_, code) in blocks("docs/publishing.md").into_iter().filter(|(info, _)| info == "sh run") {
+        shown.push_str(&sh(&code, place.path(), &out));
+    }
+    for text in
+        ["/dist/SHA256SUMS", "dist is what was published", "dist/hello-process.tar.gz is what was published"]
+    {
+        assert!(shown.contains(text), "{text} is not in\n{shown}");
+    }
+}
+
 /// The stick is a file; the machine that is left is QEMU's, by the tables of its firmware.
 #[test]
 fn the_page_on_bare_metal_works() {

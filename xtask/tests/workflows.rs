@@ -65,10 +65,15 @@ fn workflows_ask_for_what_they_need_and_run_pinned_code() {
         for once in ["    permissions:", "    timeout-minutes:", "    runs-on:"] {
             assert_eq!(jobs.lines().filter(|line| line.starts_with(once)).count(), count, "{name}: {once}");
         }
-        for line in text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")) {
+        for line in
+            text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "))
+        {
             let (action, version) = line.split_once(" # v").unwrap_or_else(|| panic!("{name}: {line}"));
             let commit = action.rsplit('@').next().unwrap();
-            assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}: {line}");
+            assert!(
+                commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{name}: {line}"
+            );
             assert_eq!(version.split('.').count(), 3, "{name}: {line}");
         }
         let checkouts = text.matches("actions/checkout@").count();

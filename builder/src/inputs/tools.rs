@@ -217,7 +217,9 @@ fn ask(ctx: &Context<'_>, name: &str, found: PathBuf) -> Result<Answer, Error> {
         _ => found.clone(),
     };
     let Question { version, parts: programs, .. } = question(name);
-    let version = first_lines(&query(&path, &[version])?);
+    // Some say by which path they were called.
+    let called = path.file_name().unwrap_or_default().to_string_lossy();
+    let version = first_lines(&query(&path, &[version])?.replace(&*path.to_string_lossy(), &called));
     let mut parts = Vec::new();
     for part in programs {
         let answer = query(&path, &[&format!("-print-prog-name={part}")])?;
@@ -301,6 +303,17 @@ mod tests {
         assert_eq!(second.version, "tool 2");
         assert_ne!(second.digest, first.digest);
         assert_eq!(asked(), 2);
+    }
+
+    #[test]
+    fn the_path_of_a_tool_is_no_part_of_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = context(dir.path());
+        let tool = dir.path().join("tool");
+        fs::write(&tool, "#!/bin/sh\necho \"$0 (GRUB) 2\"\n").unwrap();
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+        let found = find(&Context::new(&project, &Silent), tool.to_str().unwrap()).unwrap();
+        assert_eq!(found.version, "tool (GRUB) 2");
     }
 
     #[test]

@@ -223,6 +223,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_knows_the_build_of_an_installed_kernel() {
+        let project = crate::Project::here();
+        let ctx = Context::new(&project, &crate::context::Silent);
+        let config = KernelConfig::load(&project, "x86_64-release").unwrap();
+        let tree = KernelTree {
+            root: "/prefix".into(),
+            kind: TreeKind::Prefix,
+            version: "16.0.0".into(),
+            digest: Digest::of(""),
+        };
+        assert!(build_script(&ctx, &config, &tree).unwrap().is_none());
+    }
+
+    #[test]
     fn a_file_that_names_the_compiler_is_filled_in_when_it_is_used() {
         let mut script = script("/t");
         script.file(Path::new("a"), b"plain".into(), Path::new("/selkie/out/work/x/a"));

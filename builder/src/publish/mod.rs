@@ -30,7 +30,7 @@ use crate::{
     Context, Digest, Result, Target,
     build::step,
     files,
-    image::{Image, Manifest, Role},
+    image::{Image, Manifest, Member, Role},
     lock,
     plan::Plan,
     recipe::Recipe,
@@ -289,16 +289,25 @@ pub(crate) fn packed(id: &str, files: &Files, epoch: u64) -> io::Result<Packed> 
     Packed::of(&below.collect(), epoch)
 }
 
-/// The members of an image, the manifest among them, as its smoke tests saw them.
+/// The members of an image as its smoke tests saw them.
 fn members(subject: &Subject<'_>) -> Result<Files, Error> {
     let image = subject.image;
-    let member = |member: &crate::image::Member| {
-        let content = files::read(&image.file(&member.name))?;
-        if Digest::of(&content) != member.sha256 || subject.manifest.key != subject.plan.key {
-            return Err(Error::Restless { name: image.name.clone(), target: image.target });
-        }
-        let executable = matches!(member.role, Role::Executable | Role::Script);
-        Ok((member.name.clone(), File { content, executable }))
+    let files = files_of(image)?;
+    let same = |member: &Member| {
+        files.get(&member.name).is_some_and(|file| Digest::of(&file.content) == member.sha256)
     };
-    image.members.iter().map(member).collect()
+    if subject.manifest.key == subject.plan.key && image.members.iter().all(same) {
+        Ok(files)
+    } else {
+        Err(Error::Restless { name: image.name.clone(), target: image.target })
+    }
+}
+
+/// The members of an image, the manifest among them, as they lie there.
+pub(crate) fn files_of(image: &Image) -> Result<Files, files::Error> {
+    let file = |member: &Member| {
+        let executable = matches!(member.role, Role::Executable | Role::Script);
+        Ok((member.name.clone(), File { content: files::read(&image.file(&member.name))?, executable }))
+    };
+    image.members.iter().map(file).collect()
 }

@@ -39,6 +39,9 @@ pub enum Error {
         .0.display()
     )]
     Foreign(PathBuf),
+    /// The user asked to stop.
+    #[error("stopped by the user")]
+    Cancelled,
     /// A file or folder failed.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -47,6 +50,7 @@ pub enum Error {
 crate::exit_code!(Error, |error| match error {
     Error::Files(error) => error.exit_code(),
     Error::Foreign(_) => ExitCode::Usage,
+    Error::Cancelled => ExitCode::Failed,
 });
 
 /// How it is checked.
@@ -161,7 +165,7 @@ impl Bundle {
         }
         for (name, path) in &bundle.paths {
             if ctx.cancel.requested() {
-                return Err(crate::publish::Error::Cancelled.into());
+                return Err(Error::Cancelled.into());
             }
             let read = || Ok((Digest::of_file(path)?, fs::metadata(path)?.len()));
             let (sha256, size) = read().map_err(files::Error::at("read", path)).map_err(Error::from)?;

@@ -3,15 +3,11 @@
 use super::{Outcome, Report, image::Image};
 use crate::{
     Context, Digest, Project, Result, build, files,
-    image::{InputIdentity, Manifest, Role},
+    image::{InputIdentity, Manifest},
     inspect::printable,
     kernel_config::UserSource,
     plan,
-    publish::{
-        self,
-        archive::{File, Files},
-        id,
-    },
+    publish::{self, id},
     recipe::{KernelChoice, Recipe},
 };
 use std::{collections::BTreeMap, os::unix::fs::symlink};
@@ -63,14 +59,9 @@ fn again(ctx: &Context<'_>, published: &Manifest, source: Option<&UserSource>) -
     let recipe = Recipe::load(ctx.project, &published.name)?.with_kernel(ctx.project, &choice)?;
     let plan = plan::plan_at(ctx, &recipe, published.target, published.epoch)?;
     let image = build::build(ctx, &plan)?;
-    let read = |member: &crate::image::Member| {
-        let content = files::read(&image.file(&member.name))?;
-        let executable = matches!(member.role, Role::Executable | Role::Script);
-        Ok((member.name.clone(), File { content, executable }))
-    };
-    let files: Result<Files, files::Error> = image.members.iter().map(read).collect();
+    let files = publish::files_of(&image).map_err(super::Error::from)?;
     let id = id(&published.name, published.target);
-    let packed = publish::packed(&id, &files.map_err(super::Error::from)?, published.epoch);
+    let packed = publish::packed(&id, &files, published.epoch);
     let packed = packed.map_err(|source| publish::Error::Pack { file: id, source })?;
     Ok((Manifest::read(&image.dir)?, Digest::of(packed.content)))
 }

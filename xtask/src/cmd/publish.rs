@@ -19,36 +19,36 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask publish hello --to dist                     dist/hello-qemu.tar.gz, dist/hello-process.oci/, …
-  cargo xtask publish hello --to dist --target process    for one target
-  cargo xtask publish --all --to dist --strict            all recipes; a skipped smoke test is a failed one
-  cargo xtask publish hello --to dist --sign selkie.key   with SHA256SUMS.minisig
-  cargo xtask verify dist                                 what whoever gets the folder runs
+  cargo xtask publish hello --to dist                    dist/: archives, layouts, SHA256SUMS
+  cargo xtask publish hello --to dist --target process   for one target
+  cargo xtask publish --all --to dist --strict           all recipes; a skip is a failure
+  cargo xtask publish hello --to dist --sign key         with SHA256SUMS.minisig
+  cargo xtask verify dist                                what whoever gets the folder runs
 
-Every image is built and smoke-tested first; one failure, and nothing is published (exit code 4). The folder is
-replaced in one step. The network is not used.";
+Every image is built and smoke-tested first. When one fails, nothing is published; exit code 4.
+The folder is replaced in one step. The network is not used.";
 
 /// Builds, tests and packs images, with all that others need to check them
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Publish {
-    #[command(flatten)]
-    recipes: Recipes,
     /// The folder to write; one that was published before is replaced
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    /// Sign with this secret key of minisign; SELKIE_SIGN_PASSWORD has its password, or it is asked for
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
+    /// A skipped smoke test counts as a failed one
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     target: TargetArg,
     #[command(flatten)]
     accel: AccelArg,
     #[command(flatten)]
     locked: LockedArg,
-    /// A skipped smoke test counts as a failed one
-    #[arg(long)]
-    strict: bool,
-    /// Sign with this secret key of minisign; SELKIE_SIGN_PASSWORD has its password, or it is asked for
-    #[arg(long, value_name = "KEY")]
-    sign: Option<PathBuf>,
+    #[command(flatten)]
+    recipes: Recipes,
 }
 
 /// A built and tested image.

@@ -19,8 +19,8 @@ Examples:
   cargo xtask verify dist --rebuild               build all of it again, from nothing, and compare
   cargo xtask verify dist/hello-process.tar.gz    one archive, against the manifest in it
 
-What is checked comes from others: nothing of it is believed, unpacked to a disk or run. Exit code 1 when anything
-is wrong, 5 when an image was not built again the same.";
+What is checked comes from others: nothing of it is believed, unpacked to a disk or run.
+Exit code 1 when anything is wrong, 5 when an image was not built again the same.";
 
 /// Checks what was published
 #[derive(Debug, clap::Args)]
