@@ -74,7 +74,9 @@ mod tests {
             match line.strip_prefix("```") {
                 Some(info) => shell = info.starts_with("sh"),
                 None if shell && line.starts_with("cargo xtask") => {
-                    found.push(line.split(" #").next().unwrap_or(line).trim().to_owned());
+                    // What the shell does with it comes after the command.
+                    let end = [" #", " ||", " >"].iter().filter_map(|end| line.find(end)).min();
+                    found.push(line[..end.unwrap_or(line.len())].trim().to_owned());
                 }
                 None => {}
             }

@@ -134,7 +134,7 @@ impl Side {
         let settings = bytemuck::bytes_of(&contents.header.settings);
         let parts = [("tables", tables), ("settings", settings), ("root task", contents.root_task)];
         for (part, bytes) in parts {
-            if !(part == "root task" && !name.is_empty()) {
+            if part != "root task" || name.is_empty() {
                 self.files.insert(inside(name, part), File::of(bytes.to_vec()));
             }
         }

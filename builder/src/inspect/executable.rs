@@ -57,7 +57,7 @@ pub(super) fn inspect(
             _ => root_task,
         };
         if !bytes.is_empty() && part.sha256 != *Digest::of(bytes).bytes() {
-            problems.push(format!("its {what} do not have the digest that the payload's header names"));
+            problems.push(format!("the digest of its {what} is not the one in the payload's header"));
         }
     }
     let inner = if root_task.is_empty() { None } else { inner(root_task, problems) };
@@ -198,6 +198,9 @@ mod tests {
         let last = bad.len() - 1;
         bad[last] ^= 1;
         let problems = report(&bad).problems;
-        assert!(problems.iter().any(|problem| problem.contains("root task do not have")), "{problems:?}");
+        assert!(
+            problems.iter().any(|problem| problem.contains("the digest of its root task is not")),
+            "{problems:?}"
+        );
     }
 }

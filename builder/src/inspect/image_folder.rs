@@ -45,11 +45,9 @@ pub(super) fn contradictions(manifest: &image::Manifest) -> Vec<String> {
         ));
     }
     let mut seen = BTreeSet::new();
-    for member in manifest.members.iter().take(MEMBERS_MOST) {
-        if !seen.insert(&member.name) {
-            problems.push(format!("the manifest names {} more than once", member.name));
-        }
-    }
+    let twice = manifest.members.iter().take(MEMBERS_MOST).filter(|member| !seen.insert(&member.name));
+    let twice: BTreeSet<&String> = twice.map(|member| &member.name).collect();
+    problems.extend(twice.into_iter().map(|name| format!("the manifest names {name} more than once")));
     let root_task = manifest.members.iter().find(|member| member.role == Role::RootTask);
     if root_task.is_some_and(|member| member.sha256 != manifest.root_task.sha256) {
         problems.push("the manifest gives the root task two digests".to_owned());

@@ -32,7 +32,14 @@ pub(crate) fn find(bytes: &[u8], part: &[u8]) -> usize {
     bytes.windows(part.len()).position(|window| window == part).expect("the artifact has this part")
 }
 
-/// A message without the line and column in a JSON text, which move when the text does.
-pub(crate) fn without_positions(text: &str) -> String {
-    text.split_once(" at line ").map_or(text, |(before, _)| before).to_owned()
+/// A message without digests, and without the line and column in a JSON text, which move when the text does; control
+/// characters escaped.
+pub(crate) fn settled(text: &str) -> String {
+    let text = text.split_once(" at line ").map_or(text, |(before, _)| before);
+    let words = text.split(' ').map(|word| {
+        let digest = word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if digest { "…" } else { word }
+    });
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    words.collect::<Vec<_>>().join(" ").chars().map(shown).collect()
 }

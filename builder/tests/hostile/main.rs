@@ -128,7 +128,7 @@ fn verdict(result: &Result<Report, String>, dir: &Path) -> String {
     let mut text = String::new();
     for line in lines {
         let line = line.replace(&format!("{}/", dir.display()), "");
-        let _ = writeln!(text, "  {}", bytes::without_positions(&line).escape_debug());
+        let _ = writeln!(text, "  {}", bytes::settled(&line));
     }
     text
 }

@@ -12,7 +12,7 @@ Examples:
   cargo xtask inspect hello --target process       the image for another target
   cargo xtask inspect out/hello/process/hello      an executable: tender, root task, filter, what is trusted
   cargo xtask inspect out/hello/qemu/root-task     a root task alone: the manifest in its note, segments
-  cargo xtask inspect out/echo/bare-metal/echo.iso an ISO image: the image on it, and whether it is whole
+  cargo xtask inspect out/echo/bare-metal/echo.iso  an ISO image: what is on it
 
 What is shown comes from the file alone, so it may have been copied from anywhere. What does not fit together, for
 instance a file that is not as the manifest says, is named as a problem, and the exit code is 1.";
