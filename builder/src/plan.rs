@@ -256,15 +256,17 @@ pub fn plan(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Plan> 
     })
 }
 
-/// The files that a kernel config names, and that of its era.
+/// The files that a kernel config names, and those of its era.
 fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig, era: Option<&str>) -> Result<Vec<Input>> {
     let folder = ctx.project.kernel_configs();
-    let era = era.map(|era| (InputKind::Era, format!("era {era}"), ctx.project.era(era)));
+    let eras = era.map(|era| Era::chain(&ctx.project.eras(), era)).transpose();
+    let eras = eras.map_err(bindings::Error::from)?.unwrap_or_default();
+    let eras = eras.iter().map(|era| (InputKind::Era, format!("era {era}"), ctx.project.era(era)));
     let overlays = kernel.overlays.iter().map(|overlay| {
         (InputKind::Overlay, format!("overlay {}", overlay.header), folder.join(&overlay.file))
     });
     let mut inputs = Vec::new();
-    for (kind, name, path) in overlays.chain(era) {
+    for (kind, name, path) in overlays.chain(eras) {
         // What is missing is reported by whoever reads it.
         if let Some(digest) = tree::digest_of_file(ctx, &path)? {
             inputs.push(Input::new(kind, &name, digest).at(&path));
