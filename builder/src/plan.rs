@@ -217,7 +217,8 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
     ];
     let era = Era::name(&ctx.project.eras(), kernel.arch, &tree.version).map_err(bindings::Error::from)?;
     inputs.extend(kernel_files(ctx, &kernel, Some(&era))?);
-    inputs.extend(prebuilt_kernel(ctx, recipe, target)?);
+    let prebuilt = read_prebuilt(recipe, target)?;
+    inputs.extend(prebuilt_kernel(ctx, recipe, prebuilt.as_deref())?);
     inputs.extend(tools);
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
     let sources = root_task::digest(&contents);
@@ -231,7 +232,7 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
         tender.map(|digest| Input::new(InputKind::Tender, "tender", digest).at(&ctx.project.tender())),
     );
     let media = match target {
-        Target::BareMetal => Some(Media::decide(recipe, headers(recipe, &tree)?)?),
+        Target::BareMetal => Some(Media::decide(recipe, headers(prebuilt, &tree)?)?),
         Target::Qemu | Target::Process => None,
     };
     let packer = media.as_ref().map(|media| Packer::find(ctx, media)).transpose()?.flatten();
@@ -284,15 +285,17 @@ fn source_inputs(ctx: &Context<'_>, contents: &BTreeMap<PathBuf, Option<Digest>>
     sources
 }
 
-/// The files that a kernel config names, and that of its era.
+/// The files that a kernel config names, and those of its era.
 fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig, era: Option<&str>) -> Result<Vec<Input>> {
     let folder = ctx.project.kernel_configs();
-    let era = era.map(|era| (InputKind::Era, format!("era {era}"), ctx.project.era(era)));
+    let eras = era.map(|era| Era::chain(&ctx.project.eras(), era)).transpose();
+    let eras = eras.map_err(bindings::Error::from)?.unwrap_or_default();
+    let eras = eras.iter().map(|era| (InputKind::Era, format!("era {era}"), ctx.project.era(era)));
     let overlays = kernel.overlays.iter().map(|overlay| {
         (InputKind::Overlay, format!("overlay {}", overlay.header), folder.join(&overlay.file))
     });
     let mut inputs = Vec::new();
-    for (kind, name, path) in overlays.chain(era) {
+    for (kind, name, path) in overlays.chain(eras) {
         // What is missing is reported by whoever reads it.
         if let Some(digest) = tree::digest_of_file(ctx, &path)? {
             inputs.push(Input::new(kind, &name, digest).at(&path));
@@ -301,8 +304,8 @@ fn kernel_files(ctx: &Context<'_>, kernel: &KernelConfig, era: Option<&str>) -> 
     Ok(inputs)
 }
 
-/// The kernel that was built elsewhere, when the recipe names one and the target boots a kernel.
-fn prebuilt_kernel(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Option<Input>> {
+/// The file of the kernel that was built elsewhere, when the recipe names one and the target boots a kernel.
+fn read_prebuilt(recipe: &Recipe, target: Target) -> Result<Option<Vec<u8>>> {
     let Some(file) = recipe.prebuilt_kernel.as_ref().filter(|_| target != Target::Process) else {
         return Ok(None);
     };
@@ -311,7 +314,13 @@ fn prebuilt_kernel(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result
         let (name, kernel) = (recipe.function.name.clone(), file.path.clone());
         return Err(Error::Multiboot1 { name, kernel }.into());
     }
-    let digest = tree::digest_of_file(ctx, &file.path)?.unwrap_or_else(|| Digest::of(&content));
+    Ok(Some(content))
+}
+
+/// The same as an input.
+fn prebuilt_kernel(ctx: &Context<'_>, recipe: &Recipe, content: Option<&[u8]>) -> Result<Option<Input>> {
+    let (Some(file), Some(content)) = (&recipe.prebuilt_kernel, content) else { return Ok(None) };
+    let digest = tree::digest_of_file(ctx, &file.path)?.unwrap_or_else(|| Digest::of(content));
     Ok(Some(Input::new(InputKind::PrebuiltKernel, "prebuilt-kernel", digest).at(&file.path)))
 }
 
@@ -339,10 +348,9 @@ fn packer_inputs(packer: &Packer) -> Vec<Input> {
     tools.chain(platforms).collect()
 }
 
-/// The headers of the kernel that boots.
-fn headers(recipe: &Recipe, tree: &KernelTree) -> Result<Headers> {
-    let Some(file) = &recipe.prebuilt_kernel else { return Ok(headers_of_tree(tree)?) };
-    let content = files::read_at_most(&file.path, prebuilt::MOST)?;
+/// The headers of the kernel that boots: of the one that was built elsewhere, where there is one.
+fn headers(prebuilt: Option<Vec<u8>>, tree: &KernelTree) -> Result<Headers> {
+    let Some(content) = prebuilt else { return Ok(headers_of_tree(tree)?) };
     // What cannot be loaded is told when it is packed, with all that is wrong with it.
     Ok(Headers::of_file(&prebuilt::loadable(&content).unwrap_or(content)))
 }

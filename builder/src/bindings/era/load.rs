@@ -86,6 +86,16 @@ struct Head {
     arch: Option<Arch>,
 }
 
+impl Head {
+    fn load(path: &Path) -> Result<Self, Error> {
+        let text = text(path)?;
+        // In TOML no such key comes after a table.
+        let head = text.split("\n[").next().unwrap_or_default();
+        toml::from_str(head)
+            .map_err(|source| Error::Format { path: path.to_owned(), source: Box::new(source) })
+    }
+}
+
 impl Scope {
     /// Reads it in the file `path`, and in those that it inherits from.
     fn load(path: &Path) -> Result<Self, Error> {
@@ -93,11 +103,7 @@ impl Scope {
         let (mut versions, mut arch) = (None, None);
         let mut next = path.to_owned();
         for _ in 0..=DEEPEST {
-            let text = text(&next)?;
-            // In TOML no such key comes after a table.
-            let head = text.split("\n[").next().unwrap_or_default();
-            let head: Head = toml::from_str(head)
-                .map_err(|source| Error::Format { path: next.clone(), source: Box::new(source) })?;
+            let head = Head::load(&next)?;
             (versions, arch) = (versions.or(head.versions), arch.or(head.arch));
             match (versions, arch, head.inherits) {
                 (Some(versions), Some(arch), _) => return Ok(Self { versions, arch }),
@@ -150,6 +156,21 @@ impl Era {
         let name = Self::name(dir, arch, version)?;
         let era = Self::load(&dir.join(format!("{name}.toml")))?;
         Ok((name, era))
+    }
+
+    /// The names of the eras in `dir` that make up the era `name`: it, and what it inherits from.
+    pub fn chain(dir: &Path, name: &str) -> Result<Vec<String>, Error> {
+        let mut chain = vec![name.to_owned()];
+        while let Some(last) = chain.last()
+            && let path = dir.join(format!("{last}.toml"))
+            && let Some(base) = Head::load(&path)?.inherits
+        {
+            if chain.len() > DEEPEST {
+                return Err(Error::Content { path, problem: TOO_DEEP.to_owned() });
+            }
+            chain.push(base);
+        }
+        Ok(chain)
     }
 
     /// The name of that era. Of the others only what they are for is looked at: a build with nothing to do reads all
@@ -264,6 +285,33 @@ fn name(item: &Value) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_era_is_found_with_all_that_it_inherits_from() {
+        let dir = crate::Project::here().eras();
+        let found = |version: &str| {
+            let name = Era::name(&dir, Arch::X86_64, version).unwrap();
+            assert_eq!(Era::find(&dir, Arch::X86_64, version).unwrap().0, name);
+            Era::chain(&dir, &name).unwrap()
+        };
+        assert_eq!(found("5.0.0"), ["kconfig-5"]);
+        assert_eq!(found("10.1.1"), ["cmake-10", "cmake-13"]);
+        assert_eq!(found("11.0.0"), ["cmake-11", "cmake-12", "cmake-13"]);
+        assert_eq!(
+            [found("12.0.0"), found("12.1.0")].concat(),
+            ["cmake-12", "cmake-13", "cmake-12", "cmake-13"]
+        );
+        assert_eq!(found("16.0.0-dev"), ["cmake-13"]);
+        assert!(matches!(Era::name(&dir, Arch::Aarch64, "16.0.0"), Err(Error::None { .. })));
+        let circle = tempfile::tempdir().unwrap();
+        fs::write(circle.path().join("a.toml"), "inherits = 'a'\n").unwrap();
+        for error in [
+            Era::chain(circle.path(), "a").unwrap_err(),
+            Era::name(circle.path(), Arch::X86_64, "16.0.0").unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(TOO_DEEP), "{error}");
+        }
+    }
 
     #[test]
     fn what_is_inherited_is_replaced_name_by_name() {
