@@ -237,7 +237,7 @@ fn fill(spec: &Spec) -> crate::Result<Filled> {
             }
         }
         let order = copy_all(spec, &Made { reversed, ..made.clone() })?;
-        let changed = order.iter().filter(|(folder, names)| usual.get(*folder) != Some(*names)).count();
+        let changed = tree::reordered(&usual, &order);
         if changed > 0 {
             let place = if in_memory { ", on a file system in memory" } else { "" };
             return Ok(Ok((order, Some(format!("{changed} folders list otherwise{place}")))));

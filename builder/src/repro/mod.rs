@@ -205,6 +205,10 @@ impl<'a> Lab<'a> {
             scratch,
             roots,
         };
+        // What is saved meanwhile is no variation.
+        for root in &lab.roots {
+            tree::copy(root, &lab.snapshot(root), &tree::Made::default())?;
+        }
         // Not a result: builds get the time that it is, and one later.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         lab.now = lab.clock("now", now);
@@ -216,6 +220,11 @@ impl<'a> Lab<'a> {
 
     fn scratch(&self) -> &Path {
         self.scratch.path()
+    }
+
+    /// Where `path` lies in the copy that all builds copy from.
+    fn snapshot(&self, path: &Path) -> PathBuf {
+        self.copy_of(&self.scratch().join("sources"), path)
     }
 
     /// A program of the host, with PATH and nothing else.
@@ -249,7 +258,7 @@ impl<'a> Lab<'a> {
             copies: self
                 .roots
                 .iter()
-                .map(|root| Pair { from: root.clone(), to: self.copy_of(folder, root) })
+                .map(|root| Pair { from: self.snapshot(root), to: self.copy_of(folder, root) })
                 .collect(),
             warm: Some(Pair { from: warm, to: out.join(python) }),
             order: self.scratch().join("order"),

@@ -89,6 +89,19 @@ pub(crate) fn order(root: &Path) -> Result<Order, files::Error> {
     Ok(order)
 }
 
+/// How many folders have the same entries in both, in another order.
+pub(crate) fn reordered(one: &Order, other: &Order) -> usize {
+    let sorted = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort();
+        names
+    };
+    let moved = |folder: &String, names: &Vec<String>| {
+        one.get(folder).is_some_and(|before| before != names && sorted(before) == sorted(names))
+    };
+    other.iter().filter(|(folder, names)| moved(folder, names)).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +131,17 @@ mod tests {
         let metadata = fs::metadata(to.join("run.sh")).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o700);
         assert_eq!(metadata.modified().unwrap(), UNIX_EPOCH + Duration::from_secs(1000));
+    }
+
+    #[test]
+    fn another_entry_is_no_other_order() {
+        let order = |names: &[&str]| -> Order {
+            [("f".to_owned(), names.iter().map(|name| (*name).to_owned()).collect())].into()
+        };
+        assert_eq!(reordered(&order(&["a", "b"]), &order(&["b", "a"])), 1);
+        for other in [order(&["a", "b"]), order(&["a", "b", "c"]), order(&["a", "c"]), Order::new()] {
+            assert_eq!(reordered(&order(&["a", "b"]), &other), 0);
+        }
     }
 
     #[test]

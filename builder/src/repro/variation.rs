@@ -130,29 +130,65 @@ impl Lab<'_> {
     /// The build with `variation`, in the folder that it names, and what to say of it; or why it cannot be.
     pub(super) fn vary(&self, variation: Variation) -> Result<(Spec, String), String> {
         let mut spec = self.spec(variation.name(), &self.folder);
-        let set = |spec: &mut Spec, name: &str, value: &str| drop(spec.env.insert(name.into(), value.into()));
         let how = match variation {
-            Variation::Again => "nothing".to_owned(),
             Variation::FolderShort | Variation::FolderLong | Variation::FolderOdd => {
-                let folder = self.other_folder(variation).map_err(|error| error.to_string())?;
+                let folder = self.other_folder(variation);
                 spec = self.spec(variation.name(), &folder);
                 format!("a path of {} bytes", folder.as_os_str().len())
             }
-            Variation::Time => {
-                let later = self.later.as_ref().map_err(Clone::clone)?;
-                spec.ways.etc = Some(later.clone());
-                spec.ways.mtime = Some(1_000_000_000);
-                "400 days and some hours later, sources of 2001; not for static programs".to_owned()
-            }
+            Variation::TimeZone
+            | Variation::Locale
+            | Variation::Environment
+            | Variation::Home
+            | Variation::PathOrder => self.variables(variation, &mut spec.env)?,
+            _ => self.surroundings(variation, &mut spec)?,
+        };
+        Ok((spec, how))
+    }
+
+    /// Varies what variables alone can.
+    fn variables(&self, variation: Variation, env: &mut BTreeMap<String, String>) -> Result<String, String> {
+        Ok(match variation {
             Variation::TimeZone => {
-                set(&mut spec, "TZ", ZONE);
+                env.insert("TZ".into(), ZONE.into());
                 format!("TZ={ZONE}")
             }
             Variation::Locale => {
                 let (locale, note) = self.locale();
-                ["LC_ALL", "LANG"].iter().for_each(|name| set(&mut spec, name, &locale));
-                set(&mut spec, "LANGUAGE", "tr:de");
+                env.extend(["LC_ALL", "LANG"].map(|name| (name.into(), locale.clone())));
+                env.insert("LANGUAGE".into(), "tr:de".into());
                 format!("LC_ALL={locale}{note}")
+            }
+            Variation::Home => {
+                let home = self.home().map_err(|error| error.to_string())?;
+                env.insert("CARGO_HOME".into(), home.join("cargo").display().to_string());
+                env.insert("HOME".into(), home.display().to_string());
+                "both fresh; Cargo unpacks all crates anew".to_owned()
+            }
+            Variation::PathOrder => {
+                let (path, how) = self.path_order()?;
+                env.insert("PATH".into(), path);
+                how
+            }
+            _ => {
+                let noise = noise();
+                let count = noise.len();
+                env.extend(noise);
+                format!("{count} variables more, CFLAGS and RUSTFLAGS among them")
+            }
+        })
+    }
+
+    /// Varies what surrounds the process.
+    fn surroundings(&self, variation: Variation, spec: &mut Spec) -> Result<String, String> {
+        let named = |spec: &mut Spec, names: &[&str], value: &str| {
+            spec.env.extend(names.iter().map(|name| ((*name).to_owned(), value.to_owned())));
+        };
+        Ok(match variation {
+            Variation::Time => {
+                spec.ways.etc = Some(self.later.clone()?);
+                spec.ways.mtime = Some(1_000_000_000);
+                "400 days and some hours later, sources of 2001; not for static programs".to_owned()
             }
             Variation::Umask => {
                 spec.ways.umask = 0o077;
@@ -161,41 +197,26 @@ impl Lab<'_> {
             Variation::User => {
                 spec.ways.user = Some(OTHER_USER);
                 spec.ways.etc = Some(self.etc_of("user").map_err(|error| error.to_string())?);
-                ["USER", "LOGNAME"].iter().for_each(|name| set(&mut spec, name, OTHER_NAME));
+                named(spec, &["USER", "LOGNAME"], OTHER_NAME);
                 format!("{OTHER_NAME}, number {OTHER_USER}")
             }
             Variation::Host => {
-                spec.ways.host = Some(format!("{OTHER_NAME}-host"));
-                set(&mut spec, "HOSTNAME", &format!("{OTHER_NAME}-host"));
-                format!("{OTHER_NAME}-host")
+                let host = format!("{OTHER_NAME}-host");
+                named(spec, &["HOSTNAME"], &host);
+                spec.ways.host = Some(host.clone());
+                host
             }
             Variation::Cpus => {
                 spec.ways.one_cpu = true;
                 format!("1 of {}", std::thread::available_parallelism().map_or(1, usize::from))
             }
-            Variation::Environment => {
-                let noise = noise();
-                let count = noise.len();
-                spec.env.extend(noise);
-                format!("{count} variables more, CFLAGS and RUSTFLAGS among them")
-            }
-            Variation::Home => {
-                let home = self.home().map_err(|error| error.to_string())?;
-                spec.env.insert("CARGO_HOME".into(), home.join("cargo").display().to_string());
-                spec.env.insert("HOME".into(), home.display().to_string());
-                "both fresh; Cargo unpacks all crates anew".to_owned()
-            }
-            Variation::PathOrder => {
-                let (path, how) = self.path_order()?;
-                spec.env.insert("PATH".into(), path);
-                how
-            }
             Variation::DirectoryOrder => {
                 spec.ways.reordered = true;
+                // Who builds says how.
                 String::new()
             }
             Variation::Aslr => {
-                self.still.as_ref().map_err(Clone::clone)?;
+                self.still.clone()?;
                 spec.wrapper.clear();
                 "on; off in all other rows".to_owned()
             }
@@ -207,9 +228,9 @@ impl Lab<'_> {
             Variation::Terminal => {
                 exec::which(Path::new("setsid")).ok_or("`setsid` of util-linux is not there")?;
                 spec.ways.terminal = true;
-                [("TERM", "xterm-256color"), ("COLUMNS", "40"), ("CLICOLOR_FORCE", "1")]
-                    .iter()
-                    .for_each(|(name, value)| set(&mut spec, name, value));
+                named(spec, &["TERM"], "xterm-256color");
+                named(spec, &["COLUMNS"], "40");
+                named(spec, &["CLICOLOR_FORCE"], "1");
                 "one of its own, 40 columns".to_owned()
             }
             Variation::Stale => {
@@ -218,19 +239,20 @@ impl Lab<'_> {
                 spec.ways.edit = Some((self.copy_of(&self.folder, &path), text.to_owned()));
                 said
             }
-        };
-        Ok((spec, how))
+            // The rest is varied elsewhere, or not at all.
+            _ => "nothing".to_owned(),
+        })
     }
 
-    fn other_folder(&self, variation: Variation) -> Result<PathBuf, files::Error> {
+    fn other_folder(&self, variation: Variation) -> PathBuf {
         let scratch = self.scratch();
-        Ok(match variation {
+        match variation {
             Variation::FolderShort => self.short.path().join("b"),
             Variation::FolderLong => ["l", "o", "n", "g"]
                 .iter()
                 .fold(scratch.to_owned(), |folder, letter| folder.join(letter.repeat(LONG))),
             _ => scratch.join("a folder/mit Ümlauten, und/海豹 'n' more"),
-        })
+        }
     }
 
     /// A locale that is installed and is none of those without a language, when there is one.
