@@ -10,7 +10,10 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    os::unix::process::ExitStatusExt,
+    os::{
+        fd::AsRawFd,
+        unix::{net::UnixStream, process::ExitStatusExt},
+    },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::mpsc,
@@ -37,6 +40,8 @@ struct Attack {
     each: BTreeMap<String, String>,
     end: Ends,
     installed: Option<Ends>,
+    #[serde(default)]
+    network: bool,
 }
 
 #[derive(Deserialize)]
@@ -152,7 +157,7 @@ fn every_attempt_to_escape_ends_as_the_list_says() {
     let mut wrong = String::new();
     let mut count = 0;
     for (form, is_installed) in forms().iter().zip([false, true]) {
-        for attack in attacks() {
+        for attack in attacks().into_iter().filter(|attack| !attack.network) {
             let ends = attack.installed.as_ref().filter(|_| is_installed).unwrap_or(&attack.end).all();
             for (name, args) in attack.attempts() {
                 let output = attempt(form, &args);
@@ -168,6 +173,33 @@ fn every_attempt_to_escape_ends_as_the_list_says() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert!(count > 300, "only {count} attempts");
+}
+
+#[test]
+fn a_network_is_a_way_out_for_frames_only() {
+    let [_, form] = forms();
+    let mut wrong = String::new();
+    let mut count = 0;
+    for attack in attacks().into_iter().filter(|attack| attack.network) {
+        let ends = attack.end.all();
+        for (name, args) in attack.attempts() {
+            // Each has a network of its own: somebody who listens and says nothing.
+            let (_ours, theirs) = UnixStream::pair().unwrap();
+            rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty()).unwrap();
+            let number = theirs.as_raw_fd().to_string();
+            let args: Vec<_> = args.iter().map(|arg| if *arg == "net" { &number } else { *arg }).collect();
+            let form: Vec<_> =
+                form.iter().cloned().chain(["--net", &format!("fd:{number}")].map(PathBuf::from)).collect();
+            let output = attempt(&form, &args);
+            let end = end(&output);
+            if !ends.contains(&end) {
+                let _ = writeln!(wrong, "{name}\n  {form:?} {args:?}: {end}, not {ends:?}: {output:?}");
+            }
+            count += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(count > 15, "only {count} attempts");
 }
 
 /// The table of the documentation.

@@ -9,8 +9,8 @@ use linux_raw_sys::{
     },
 };
 use selkie_tender_filter::{
-    AssembleError, Bindings, Descriptor, GUEST_END, LARGE_PAGE, Limit, Listing, MAX_EVENTS, MAX_TRANSFER,
-    PAGE, Program, Setting, TENDER, Test, Value, rules,
+    AssembleError, Bindings, Descriptor, GUEST_END, LARGE_PAGE, Limit, Listing, MAX_EVENTS, MAX_FRAMES,
+    MAX_TRANSFER, PAGE, Program, SEED, Setting, TENDER, Test, Value, rules,
 };
 use selkie_tender_table::payload::device;
 
@@ -273,6 +273,8 @@ fn descriptors_are_bound() {
         (with(device::INPUT), __NR_epoll_pwait, &[EVENTS]),
         (with(device::NET), __NR_read, &[NET]),
         (with(device::NET), __NR_write, &[1, 2, NET]),
+        (with(device::NET), __NR_epoll_pwait, &[NET_EVENTS]),
+        (with(device::NET | device::INPUT), __NR_epoll_pwait, &[EVENTS, NET_EVENTS]),
         (with(device::BLOCK), __NR_pread64, &[BLOCK]),
         (with(device::BLOCK), __NR_pwrite64, &[BLOCK]),
         (console, __NR_pread64, &[]),
@@ -325,6 +327,17 @@ fn sleeping_and_transfers_are_bounded() {
     assert_eq!(ask(input, __NR_epoll_pwait, [EVENTS, 0, MAX_EVENTS + 1, 0, 0, 0]), Kill);
     // An input that is a file, or that has ended, does not wake anybody.
     assert_eq!(ask(input, __NR_pause, [0; 6]), Allow);
+    let net = with(device::NET);
+    for (call, size, expected) in [
+        (__NR_read, MAX_FRAMES, Allow),
+        (__NR_read, MAX_FRAMES + 1, Kill),
+        (__NR_write, MAX_FRAMES, Allow),
+        (__NR_write, MAX_FRAMES + 1, Kill),
+    ] {
+        assert_eq!(ask(net, call, [NET, 0, size, 0, 0, 0]), expected);
+    }
+    let random = |size, flags| ask(with(device::ENTROPY), __NR_getrandom, [0, size, flags, 0, 0, 0]);
+    assert_eq!((random(SEED, 0), random(SEED + 1, 0), random(SEED, 1)), (Allow, Kill, Kill));
     let block = with(device::BLOCK);
     assert_eq!(ask(block, __NR_pread64, [BLOCK, 0, MAX_TRANSFER, BLOCK_SIZE - 1, 0, 0]), Allow);
     assert_eq!(ask(block, __NR_pread64, [BLOCK, 0, MAX_TRANSFER + 1, 0, 0, 0]), Kill);

@@ -11,12 +11,14 @@ const REGION_OFFSET: u64 = 512;
 /// Where the chunks are: after the image, the IPC buffer and BootInfo.
 const EXTRA: u64 = IMAGE.end + 0x2000;
 
-/// A machine with a console, a clock and a disk.
+/// A machine with a console, a clock, a disk, a network and random bits.
 struct Host {
     machine: Machine<'static>,
     console: Device,
     clock: Device,
     disk: Device,
+    net: Device,
+    entropy: Device,
     /// The physical address of the console's region.
     region: u64,
     put: RingSide,
@@ -36,6 +38,8 @@ impl Host {
             },
             Device { number: DeviceKind::Clock as u32, ..Device::default() },
             Device { number: DeviceKind::Block as u32, ..Device::default() },
+            Device { number: DeviceKind::Net as u32, ..Device::default() },
+            Device { number: DeviceKind::Entropy as u32, ..Device::default() },
         ];
         let mut region = 0;
         let kernel = boot_with(4 << 20, 12, |memory, paddr| {
@@ -51,9 +55,9 @@ impl Host {
         let bytes: Vec<u8> =
             (0..400).map(|at| byte(&machine.memory(), region - REGION_OFFSET + 16 + at)).collect();
         let list: Vec<_> = Devices::new(&bytes).expect("the list").iter().collect();
-        let [console, clock, disk] = list[..] else { panic!("{list:?}") };
+        let [console, clock, disk, net, entropy] = list[..] else { panic!("{list:?}") };
         let (put, taken) = (RingSide::new(1024), RingSide::new(256));
-        Self { machine, console, clock, disk, region, put, taken }
+        Self { machine, console, clock, disk, net, entropy, region, put, taken }
     }
 
     fn look(&mut self) -> Reply {
@@ -96,8 +100,12 @@ impl Host {
     }
 
     fn poll(&mut self) -> u64 {
+        self.poll_at(self.console.notification)
+    }
+
+    fn poll_at(&mut self, notification: u64) -> u64 {
         let call = self.machine.number(Syscall::NBRecv);
-        self.machine.syscall(call, self.console.notification, 0, &[], &[]);
+        self.machine.syscall(call, notification, 0, &[], &[]);
         let thread = self.machine.kernel.current();
         thread.register(&self.machine.memory(), Register::Rdi)
     }
@@ -120,6 +128,34 @@ fn the_clock_tells_both_times() {
     assert_eq!(host.machine.call(host.clock.endpoint, 2, &[], &[]), label(answer::UNKNOWN));
     assert_eq!(host.machine.call(host.disk.endpoint, 1, &[], &[]), label(answer::NOT_SERVED));
     assert_eq!(host.machine.call(host.console.endpoint, 7, &[], &[]), label(answer::UNKNOWN));
+}
+
+#[test]
+fn random_bits_are_answered_as_long_as_there_are_any() {
+    let mut host = Host::new(0);
+    let mut ask = |label| host.machine.call(host.entropy.endpoint, label, &[], &[]);
+    assert_eq!(ask(request::ENTROPY_READ), Reply { label: 0, words: vec![1, 2, 3, 4] });
+    assert_eq!(ask(request::ENTROPY_READ), Reply { label: 0, words: vec![2, 2, 3, 4] });
+    assert_eq!(ask(request::ENTROPY_READ), label(answer::NOT_SERVED));
+    assert_eq!(ask(2), label(answer::UNKNOWN));
+}
+
+#[test]
+fn frames_are_moved_when_the_function_asks_and_when_something_has_come() {
+    let mut host = Host::new(0);
+    let look = |host: &mut Host| host.machine.call(host.net.endpoint, request::QUEUE_LOOK, &[], &[]);
+    assert_eq!(look(&mut host), label(answer::DONE));
+    assert_eq!(host.machine.call(host.net.endpoint, 2, &[], &[]), label(answer::UNKNOWN));
+    assert_eq!(host.machine.kernel.host().moved.1, 1);
+    assert_eq!(host.poll_at(host.net.notification), 0, "there is nothing to tell");
+    host.machine.kernel.host().moved.0.signal = true;
+    host.machine.kernel.interrupt();
+    assert_eq!(host.machine.kernel.host().moved.1, 2);
+    assert_eq!(host.poll_at(host.net.notification), 1);
+    assert_eq!(look(&mut host), label(answer::DONE));
+    assert_eq!(host.poll_at(host.net.notification), 1);
+    host.machine.kernel.host().moved.0.broken = true;
+    assert_eq!(look(&mut host), label(answer::BROKEN));
 }
 
 #[test]

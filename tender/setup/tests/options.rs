@@ -1,6 +1,6 @@
 //! The command line.
 
-use selkie_tender_setup::{Args, Command, HELP_OPERATOR, HELP_SINGLE, Options};
+use selkie_tender_setup::{Args, Command, HELP_OPERATOR, HELP_SINGLE, NetOption, Options};
 use std::{
     ffi::{CString, c_char},
     os::unix::ffi::OsStringExt,
@@ -44,6 +44,14 @@ fn options_are_read() {
     assert_eq!((own.allow_memory, own.memory), (Some(1 << 30), Some(64 << 10)));
     assert!(!own.trace, "what follows -- belongs to the function");
     assert_eq!(run(operator(&["--trace", "-", "--strict"])).root_task, Some(c"-"));
+    for (value, net) in [
+        ("none", NetOption::None),
+        ("unix:/run/a b", NetOption::Path(b"/run/a b")),
+        ("fd:3", NetOption::Descriptor(3)),
+    ] {
+        assert_eq!(run(single(&["--net", value])).net, Some(net));
+        assert_eq!(run(operator(&["--net", value, "a"])).net, Some(net));
+    }
 }
 
 #[test]
@@ -98,6 +106,11 @@ fn mistakes_are_named_with_their_remedy() {
         (&["--run-fd", "x"], "`x` is not the number of a descriptor"),
         (&["--run-fd", "-1"], "`-1` is not the number of a descriptor"),
         (&["--run-fd", "2147483648"], "`2147483648` is not the number of a descriptor"),
+        (&["--net", ""], "`` is not a network"),
+        (&["--net", "unix:"], "`unix:` is not a network"),
+        (&["--net", "fd:2"], "`fd:2` is not a network"),
+        (&["--net", "fd:x"], "`fd:x` is not a network"),
+        (&["--net=tap:3"], "`tap:3` is not a network"),
         (&["--env", "A"], "`A` is not a variable with its value"),
         (&["--env", "=b"], "`=b` is not a variable with its value"),
         (&["--allow", "memory=1G"], "`--allow`: limits are set by the operator's tender only"),
@@ -112,7 +125,7 @@ fn mistakes_are_named_with_their_remedy() {
     for (list, message) in [
         (&[][..], "no root task is named"),
         (&["a", "b"], "there is no place for the argument `b`"),
-        (&["--allow", "net=tap0", "a"], "--allow net=tap0: this tender does not serve that device yet"),
+        (&["--allow", "net=tap0", "a"], "--allow knows no `net=tap0`"),
         (&["--allow", "memory=1G,disk=x", "a"], "--allow disk=x: this tender does not serve that device yet"),
         (&["--allow", "usb=1", "a"], "--allow knows no `usb=1`"),
         (&["--allow", "", "a"], "--allow knows no ``"),

@@ -56,6 +56,7 @@ fn the_image_is_mapped_as_it_says() {
 
 fn arguments_and_environment_reach_the_root_task() {
     check(&["chunks"], End::Exit(0));
+    check(&["net"], End::Exit(0));
 }
 
 fn what_the_lock_allows_still_works() {
@@ -219,7 +220,12 @@ fn what_cannot_be_loaded_is_told() {
         ("no-elf", "it is not a 64-bit x86-64 ELF file"),
         ("digest", "the root task does not have the SHA-256"),
         ("tables", "the set of interface tables does not have the SHA-256"),
-        ("net", "needs a network device, which this tender does not serve yet"),
+        ("block", "needs a block device, which this tender does not serve yet"),
+        ("net", "the image needs a network"),
+        ("net-needless", "--net: the image has no network"),
+        ("net-closed", "--net fd: it cannot be had (EBADF"),
+        ("net-gone", "--net /no/such/socket: it cannot be had (ENOENT"),
+        ("net-long", "it cannot be had (EINVAL"),
         ("run-fd", "--run-fd 77: it cannot be read"),
         ("run-text", "it does not begin with SELKIERUN1"),
         ("run-end", "it does not end with an empty record"),

@@ -5,10 +5,10 @@ use crate::common::{
     self, BASE, DATA, DIGEST, GREETING, IMAGE_END, RODATA, Random, SITE, SITE_BYTES, Sample, TEXT, UNLISTED,
 };
 use linux_raw_sys::{errno, general::*};
-use selkie_base::devices::{Console, DEVICES_CHUNK, DeviceKind, Devices, RUN_CHUNK};
+use selkie_base::devices::{Console, DEVICES_CHUNK, DeviceKind, Devices, RUN_CHUNK, net::Net};
 use selkie_tender_filter::{GUEST_END, TENDER};
 use selkie_tender_setup::{
-    CANNOT_START, Command, Error, Linux, Loaded, LockDown, Options, PHYSICAL_BASE, Payload, Process,
+    CANNOT_START, Command, Error, Linux, Loaded, LockDown, NET, Options, PHYSICAL_BASE, Payload, Process,
     SiteCount, load, lock, report,
 };
 use selkie_tender_table::{
@@ -20,6 +20,7 @@ use std::{
     ffi::CString,
     fmt::Write,
     fs,
+    os::fd::AsRawFd,
     process::ExitCode,
 };
 
@@ -159,6 +160,11 @@ impl Setup {
         }
     }
 
+    /// With these devices.
+    fn with(self, devices: u64) -> Self {
+        Self { settings: Settings { devices, ..self.settings }, ..self }
+    }
+
     fn args(mut self, arguments: &[&str]) -> Self {
         self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         self
@@ -200,7 +206,8 @@ impl Setup {
         options: &mut Options,
         file: Option<CString>,
     ) -> Result<Loaded, Error> {
-        if options.verify || self.settings.devices & device::NET != 0 || file.is_none() {
+        let unserved = self.settings.devices & (device::NET | device::BLOCK) != 0 && options.net.is_none();
+        if options.verify || unserved || file.is_none() {
             // SAFETY: nothing of this program lies below 2 GiB or behind the stand-in for the tender.
             return unsafe { load(gate, process, payload, options, entry(), kernel_bytes) };
         }
@@ -239,6 +246,7 @@ pub(crate) fn child(arguments: &[String]) -> ExitCode {
         ["load"] => check_load(),
         ["load-sites"] => check_sites(),
         ["chunks"] => check_chunks(),
+        ["net"] => check_net(),
         ["lock", action] => locked(action, None, false),
         ["lock", action, call, errno] => locked(action, Some((call, errno)), false),
         ["strict", action, call, errno] => locked(action, Some((call, errno)), true),
@@ -387,6 +395,36 @@ fn check_chunks() {
     assert_eq!(config.args().collect::<Vec<_>>(), ["first", "second=x"]);
     assert_eq!((config.var("A"), config.var("B"), config.var("C")), (Some("1"), Some("own"), Some("3")));
     assert_eq!((config.nonce(), config.var("SECRET")), ("0123456789abcdef", None));
+}
+
+/// A network by a descriptor, and by a path, has its place among the devices, and nobody waits for its socket.
+fn check_net() {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let path = format!("{}/selkie-net-{}", std::env::temp_dir().display(), std::process::id());
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    for option in [format!("fd:{}", theirs.as_raw_fd()), format!("unix:{path}")] {
+        let gate = Gate::new(None);
+        let devices = device::CONSOLE | device::CLOCK | device::NET | device::ENTROPY;
+        let loaded = Setup::new().with(devices).args(&["--net", &option]).load(&gate).0;
+        let loaded = loaded.expect("it can be loaded");
+        let address = IMAGE_END + 2 * 4096;
+        let (list, _) = chunk(guest(address, loaded.extra_bytes as usize), DEVICES_CHUNK);
+        let list = Devices::new(list).expect("a list of devices");
+        assert!(list.find(DeviceKind::Entropy).is_some() && list.find(DeviceKind::Clock).is_some());
+        let entry = list.find(DeviceKind::Net).expect("a network");
+        assert_eq!(Net::of(&entry), Ok(NET));
+        assert_eq!((entry.address + entry.size).next_multiple_of(4096), address + loaded.extra_pages * 4096);
+        assert!(guest(entry.address, entry.size as usize).iter().all(|byte| *byte == 0));
+        let net = loaded.net.expect("it is open");
+        assert_eq!(net.region, entry.address - loaded.image().start);
+        let flags = raw(__NR_fcntl, [net.descriptor as usize, F_GETFL as usize, 0, 0, 0, 0]);
+        assert_ne!(flags as u32 & O_NONBLOCK, 0);
+        unload(&loaded);
+        let _ = raw(__NR_munmap, [0x1_0000, (1 << 31) - 0x1_0000, 0, 0, 0, 0]);
+    }
+    listener.accept().expect("somebody has connected");
+    drop(ours);
+    fs::remove_file(path).expect("it is there");
 }
 
 /// The content of the chunk at the begin, and what follows it.
@@ -571,7 +609,12 @@ fn fails(case: &str) -> ExitCode {
         "no-elf" => operator("/proc/self/environ").args(&[file(b"#!/bin/sh").to_str().expect("text")]),
         "digest" => Setup { damage: Some(0x2000 + 0x3000), ..good }.args(&["--verify"]),
         "tables" => Setup { damage: Some(0x1000 + 0x100), ..good }.args(&["--verify"]),
-        "net" => Setup { settings: Settings { devices: device::NET, ..good.settings }, ..good },
+        "block" => good.with(device::BLOCK),
+        "net" => good.with(device::NET),
+        "net-needless" => good.args(&["--verify", "--net", "fd:77"]),
+        "net-closed" => good.with(device::NET).args(&["--net", "fd:77"]),
+        "net-gone" => good.with(device::NET).args(&["--net", "unix:/no/such/socket"]),
+        "net-long" => good.with(device::NET).args(&["--net", &format!("unix:/{}", "x".repeat(107))]),
         "run-fd" => good.args(&["--run-fd", "77"]),
         "run-text" => good.args(&["--run-fd", &at_begin(number(file(b"SELKIE\0\0")))]),
         "run-end" => good.args(&["--run-fd", &at_begin(number(file(b"SELKIERUN1\0arg=a\0")))]),
