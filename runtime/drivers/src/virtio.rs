@@ -34,7 +34,7 @@ const QUEUE_SELECT: usize = 22;
 const QUEUE_MSIX_VECTOR: usize = 26;
 const COMMON_SIZE: usize = 56;
 
-/// A device: its place, and, where it sends one, its interrupt.
+/// A device, and where it is.
 pub(crate) struct Found {
     pub(crate) transport: Msix,
     function: DeviceFunction,

@@ -1,4 +1,4 @@
-//! What can go wrong before a function serves.
+//! Why a function does not serve, or not any more.
 
 use core::fmt;
 
@@ -19,6 +19,8 @@ pub enum Error {
     BadAddress(&'static str),
     /// It was called twice.
     InUse,
+    /// Whoever stands behind the network has broken its rules, or does not answer any more.
+    Broken,
     /// The kernel or the runtime reports an error.
     Kernel(selkie::Error),
 }
@@ -37,6 +39,9 @@ impl fmt::Display for Error {
                 write!(f, "`{text}` in the run configuration is no address that fits there")
             }
             Self::InUse => f.write_str("the network is in use already"),
+            Self::Broken => {
+                f.write_str("the network is broken: whoever stands behind it breaks the rules of its queues")
+            }
             Self::Kernel(error) => error.fmt(f),
         }
     }

@@ -8,7 +8,7 @@ pub use request::Request;
 pub use selkie_http::{BadEvent, Event, Method, Response};
 
 use crate::{
-    Result,
+    Error, Result,
     network::{self, MAX_CONNECTIONS},
     stop::{self, Stop},
 };
@@ -85,9 +85,9 @@ impl Default for Server {
 }
 
 impl Server {
-    /// A server at port 80 for 32 connections, with bodies of up to 64 KiB, 256 KiB of them at a time.
+    /// A server at port 80 for 64 connections, with bodies of up to 64 KiB, 256 KiB of them at a time.
     pub const fn new() -> Self {
-        Self { port: 80, connections: 32, body_limit: 64 << 10, bodies_limit: 256 << 10, times: TIMES }
+        Self { port: 80, connections: 64, body_limit: 64 << 10, bodies_limit: 256 << 10, times: TIMES }
     }
 
     /// The port.
@@ -142,7 +142,7 @@ impl Server {
             state.live.get() == 0 || now >= end
         })?;
         if network.card.is_broken() {
-            return Err(crate::Error::NoNetwork);
+            return Err(Error::Broken);
         }
         println!("Stopped after {} requests.", state.metrics.answered());
         Ok(())
