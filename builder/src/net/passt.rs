@@ -137,6 +137,8 @@ fn answers(socket: &mut UnixStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{net::publish_anywhere, recipe::RawForward};
+    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn ports_are_open_on_the_hosts_own_address_only() {
@@ -147,6 +149,56 @@ mod tests {
             arguments.ends_with("--fd 7 --tcp-ports 127.0.0.1/4711:80 --udp-ports 127.0.0.1/53:5353"),
             "{arguments}"
         );
+    }
+
+    /// Whether there is a passt here; `cargo xtask doctor` asks for one.
+    fn is_there() -> bool {
+        let there = exec::which(PROGRAM.as_ref()).is_some();
+        if !there {
+            eprintln!("SKIP: there is no passt");
+        }
+        there
+    }
+
+    #[test]
+    fn passt_has_opened_its_ports_when_it_is_handed_over_and_is_gone_when_it_is_dropped() {
+        if !is_there() {
+            return;
+        }
+        let net =
+            RawNet { forward: vec![RawForward { guest: 80, host: 0, protocol: Protocol::Tcp }], ..net() };
+        let ports = publish_anywhere(Some(&net)).unwrap();
+        let connect = || TcpStream::connect(("127.0.0.1", ports[0].host));
+        let (mut passt, socket) = Passt::serve(Some(&net), &ports).unwrap().unwrap();
+        assert!(connect().is_ok());
+        assert!(!passt.has_failed() && passt.failure().is_none());
+        drop(passt);
+        assert!(connect().is_err());
+        // What ends because its client has is no failure.
+        drop(socket);
+        let (mut passt, socket) = Passt::serve(Some(&net), &ports).unwrap().unwrap();
+        drop(socket);
+        while !passt.group.exited().unwrap() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!passt.has_failed() && passt.failure().is_none());
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_told_at_once() {
+        if !is_there() {
+            return;
+        }
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let host = taken.local_addr().unwrap().port();
+        let ports = [Published { protocol: Protocol::Tcp, host, guest: 80 }];
+        let error = Passt::serve(Some(&net()), &ports).unwrap_err();
+        assert!(matches!(error, NetError::Passt(_)), "{error}");
+        assert!(error.to_string().contains("help: "), "{error}");
+    }
+
+    fn net() -> RawNet {
+        RawNet::default()
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn a_function_that_ends_before_it_has_answered_fails() {
 #[test]
 fn requests_wait_for_the_first_expected_text() {
     let mut stage = serving("well");
-    stage.spec.expect = vec![literal("open for business")];
+    fs::write(stage.boot.dir.join("guest"), "line 'not yet'; sleep 60").unwrap();
     stage.options.timeout = Some(Duration::from_millis(1500));
     fails(
         stage,
@@ -125,7 +125,7 @@ fn requests_wait_for_the_first_expected_text() {
 #[test]
 fn a_function_that_does_not_stop_runs_into_the_time_out() {
     let mut stage = serving("deaf");
-    stage.options.timeout = Some(Duration::from_secs(4));
+    stage.options.timeout = Some(Duration::from_secs(8));
     fails(stage, Cause::Timeout, &["1 of 1 requests were answered as expected", "no exit line"]);
 }
 
