@@ -24,7 +24,9 @@ fn main() {
             println!("cargo::rustc-link-arg-bins={arg}");
         }
         for arg in own {
-            println!("cargo::rustc-link-arg-bins=-Wl,{arg}");
+            // Not `-Wl,`, which would take a comma in the folder's name for the end of the word.
+            println!("cargo::rustc-link-arg-bins=-Xlinker");
+            println!("cargo::rustc-link-arg-bins={arg}");
         }
     }
 }

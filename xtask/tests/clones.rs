@@ -26,7 +26,9 @@ fn root() -> PathBuf {
 /// Runs to the end; panics with what was said unless that was a success.
 fn done(command: &mut Command) -> Output {
     let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    // With `--format json` the error is on the standard output.
+    let [said, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success(), "{command:?}: {said}\n{errors}");
     output
 }
 

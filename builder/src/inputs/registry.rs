@@ -15,7 +15,7 @@ use std::{
 };
 
 /// What Cargo reads from the environment to find its home and the registry.
-pub(crate) const ENVIRONMENT: &[&str] = &[
+const ENVIRONMENT: &[&str] = &[
     "HOME",
     "CARGO_HOME",
     "CARGO_HTTP_",
@@ -122,11 +122,17 @@ fn metadata(ctx: &Context<'_>, manifest: &Path, name: &str) -> Result<Metadata, 
         .map_err(|source| Error::Answer { manifest: manifest.to_owned(), source: Box::new(source) })
 }
 
+/// A run of Cargo that asks about crates: it finds its home and the registry as the user has them, and runs rustc
+/// without the wrappers that the user's configuration names. An empty one is none.
+pub(crate) fn at_home(cargo: Tool) -> Tool {
+    cargo.inherit(ENVIRONMENT).env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "")
+}
+
 fn cargo(ctx: &Context<'_>, manifest: &Path, args: &[&str]) -> Result<Result<Output, exec::Error>, Error> {
     let cargo = tools::find(ctx, "cargo")?.path;
     let tool = Tool::new(cargo, &ctx.project.root).args(args).arg("--manifest-path").arg(manifest);
-    let tool = tool.env("RUSTC", tools::find(ctx, "rustc")?.path).inherit(exec::NETWORK).inherit(ENVIRONMENT);
-    Ok(tool.run(&ctx.cancel))
+    let tool = tool.env("RUSTC", tools::find(ctx, "rustc")?.path).inherit(exec::NETWORK);
+    Ok(at_home(tool).run(&ctx.cancel))
 }
 
 #[cfg(test)]

@@ -121,9 +121,8 @@ pub(super) fn metadata(
     toolchain: &Toolchain,
     args: &[&str],
 ) -> Result<Metadata, Error> {
-    let tool = Tool::new(&toolchain.cargo.path, folder)
+    let tool = registry::at_home(Tool::new(&toolchain.cargo.path, folder))
         .inherit(exec::NETWORK)
-        .inherit(registry::ENVIRONMENT)
         .env("RUSTC", &toolchain.rustc.path)
         .args(["metadata", "--format-version", "1", "--manifest-path"])
         .arg(folder.join("Cargo.toml"))

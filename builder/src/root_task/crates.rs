@@ -86,8 +86,7 @@ pub(crate) fn linked(
 ) -> Result<Vec<LinkedCrate>, Error> {
     let krate = crate_build::describe(ctx, folder, toolchain)?;
     let manifest = folder.join("Cargo.toml");
-    let tree = Tool::new(&toolchain.cargo.path, folder)
-        .inherit(registry::ENVIRONMENT)
+    let tree = registry::at_home(Tool::new(&toolchain.cargo.path, folder))
         .env("RUSTC", &toolchain.rustc.path)
         .args(["tree", "--locked", "--offline", "--target", TRIPLE, "--edges", "normal,no-proc-macro"])
         .args(["--prefix", "none", "--format", "{p}", "--manifest-path"])
