@@ -16,7 +16,7 @@ use crate::{
     kernel_config::{KernelConfig, UserSource},
     memory, plan,
     qemu::{Accel, AccelRequest},
-    recipe::{KernelChoice, Recipe},
+    recipe::{KernelChoice, LibOs, Recipe},
     smoke::{self, Cause, SmokeOptions},
 };
 use std::{
@@ -89,9 +89,12 @@ fn config_rows(ctx: &Context<'_>, root: &Path, config: &KernelConfig, tree: &Ker
     for (_, recipe) in Recipe::all(ctx.project)? {
         let recipe = recipe?.with_kernel(ctx.project, &choice)?;
         for target in Target::ALL.iter().copied() {
-            let wanted =
-                target != Target::BareMetal || (recipe.function.name == ON_METAL && !config.is_debug());
-            if recipe.lacks(target).is_some() || !wanted {
+            let on_metal = target == Target::BareMetal;
+            // Through firmware, and with a libOS that takes long to link, what a debug kernel prints and asserts
+            // makes no difference that the other functions would not show.
+            let long = on_metal || recipe.libos != LibOs::None;
+            let left_out = (on_metal && recipe.function.name != ON_METAL) || (long && config.is_debug());
+            if recipe.lacks(target).is_some() || left_out {
                 continue;
             }
             let row = |boot: Option<String>| Row {
