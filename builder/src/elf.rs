@@ -178,6 +178,12 @@ impl<'a> Elf<'a> {
         self.sections.iter().find(|section| section.name == name)
     }
 
+    /// The first section whose bytes in the file are at `offset` too.
+    pub fn section_at(&self, offset: u64) -> Option<&Section<'a>> {
+        let holds = |one: &Section<'_>| one.offset <= offset && offset - one.offset < one.size;
+        self.sections.iter().find(|one| one.has_bytes() && holds(one))
+    }
+
     /// The bytes of a section in the file; none for one that has none or lies outside of the file.
     pub fn section_data(&self, section: &Section<'_>) -> Option<&'a [u8]> {
         if section.has_bytes() { slice(self.data, section.offset, section.size) } else { None }

@@ -84,11 +84,9 @@ fn leak(member: &str, content: &[u8], needle: &Needle, offset: usize) -> Error {
     let least = needle.text.len();
     let most = if needle.what == PATH { 200.max(least) } else { least };
     let text = &content[offset..offset + end.unwrap_or(least).clamp(least, most)];
-    let section = Elf::parse(content).ok().and_then(|elf| {
-        let holds = |start: u64, size: u64| start <= offset as u64 && offset as u64 - start < size;
-        let mut sections = elf.sections.iter().filter(|one| one.has_bytes());
-        sections.find(|one| holds(one.offset, one.size)).map(|one| format!(" (section {})", one.name))
-    });
+    let section = Elf::parse(content)
+        .ok()
+        .and_then(|elf| elf.section_at(offset as u64).map(|one| format!(" (section {})", one.name)));
     Error::Leak {
         member: member.to_owned(),
         what: needle.what,

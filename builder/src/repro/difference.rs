@@ -64,12 +64,11 @@ pub(crate) fn of_files(one: &[u8], other: &[u8]) -> Option<(u64, Option<String>)
 /// differs.
 fn section(one: &Elf<'_>, other: &[u8], offset: u64) -> Option<String> {
     let holds = |start: u64, size: u64| start <= offset && offset - start < size;
-    let sections = || one.sections.iter().filter(|one| one.has_bytes());
-    if let Some(section) = sections().find(|section| holds(section.offset, section.size)) {
+    if let Some(section) = one.section_at(offset) {
         return Some(section.name.to_owned());
     }
     let other = Elf::parse(other).ok()?;
-    let differs = sections().find(|section| {
+    let differs = one.sections.iter().filter(|section| section.has_bytes()).find(|section| {
         let twin = other.sections.iter().find(|twin| twin.name == section.name);
         twin.is_none_or(|twin| one.section_data(section) != other.section_data(twin))
     });

@@ -107,14 +107,11 @@ fn registry_folders() -> impl Iterator<Item = PathBuf> {
 /// run configuration, may say what they like: they are the same on every machine.
 pub(crate) fn scan(stripped: &[u8], places: &[PathBuf]) -> Result<(), Error> {
     let elf = Elf::parse(stripped).ok();
-    let section_at = |offset: u64| {
-        let sections = elf.as_ref().map(|elf| elf.sections.as_slice()).unwrap_or_default();
-        sections.iter().find(|one| one.has_bytes() && one.offset <= offset && offset - one.offset < one.size)
-    };
     for place in places {
         let needle = place.as_os_str().as_bytes();
         for offset in occurrences(stripped, needle) {
-            let section = section_at(offset as u64).map(|section| section.name);
+            let section =
+                elf.as_ref().and_then(|elf| elf.section_at(offset as u64)).map(|section| section.name);
             if section.is_some_and(|name| name == note::SECTION || name == run_config::SECTION) {
                 continue;
             }
