@@ -6,10 +6,7 @@ use crate::{
     root_task::{self, Sources, TRIPLE, Toolchain, leaks, nested},
 };
 use serde::Serialize;
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// The name of the step in the cache.
 pub const STEP: &str = "tender";
@@ -131,9 +128,7 @@ fn compile(ctx: &Context<'_>, toolchain: &Toolchain) -> Result<PathBuf, root_tas
     let target_dir = ctx.cache.workspace(STEP, &place)?;
     let mut remaps = leaks::common_remaps(ctx.project, toolchain);
     remaps.push((target_dir.clone(), "target".into()));
-    let flags: Vec<OsString> =
-        FLAGS.into_iter().map(OsString::from).chain(nested::remap_flags(remaps)).collect();
-    let cargo = nested::cargo(toolchain, &folder, &target_dir, &flags)?
+    let cargo = nested::cargo(toolchain, &folder, &target_dir, &FLAGS, remaps)?
         .args(["build", "--release", "--locked", "--target", TRIPLE, "--package", PACKAGE, "--bin", PACKAGE])
         .args(["--message-format", "json-render-diagnostics"])
         .env("CARGO_PROFILE_RELEASE_STRIP", "none")

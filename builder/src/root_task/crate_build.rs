@@ -1,10 +1,11 @@
 //! A nested Cargo that builds the function's crate, in an environment of its own.
 
-use super::{Error, Job, Toolchain, linker_error, nested, toolchain::TRIPLE};
+use super::{Error, Job, STEP, Toolchain, linker_error, nested, toolchain::TRIPLE};
 use crate::{
-    Context, Digest,
+    Context, Digest, cache,
     exec::{self, Tool},
     inputs::registry,
+    lock::Lock,
     recipe::RootTaskSource,
 };
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
@@ -37,12 +38,16 @@ pub(super) struct Crate {
     pub main: PathBuf,
 }
 
-/// Builds the crate in `folder` with further `objects` and returns the linked ELF.
-pub(super) fn build(job: &Job<'_>, folder: &Path, objects: &[PathBuf]) -> Result<PathBuf, Error> {
+/// Builds the crate in `folder` with further `objects` and returns the linked ELF, in `target`.
+pub(super) fn build(
+    job: &Job<'_>,
+    folder: &Path,
+    objects: &[PathBuf],
+    target: &Path,
+) -> Result<PathBuf, Error> {
     let krate = describe(job.ctx, folder, job.inputs.toolchain)?;
-    let target_dir = job.target_dir(folder)?;
-    let link_args = job.link_args(&target_dir.join("link"), objects)?;
-    let tool = job.cargo(folder, &target_dir, &krate)?;
+    let link_args = job.link_args(&target.join("link"), objects)?;
+    let tool = job.cargo(folder, target, &krate)?;
     let tool = tool.arg("--").args(["-C", "linker-flavor=ld.lld", "-C", "linker=rust-lld"]);
     let tool = link_args.iter().fold(tool, |tool, arg| {
         let mut word = OsString::from("link-arg=");
@@ -146,20 +151,23 @@ fn stale_lock(output: &str) -> bool {
 }
 
 impl Job<'_> {
-    /// Cargo's target folder: kept between builds, so that a changed line compiles one crate.
-    pub(super) fn target_dir(&self, folder: &Path) -> Result<PathBuf, Error> {
-        let key = Digest::of_json(&(self.bindings, Digest::of_path(folder), self.inputs.toolchain));
-        Ok(self.ctx.cache.workspace("cargo", &key)?)
+    /// Cargo's target folder, for this build alone while the lock is held. It is kept between builds, so that a
+    /// changed line compiles one crate, and what all functions bring in is compiled once: those of the checkout share
+    /// one. A function from elsewhere has its own, as it could be another's dependency and be named otherwise there.
+    pub(super) fn target_dir(&self) -> Result<(PathBuf, Lock), Error> {
+        let elsewhere = self.function_elsewhere().map(Digest::of_path);
+        let key =
+            Digest::of_json(&(elsewhere, Digest::of_path(&self.ctx.project.root), self.inputs.toolchain));
+        let folder = self.ctx.cache.workspace("cargo", &key)?;
+        let lock = Lock::take(&folder.join("selkie.lock"), STEP, self.ctx.progress, &self.ctx.cancel)
+            .map_err(cache::Error::from)?;
+        Ok((folder, lock))
     }
 
-    fn cargo(&self, folder: &Path, target_dir: &Path, krate: &Crate) -> Result<Tool, Error> {
+    fn cargo(&self, folder: &Path, target: &Path, krate: &Crate) -> Result<Tool, Error> {
         let recipe = self.inputs.recipe;
-        let mut flags: Vec<OsString> =
-            ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"]
-                .map(OsString::from)
-                .into();
-        flags.extend(nested::remap_flags(self.remaps(target_dir)?));
-        let mut tool = nested::cargo(self.inputs.toolchain, folder, target_dir, &flags)?
+        let flags = ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"];
+        let mut tool = nested::cargo(self.inputs.toolchain, folder, target, &flags, self.remaps(target)?)?
             .args(["rustc", "--release", "--locked", "--target", TRIPLE, "--bin"])
             .arg(&krate.binary)
             .args(["--message-format", "json-render-diagnostics"]);

@@ -45,16 +45,17 @@ pub(super) fn build(
     job: &Job<'_>,
     sources: &[InputPath],
     own: &mut BTreeSet<String>,
+    target: &Path,
 ) -> Result<PathBuf, Error> {
     let interface = interface_crate(job.ctx);
-    let work = job.target_dir(&interface)?.join("c");
+    let work = target.join("c");
     let mut objects = Vec::new();
     for source in sources {
         let object = compile(job, &source.path, &interface.join("include"), &work)?;
         own.extend(defined(&object, &source.path)?);
         objects.push(object);
     }
-    crate_build::build(job, &interface, &objects)
+    crate_build::build(job, &interface, &objects, target)
 }
 
 /// The global symbols that the object file of `source` defines.

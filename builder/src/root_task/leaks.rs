@@ -22,7 +22,8 @@ impl Job<'_> {
             let name = folder.file_name().unwrap_or_default().to_owned();
             remaps.push((folder, name));
         }
-        if let Some(folder) = source_folder(self.inputs.recipe) {
+        // One in the checkout is named as what else lies there.
+        if let Some(folder) = self.function_elsewhere() {
             remaps.push((folder.to_owned(), "function".into()));
         }
         remaps.push((target_dir.to_owned(), "target".into()));
@@ -30,6 +31,12 @@ impl Job<'_> {
             remaps.push((folder.to_owned(), "bindings".into()));
         }
         Ok(remaps)
+    }
+
+    /// The folder of the function, where it does not lie in the checkout.
+    pub(super) fn function_elsewhere(&self) -> Option<&Path> {
+        let folder = source_folder(self.inputs.recipe);
+        folder.filter(|folder| !folder.starts_with(&self.ctx.project.root))
     }
 
     /// The crates that are used by path from outside of the checkout.

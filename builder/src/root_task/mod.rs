@@ -334,7 +334,7 @@ pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask,
     let nonce = key.nonce();
     let entry = ctx.cache.keyed_step(STEP, digest, |dir| {
         let seen = RefCell::default();
-        let job = Job { ctx, inputs, manifest: &key.manifest, nonce: &nonce, bindings: key.bindings, seen };
+        let job = Job { ctx, inputs, manifest: &key.manifest, nonce: &nonce, seen };
         job.run(dir)
     })?;
     Ok(RootTask {
@@ -363,7 +363,6 @@ struct Job<'a> {
     inputs: &'a RootTaskInputs<'a>,
     manifest: &'a Manifest,
     nonce: &'a str,
-    bindings: Digest,
     /// The files that the compilers read.
     seen: RefCell<BTreeSet<PathBuf>>,
 }
@@ -372,9 +371,11 @@ impl Job<'_> {
     fn run(&self, dir: &Path) -> Result<(), Error> {
         let source = &self.inputs.recipe.source;
         let mut own = BTreeSet::new();
+        // Nobody else links there until the result is read.
+        let (target, _lock) = self.target_dir()?;
         let path = match source {
-            RootTaskSource::Crate(folder) => crate_build::build(self, &folder.path, &[])?,
-            RootTaskSource::C(files) => csource::build(self, files, &mut own)?,
+            RootTaskSource::Crate(folder) => crate_build::build(self, &folder.path, &[], &target)?,
+            RootTaskSource::C(files) => csource::build(self, files, &mut own, &target)?,
             RootTaskSource::Prebuilt(file) => file.path.clone(),
         };
         self.keep_seen();

@@ -24,12 +24,17 @@ const ENVIRONMENT: &[&str] = &[
     "CARGO_NET_OFFLINE",
 ];
 
-/// Cargo in `folder` with rustc's `flags` for every crate. The verb and its options are still to be added.
+/// What separates flags, and folders, in one variable of the environment: Cargo's own choice.
+const SEPARATOR: &str = "\x1f";
+
+/// Cargo in `folder` with rustc's `flags` for every crate, which writes the second of each pair of `remaps` where the
+/// first would stand in compiled code. The verb and its options are still to be added.
 pub(crate) fn cargo(
     toolchain: &Toolchain,
     folder: &Path,
     target_dir: &Path,
-    flags: &[OsString],
+    flags: &[&str],
+    remaps: Vec<(PathBuf, OsString)>,
 ) -> Result<Tool, Error> {
     let wrapper = target_dir.join("rustc.sh");
     link::write(&wrapper, link::RUSTC_WRAPPER.as_bytes())?;
@@ -42,8 +47,9 @@ pub(crate) fn cargo(
         .env("CARGO_TARGET_DIR", target_dir)
         .env("CARGO_TERM_COLOR", "never")
         .env("CARGO_TERM_PROGRESS_WHEN", "never")
-        // Separated as Cargo wants them.
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f".as_ref()))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
+        // Among the flags, Cargo would compile all crates anew when the bindings lie in another folder.
+        .env("SELKIE_REMAPS", encoded(remaps))
         .env("CARGO_INCREMENTAL", "0")
         .env("RUSTC", &toolchain.rustc.path)
         .env("RUSTC_WRAPPER", &wrapper)
@@ -75,15 +81,15 @@ fn home_is_neutral(home: Option<&Path>) -> Result<(), Error> {
     Ok(())
 }
 
-/// rustc's flags that write the second of each pair where the first would stand in compiled code.
-pub(crate) fn remap_flags(remaps: Vec<(PathBuf, OsString)>) -> impl Iterator<Item = OsString> {
-    remaps.into_iter().map(|(from, to)| {
-        let mut flag = OsString::from("--remap-path-prefix=");
-        flag.push(from);
-        flag.push("=");
-        flag.push(to);
-        flag
-    })
+/// The pairs as the wrapper of rustc reads them.
+fn encoded(remaps: Vec<(PathBuf, OsString)>) -> OsString {
+    let pairs = remaps.into_iter().map(|(from, to)| {
+        let mut pair = from.into_os_string();
+        pair.push("=");
+        pair.push(to);
+        pair
+    });
+    pairs.collect::<Vec<_>>().join(SEPARATOR.as_ref())
 }
 
 /// Tells the user what the compiler warned of while it built the crate in `folder`.
