@@ -15,8 +15,8 @@ use crate::{
     kernel::{self, KernelTree},
     kernel_config::{KernelConfig, UserSource},
     memory, plan,
-    qemu::{Accel, AccelRequest},
-    recipe::{KernelChoice, LibOs, Recipe},
+    qemu::{Accel, AccelRequest, BootPath},
+    recipe::{KernelChoice, Recipe},
     smoke::{self, Cause, SmokeOptions},
 };
 use std::{
@@ -42,20 +42,9 @@ pub fn run(ctx: &Context<'_>, trees: &[PathBuf]) -> Result<SuiteReport> {
     for root in trees {
         for config in KernelConfig::all_for(ctx.project, root)? {
             let tree = kernel::locate(ctx, &config)?;
-            // The whole takes long: a run that was stopped goes on where it was.
-            let key = Digest::of_json(&(&covers, &versions, tree.digest, &config));
-            let place = ctx.project.cache().join("tests/kernels").join(format!("{key}.json"));
             let what = format!("seL4 {} {}", tree.version, config.name);
             ctx.progress.begin(&what);
-            let known: Option<Vec<Row>> = memory::recall(&place);
-            let found = match known {
-                Some(rows) => rows,
-                None => config_rows(ctx, root, &config, &tree)?,
-            };
-            // What failed is tried again.
-            if found.iter().all(|row| row.verdict != "FAIL") {
-                memory::keep(&place, &found);
-            }
+            let found = config_rows(ctx, &versions, root, &config, &tree)?;
             ctx.progress.end(&what, &counted(&found));
             rows.extend(found);
         }
@@ -82,18 +71,23 @@ fn counted(rows: &[Row]) -> String {
 }
 
 /// Every function on every target with one kernel.
-fn config_rows(ctx: &Context<'_>, root: &Path, config: &KernelConfig, tree: &KernelTree) -> Result<Vec<Row>> {
+fn config_rows(
+    ctx: &Context<'_>,
+    versions: &Versions,
+    root: &Path,
+    config: &KernelConfig,
+    tree: &KernelTree,
+) -> Result<Vec<Row>> {
     let choice =
         KernelChoice { config: Some(config.name.clone()), source: Some(UserSource::Tree(root.to_owned())) };
     let mut rows = Vec::new();
     for (_, recipe) in Recipe::all(ctx.project)? {
         let recipe = recipe?.with_kernel(ctx.project, &choice)?;
         for target in Target::ALL.iter().copied() {
+            // Through firmware, what a debug kernel prints and asserts makes no difference that the target `qemu`
+            // would not show.
             let on_metal = target == Target::BareMetal;
-            // Through firmware, and with a libOS that takes long to link, what a debug kernel prints and asserts
-            // makes no difference that the other functions would not show.
-            let long = on_metal || recipe.libos != LibOs::None;
-            let left_out = (on_metal && recipe.function.name != ON_METAL) || (long && config.is_debug());
+            let left_out = on_metal && (recipe.function.name != ON_METAL || config.is_debug());
             if recipe.lacks(target).is_some() || left_out {
                 continue;
             }
@@ -109,7 +103,7 @@ fn config_rows(ctx: &Context<'_>, root: &Path, config: &KernelConfig, tree: &Ker
                 first_line_ms: None,
                 size: None,
             };
-            let found = target_rows(ctx, &recipe, target, row)?;
+            let found = target_rows(ctx, versions, &recipe, target, row)?;
             for row in found.iter().filter(|row| row.verdict == "FAIL") {
                 let reason = row.reason.as_deref().unwrap_or_default();
                 ctx.progress.note(&format!("FAIL {}: {reason}", row.case().name));
@@ -123,6 +117,7 @@ fn config_rows(ctx: &Context<'_>, root: &Path, config: &KernelConfig, tree: &Ker
 /// One function on one target: a row, or one for each way to boot.
 fn target_rows(
     ctx: &Context<'_>,
+    versions: &Versions,
     recipe: &Recipe,
     target: Target,
     row: impl Fn(Option<String>) -> Row,
@@ -140,17 +135,39 @@ fn target_rows(
     };
     let mut rows = Vec::new();
     for boot in boots {
-        // The table is the same whether or not the host has KVM.
-        let accel = AccelRequest::Only(Accel::Tcg);
-        let options = SmokeOptions { accel, boot, ..SmokeOptions::default() };
         let row = Row { size, ..row(boot.map(|boot| boot.name().to_owned())) };
-        rows.push(match smoke::smoke(ctx, recipe, target, &image.dir, &options) {
-            Ok(report) => row.judged(&report, recipe.function.name == MUST_FAIL),
-            Err(error) if ctx.cancel.requested() => return Err(error),
-            Err(error) => Row { reason: Some(first_line(&error.to_string())), ..row },
-        });
+        // The whole takes long: what these very bytes have shown is not tried again.
+        let key = Digest::of_json(&(versions, &row, &recipe.smoke, &image.members));
+        let place = ctx.project.cache().join("tests/kernels").join(format!("{key}.json"));
+        let row = match memory::recall(&place) {
+            Some(row) => row,
+            None => boot_row(ctx, recipe, target, &image, boot, row)?,
+        };
+        if row.verdict != "FAIL" {
+            memory::keep(&place, &row);
+        }
+        rows.push(row);
     }
     Ok(rows)
+}
+
+/// `row` with what one boot of `image` shows.
+fn boot_row(
+    ctx: &Context<'_>,
+    recipe: &Recipe,
+    target: Target,
+    image: &Image,
+    boot: Option<BootPath>,
+    row: Row,
+) -> Result<Row> {
+    // The table is the same whether or not the host has KVM.
+    let accel = AccelRequest::Only(Accel::Tcg);
+    let options = SmokeOptions { accel, boot, ..SmokeOptions::default() };
+    match smoke::smoke(ctx, recipe, target, &image.dir, &options) {
+        Ok(report) => Ok(row.judged(&report, recipe.function.name == MUST_FAIL)),
+        Err(error) if ctx.cancel.requested() => Err(error),
+        Err(error) => Ok(Row { reason: Some(first_line(&error.to_string())), ..row }),
+    }
 }
 
 impl Row {
