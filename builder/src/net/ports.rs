@@ -175,7 +175,7 @@ mod tests {
     fn net(forward: &[(u16, u16, Protocol)]) -> RawNet {
         let forward =
             forward.iter().map(|&(host, guest, protocol)| RawForward { guest, host, protocol }).collect();
-        RawNet { mode: NetMode::User, forward }
+        RawNet { forward, ..RawNet::default() }
     }
 
     fn choice(text: &str) -> PortChoice {
@@ -213,7 +213,7 @@ mod tests {
     fn without_a_network_there_are_no_ports() {
         assert!(publish(None, &[]).unwrap().is_empty());
         assert!(matches!(publish(None, &[choice("0:80")]), Err(Error::NoNetwork)));
-        let none = RawNet { mode: NetMode::None, forward: Vec::new() };
+        let none = RawNet { mode: NetMode::None, ..RawNet::default() };
         assert!(matches!(publish(Some(&none), &[choice("0:80")]), Err(Error::NoNetwork)));
         let user = RawNet::default();
         assert!(matches!(publish(Some(&user), &[choice("0:80"), choice("1:80")]), Err(Error::Twice(80))));

@@ -6,7 +6,7 @@ use crate::{
     image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
     net::Published,
-    recipe::{Machine, Protocol, RawForward, RawNet, Recipe, Serial},
+    recipe::{Machine, NetCard, Protocol, RawForward, RawNet, Recipe, Serial},
     run_config::FW_CFG_FILE,
     template,
 };
@@ -126,9 +126,8 @@ impl Vm {
         }
         options.push(vec!["-serial", serial]);
         options.extend(self.net.iter().map(|_| vec!["-device", "virtio-rng-pci"]));
-        // Without its ROM: the card boots nothing.
         let card = self.net.iter().filter(|net| net.has_card());
-        options.extend(card.map(|_| vec!["-device", "virtio-net-pci,netdev=net0,romfile="]));
+        options.extend(card.map(|net| vec!["-device", device(net.card)]));
         options.into_iter().map(|words| words.into_iter().map(str::to_owned).collect()).collect()
     }
 }
@@ -141,6 +140,15 @@ impl Vm {
         }
         let forward = ports.iter().map(|port| format!(",{}", forward(port.protocol, port.host, port.guest)));
         vec!["-netdev".into(), format!("{USER_NETWORK}{}", forward.collect::<String>())]
+    }
+}
+
+/// The option for a card, whose ROM, if it had one, would boot from the network.
+fn device(card: NetCard) -> &'static str {
+    match card {
+        NetCard::Virtio => "virtio-net-pci,netdev=net0,romfile=",
+        NetCard::E1000 => "e1000,netdev=net0,romfile=",
+        NetCard::E1000e => "e1000e,netdev=net0,romfile=",
     }
 }
 
@@ -285,7 +293,7 @@ pub(crate) mod tests {
     fn net() -> RawNet {
         let port = |host, guest, protocol| RawForward { host, guest, protocol };
         let forward = vec![port(0, 80, Protocol::Tcp), port(5300, 53, Protocol::Udp)];
-        RawNet { mode: NetMode::User, forward }
+        RawNet { forward, ..RawNet::default() }
     }
 
     fn args(vm: Vm, run_file: Option<OwnedFd>) -> String {
@@ -329,7 +337,7 @@ pub(crate) mod tests {
         assert!(args_of.contains(words), "{args_of}");
         let words = "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:4711-:80";
         assert!(args_of.ends_with(words), "{args_of}");
-        let none = RawNet { mode: NetMode::None, forward: Vec::new() };
+        let none = RawNet { mode: NetMode::None, ..RawNet::default() };
         let without = args(Vm { net: Some(none), ..vm() }, None);
         assert!(without.contains("virtio-rng-pci") && !without.contains("net0"), "{without}");
     }

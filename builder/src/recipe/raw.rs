@@ -143,6 +143,8 @@ impl Default for RawDevices {
 pub struct RawNet {
     /// What the card is plugged into, where the host decides that. A real machine has the card that it has.
     pub mode: NetMode,
+    /// The card of QEMU's machine. Functions find out by themselves which of these they have.
+    pub card: NetCard,
     /// Ports at which the host takes connections for the function, on its address 127.0.0.1 only.
     pub forward: Vec<RawForward>,
 }
@@ -157,6 +159,19 @@ pub enum NetMode {
     User,
     /// Nothing: there is no card, but the random bytes are there.
     None,
+}
+
+/// A network card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetCard {
+    /// The card of virtual machines.
+    #[default]
+    Virtio,
+    /// Intel's 82540EM.
+    E1000,
+    /// Intel's 82574L.
+    E1000e,
 }
 
 /// `[[devices.net.forward]]`: a port of the function that the host hands connections over to.

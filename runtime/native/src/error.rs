@@ -29,7 +29,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNetwork => f.write_str(
-                "there is no network: the recipe needs `[devices.net]`, or the machine a virtio card",
+                "there is no network: the recipe needs `[devices.net]`, or the machine a card that there is a driver for",
             ),
             Self::NoEntropy => f.write_str(
                 "there is no source of random bytes: neither the host's, nor a virtio-rng device, nor RDRAND",

@@ -1,7 +1,7 @@
 //! Functions that answer, and all that they can get wrong.
 
 use super::*;
-use crate::recipe::{HttpRequest, NetMode, Protocol, RawForward, RawNet, TcpExchange};
+use crate::recipe::{HttpRequest, Protocol, RawForward, RawNet, TcpExchange};
 use std::collections::BTreeMap;
 
 fn literal(text: &str) -> RawPattern {
@@ -35,7 +35,7 @@ fn serving(behaviour: &str) -> Stage {
     stage.spec.http = vec![post()];
     stage.spec.stop = Some("\u{3}".into());
     let forward = vec![RawForward { guest: 8080, host: 0, protocol: Protocol::Tcp }];
-    stage.boot.vm.net = Some(RawNet { mode: NetMode::User, forward });
+    stage.boot.vm.net = Some(RawNet { forward, ..RawNet::default() });
     stage
 }
 
