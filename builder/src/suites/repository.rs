@@ -32,6 +32,7 @@ const SUITES: &[(&str, Jobs)] = &[
     ("lock-down", lock_down),
     ("interrupted", interrupted),
     ("bare-metal", bare_metal),
+    ("network", network),
     ("repro", repro),
     ("clones", clones),
 ];
@@ -134,6 +135,16 @@ fn bare_metal(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     boot.args.extend(["--target", "bare-metal"].map(Into::into));
     let mut jobs = vec![boot];
     jobs.extend(apart(ctx, options, "bare_metal", "media on BIOS and UEFI"));
+    jobs
+}
+
+/// Functions behind each card that there is a driver for, and on a network that loses and damages frames.
+fn network(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let mut jobs = apart(ctx, options, "network_cards", "functions behind network cards");
+    let mut bad = apart(ctx, options, "bad_network", "a bad network");
+    // That one is run by the others, each in a namespace.
+    bad.iter_mut().for_each(|job| job.args.extend(["--skip", "within_the_namespace"].map(Into::into)));
+    jobs.extend(bad);
     jobs
 }
 

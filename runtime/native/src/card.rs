@@ -1,5 +1,6 @@
 //! The function's side of its network, as the network stack wants it.
 
+use crate::time;
 use core::{
     cell::{Cell, RefCell},
     ops::Range,
@@ -13,7 +14,7 @@ use selkie::{
     device::{self, Device},
 };
 use selkie_base::devices::{
-    net::{HEADER, Net, NetFunction, is_well_formed},
+    net::{HEADER, Net, NetFunction, Syns, is_well_formed},
     request,
 };
 
@@ -30,6 +31,9 @@ pub(crate) struct Card {
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
     pub(crate) malformed: Cell<u64>,
+    /// Begins of connections that came more than once.
+    pub(crate) repeated: Cell<u64>,
+    syns: RefCell<Syns>,
 }
 
 impl Card {
@@ -54,7 +58,9 @@ impl Card {
             up,
             received: zero.clone(),
             sent: zero.clone(),
-            malformed: zero,
+            malformed: zero.clone(),
+            repeated: zero,
+            syns: RefCell::default(),
         })
     }
 
@@ -101,10 +107,15 @@ impl Card {
             let frame = self.good(self.function.borrow_mut().receive())?;
             self.received.set(self.received.get() + 1);
             // SAFETY: the frame lies in a buffer that the function has until it gives it back.
-            if is_well_formed(unsafe { self.bytes(frame.clone()) }) {
+            let bytes = unsafe { self.bytes(frame.clone()) };
+            let count = if !is_well_formed(bytes) {
+                &self.malformed
+            } else if self.syns.borrow_mut().is_repeated(bytes, time::now() / 1000) {
+                &self.repeated
+            } else {
                 return Some(frame);
-            }
-            self.malformed.set(self.malformed.get() + 1);
+            };
+            count.set(count.get() + 1);
             self.function.borrow_mut().give_back(frame);
         }
     }

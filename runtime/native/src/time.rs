@@ -83,9 +83,10 @@ impl Alarm {
         Ok(())
     }
 
-    /// Takes the signals that have woken the function.
+    /// Takes the signals that have woken the function. A timer that was set anew may signal twice, the second time
+    /// after nobody has set it: without an acknowledgement it would be the last.
     pub(crate) fn woken(&mut self, badge: u64) -> selkie::Result<()> {
-        if self.set.is_some() && (!self.badged || badge & BADGE != 0) {
+        if !self.badged || badge & BADGE != 0 {
             self.set = None;
             self.timer.interrupt.ack()?;
         }

@@ -4,10 +4,12 @@
 mod frame;
 mod function;
 mod host;
+mod syn;
 
 pub use frame::is_well_formed;
 pub use function::NetFunction;
 pub use host::{NetHost, Nic, TOKENS};
+pub use syn::Syns;
 
 use super::{
     BadDevices, Device, DeviceKind,

@@ -90,6 +90,8 @@ impl Metrics {
         metric("net_frames_total", "counter", "Frames of the network.", &frames);
         let help = "Frames that were no frames of a protocol that is served.";
         metric("net_frames_malformed_total", "counter", help, &[("", count(&card.malformed))]);
+        let help = "Begins of connections that came more than once: repeated by the network or the client.";
+        metric("net_connections_repeated_total", "counter", help, &[("", count(&card.repeated))]);
         let help = "Frames that the network's driver did not take, or could not fill.";
         metric("net_frames_dropped_total", "counter", help, &[("", card.dropped() as f64)]);
         let up = embassy_time::Instant::now().as_micros() as f64 / 1e6;

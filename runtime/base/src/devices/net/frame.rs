@@ -1,9 +1,9 @@
 //! What can be said of a frame at a glance: whether its headers fit into it.
 
 /// The types of frames that a function takes.
-const IPV4: u16 = 0x0800;
+pub(super) const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
-const IPV6: u16 = 0x86dd;
+pub(super) const IPV6: u16 = 0x86dd;
 
 /// Whether a frame has a type that is served (IPv4, IPv6, ARP), and headers whose lengths fit into it. Checksums, and what
 /// lies in a packet, are not looked at: the network stack drops what is wrong there by itself, without a word.

@@ -1,0 +1,246 @@
+//! A bad network: between a function and Linux's own TCP stack lies a relay that loses, doubles, delays, reorders and
+//! damages frames, on every target in the same way, and each time the same for the same seed.
+//!
+//! The network is that of a network namespace of its own, so that no rights are needed: the test runs itself again in
+//! one. There a tap is one end, and the other is the socket that a process takes its frames from, or QEMU's card.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod faults;
+mod relay;
+
+use builder::{Context, Project, Target, build, context::Silent, image::Role, plan, recipe::Recipe};
+use common::skip;
+use faults::{Faults, Random};
+use relay::Relay;
+use std::{
+    env, fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Set for the test that runs in the namespace: which target, and what the image is started with.
+const INSIDE: &str = "SELKIE_BAD_NETWORK";
+/// The function's address and port, and the host's.
+const FUNCTION: ([u8; 4], u16) = ([10, 0, 2, 15], 80);
+const HOST: &str = "10.0.2.2/24";
+/// How long the function may take until it answers at all, and then for each request: TCP waits longer after each loss.
+const START: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// What goes wrong, in thousandths of all frames, and with how many requests.
+const TRIALS: &[(&str, u64, usize, Faults)] = &[
+    ("nothing", 1, 10, Faults::NONE),
+    ("loss", 2, 20, Faults { lost: 30, ..Faults::NONE }),
+    ("doubles", 3, 20, Faults { doubled: 100, ..Faults::NONE }),
+    ("another order", 4, 20, Faults { delayed: 100, ..Faults::NONE }),
+    ("damage", 5, 20, Faults { damaged: 30, ..Faults::NONE }),
+    ("everything", 6, 40, Faults { lost: 20, doubled: 20, delayed: 50, damaged: 20 }),
+];
+
+const RECIPE: &str = r#"
+[function]
+name = "NAME"
+version = "1.0.0"
+[root-task]
+crate = "CRATE"
+libos = "native"
+stack = "256 KiB"
+heap = "2 MiB"
+[devices.net]
+mode = "MODE"
+[run.net]
+addresses = ["10.0.2.15/24"]
+"#;
+
+/// The card that the machine has in place of the recipe's: one whose frames go to a socket.
+const CARD: &str = r#"
+[targets.qemu]
+extra-args = ["-netdev", "stream,id=net0,server=off,addr.type=unix,addr.path=SOCKET", "-device", "virtio-net-pci,netdev=net0,romfile="]
+"#;
+
+/// What is done for a target: a folder, the image in it, the relay's socket.
+struct Stage {
+    socket: PathBuf,
+    command: Vec<String>,
+}
+
+impl Stage {
+    fn new(target: Target) -> Self {
+        let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let dir = tmp.join("bad-network");
+        fs::create_dir_all(&dir).unwrap();
+        let up = "../".repeat(dir.components().count() - 1);
+        let function = Project::here().root.join("functions/http-echo");
+        let function = format!("{up}{}", function.strip_prefix("/").unwrap().display());
+        let name = format!("bad-network-{target}");
+        let socket = dir.join(format!("{target}.socket"));
+        let mut recipe = RECIPE.replace("NAME", &name).replace("CRATE", &function);
+        match target {
+            Target::Process => recipe = recipe.replace("MODE", "user"),
+            _ => {
+                recipe = recipe.replace("MODE", "none") + &CARD.replace("SOCKET", &socket.to_string_lossy());
+            }
+        }
+        let path = dir.join(format!("{name}.toml"));
+        fs::write(&path, recipe).unwrap();
+        // Shares its builds with the test of conformance.
+        let project = Project { out: tmp.join("conformance"), ..Project::here() };
+        let ctx = Context::new(&project, &Silent);
+        let recipe = Recipe::load(&project, &path.to_string_lossy()).unwrap();
+        let image = build::build(&ctx, &plan::plan(&ctx, &recipe, target).unwrap()).unwrap();
+        let file = |name: &str| image.file(name).to_string_lossy().into_owned();
+        let command = match image.member(Role::Executable) {
+            Some(member) => {
+                vec![file(&member.name), "--net".into(), format!("unix:{}", socket.to_string_lossy())]
+            }
+            None => vec!["sh".into(), file("run.sh")],
+        };
+        Self { socket, command }
+    }
+}
+
+fn on(target: Target) {
+    let name = format!("a_bad_network_is_survived on {target}");
+    for program in ["unshare", "ip"] {
+        if Command::new(program).arg("--version").output().is_err() && program == "unshare" {
+            return skip(&name, "there is no `unshare` (package util-linux)");
+        }
+        if program == "ip" && Command::new(program).arg("-V").output().is_err() {
+            return skip(&name, "there is no `ip` (package iproute2)");
+        }
+    }
+    let within = ["--user", "--map-root-user", "--net", "--"];
+    let probe = "ip tuntap add mode tap name probe0";
+    let probed = Command::new("unshare").args(within).args(probe.split(' ')).output().unwrap();
+    if !probed.status.success() {
+        let said = String::from_utf8_lossy(&probed.stderr);
+        return skip(&name, &format!("no network namespace with a tap can be made here: {}", said.trim()));
+    }
+    let stage = Stage::new(target);
+    let mut words = vec![stage.socket.to_string_lossy().into_owned()];
+    words.extend(stage.command);
+    let output = Command::new("unshare")
+        .args(within)
+        .arg(env::current_exe().unwrap())
+        .args(["within_the_namespace", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, words.join("\n"))
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}");
+    // What did not run did not pass.
+    assert!(said.contains("all were answered"), "{said}");
+    println!("{said}");
+}
+
+#[test]
+#[ignore = "the suite `network` runs it"]
+fn a_bad_network_is_survived_in_a_process() {
+    on(Target::Process);
+}
+
+#[test]
+#[ignore = "the suite `network` runs it"]
+fn a_bad_network_is_survived_in_qemu() {
+    on(Target::Qemu);
+}
+
+/// Runs for the other tests, in the namespace.
+#[test]
+#[ignore = "the other tests run it, each in a namespace"]
+fn within_the_namespace() {
+    let Ok(words) = env::var(INSIDE) else { return };
+    let words: Vec<_> = words.lines().collect();
+    let (socket, command) = words.split_first().unwrap();
+    let relay = Relay::new("tap0", Path::new(socket));
+    for line in [format!("addr add {HOST} dev tap0"), "link set lo up".into(), "link set tap0 up".into()] {
+        let status = Command::new("ip").args(line.split(' ')).status().unwrap();
+        assert!(status.success(), "ip {line}");
+    }
+    let mut function = Function::start(command);
+    assert!(relay.serve(START), "it does not take the network: {}", function.end());
+    function.wait_for_start();
+    for (what, seed, requests, faults) in TRIALS {
+        let start = Instant::now();
+        relay.set(*seed, *faults);
+        for number in 0..*requests {
+            let asked = ask(*seed, number as u64);
+            assert!(asked.is_ok(), "{what}, request {number} of {requests}: {asked:?}; {}", function.end());
+        }
+        relay.set(0, Faults::NONE);
+        let (frames, hurt) = relay.counted();
+        println!("{what}: {requests} requests, {frames} frames, {hurt} of them hurt, {:?}", start.elapsed());
+        assert_eq!(hurt > 0, *faults != Faults::NONE, "{what}");
+    }
+    println!("all were answered");
+    drop(function.end());
+}
+
+/// The running image.
+struct Function(Child);
+
+impl Function {
+    fn start(command: &[&str]) -> Self {
+        let mut child = Command::new(command[0]);
+        child.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(child.spawn().unwrap())
+    }
+
+    fn wait_for_start(&mut self) {
+        let start = Instant::now();
+        while TcpStream::connect_timeout(&FUNCTION.into(), Duration::from_secs(1)).is_err() {
+            assert!(start.elapsed() < START, "it does not answer: {}", self.end());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends it; what it said.
+    fn end(&mut self) -> String {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let mut said = String::new();
+        let _ = self.0.stdout.take().map(|mut pipe| pipe.read_to_string(&mut said));
+        let _ = self.0.stderr.take().map(|mut pipe| pipe.read_to_string(&mut said));
+        drop(self.0.wait());
+        said
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Sends an event and checks that its data comes back as it was.
+fn ask(seed: u64, number: u64) -> Result<(), String> {
+    let mut random = Random::new(seed << 32 | number);
+    let size = [10, 1000, 20_000, 60_000][number as usize % 4];
+    let data: Vec<u8> = (0..size).map(|_| random.next() as u8).collect();
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: f\r\nconnection: close\r\ncontent-length: {size}\r\ncontent-type: application/octet-stream\r\n\
+         ce-specversion: 1.0\r\nce-id: {number}\r\nce-source: /test\r\nce-type: t\r\n\r\n"
+    );
+    let text = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(FUNCTION), ANSWER).map_err(text)?;
+    stream.set_read_timeout(Some(ANSWER)).map_err(text)?;
+    stream.set_write_timeout(Some(ANSWER)).map_err(text)?;
+    stream.write_all(&[head.as_bytes(), &data].concat()).map_err(text)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).map_err(text)?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or("no head")?;
+    let head = String::from_utf8_lossy(&answer[..end]);
+    if !head.starts_with("HTTP/1.1 200 ") {
+        return Err(head.into_owned());
+    }
+    let back = &answer[end + 4..];
+    let first = back.iter().zip(&data).position(|(back, sent)| back != sent);
+    if back == data { Ok(()) } else { Err(format!("{} of {size} bytes, another at {first:?}", back.len())) }
+}
