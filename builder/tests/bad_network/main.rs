@@ -1,5 +1,5 @@
 //! A bad network: between a function and Linux's own TCP stack lies a relay that loses, doubles, delays, reorders and
-//! damages frames, on every target in the same way, and each time the same for the same seed.
+//! damages frames, on every target in the same way, and each time the same for the same seed. Then it sends hostile ones.
 //!
 //! The network is that of a network namespace of its own, so that no rights are needed: the test runs itself again in
 //! one. There a tap is one end, and the other is the socket that a process takes its frames from, or QEMU's card.
@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod hostile;
 mod relay;
 
 use builder::{Context, Project, Target, build, context::Silent, image::Role, plan, recipe::Recipe};
@@ -32,6 +33,10 @@ const HOST: &str = "10.0.2.2/24";
 /// How long the function may take until it answers at all, and then for each request: TCP waits longer after each loss.
 const START: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(60);
+
+/// How many hostile frames there are of a kind, and until when the function has to answer again.
+const HOSTILE: usize = 20_000;
+const RECOVERY: Duration = Duration::from_secs(120);
 
 /// What goes wrong, in thousandths of all frames, and with how many requests.
 const TRIALS: &[(&str, u64, usize, Faults)] = &[
@@ -160,10 +165,9 @@ fn within_the_namespace() {
     let words: Vec<_> = words.lines().collect();
     let (socket, command) = words.split_first().unwrap();
     let relay = Relay::new("tap0", Path::new(socket));
-    for line in [format!("addr add {HOST} dev tap0"), "link set lo up".into(), "link set tap0 up".into()] {
-        let status = Command::new("ip").args(line.split(' ')).status().unwrap();
-        assert!(status.success(), "ip {line}");
-    }
+    ip(&format!("addr add {HOST} dev tap0"));
+    ip("link set lo up");
+    ip("link set tap0 up");
     let mut function = Function::start(command);
     assert!(relay.serve(START), "it does not take the network: {}", function.end());
     function.wait_for_start();
@@ -179,8 +183,34 @@ fn within_the_namespace() {
         println!("{what}: {requests} requests, {frames} frames, {hurt} of them hurt, {:?}", start.elapsed());
         assert_eq!(hurt > 0, *faults != Faults::NONE, "{what}");
     }
+    for what in ["damaged frames", "begun connections"] {
+        let start = Instant::now();
+        match what {
+            "damaged frames" => relay.throw_damaged(7, HOSTILE),
+            _ => relay.throw_begins(HOSTILE as u64),
+        }
+        while !relay.has_thrown() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // ARP believes whatever it is told: the host's question tells the function where the host is.
+        ip("neigh flush dev tap0");
+        for number in 0..4 {
+            // It may be busy with what was thrown, and refuse others meanwhile.
+            while let Err(error) = ask(8, number) {
+                assert!(start.elapsed() < RECOVERY, "{what}, request {number}: {error}; {}", function.end());
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        println!("{HOSTILE} {what}: answered again after {:?}", start.elapsed());
+    }
     println!("all were answered");
     drop(function.end());
+}
+
+/// Sets something of the namespace's network.
+fn ip(line: &str) {
+    let status = Command::new("ip").args(line.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {line}");
 }
 
 /// The running image.

@@ -1,14 +1,17 @@
 //! Frames between a tap and a socket, with what goes wrong on the way.
 
-use crate::faults::{Fate, Faults};
+use crate::{
+    faults::{Fate, Faults, Random},
+    hostile,
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     ioctl::{Setter, ioctl},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fs::{self, File},
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
     sync::{Arc, Mutex},
@@ -21,6 +24,8 @@ const TUNSETIFF: u32 = 0x4004_54ca;
 const TAP: u16 = 0x0002 | 0x1000;
 /// The longest frame.
 const FRAME: usize = 2048;
+/// How many frames are remembered.
+const SEEN: usize = 200;
 
 /// `struct ifreq` of <linux/if.h>, as far as it counts here.
 #[repr(C)]
@@ -43,6 +48,10 @@ struct State {
     /// Frames since the faults were set, in each direction, and how many of all were hurt.
     numbers: [u64; 2],
     hurt: u64,
+    /// Frames on their way to the function, the latest last.
+    seen: Vec<Vec<u8>>,
+    /// Frames that the function gets beside them.
+    thrown: VecDeque<Vec<u8>>,
 }
 
 /// What is on its way: by the moment it arrives, then in order.
@@ -57,7 +66,8 @@ impl Relay {
         unsafe { ioctl(&tap, Setter::<TUNSETIFF, Request>::new(request)) }.unwrap();
         rustix::io::ioctl_fionbio(&tap, true).unwrap();
         let _ = fs::remove_file(socket);
-        let state = State { seed: 0, faults: Faults::NONE, numbers: [0; 2], hurt: 0 };
+        let (seen, thrown) = (Vec::new(), VecDeque::new());
+        let state = State { seed: 0, faults: Faults::NONE, numbers: [0; 2], hurt: 0, seen, thrown };
         let listener = UnixListener::bind(socket).unwrap();
         Self { tap, listener, state: Arc::new(Mutex::new(state)) }
     }
@@ -65,9 +75,30 @@ impl Relay {
     /// From now on this goes wrong.
     pub(crate) fn set(&self, seed: u64, faults: Faults) {
         let mut state = self.state.lock().unwrap();
-        let hurt = if faults == Faults::NONE && seed == 0 { state.hurt } else { 0 };
-        let numbers = if seed == 0 { state.numbers } else { [0; 2] };
-        *state = State { seed, faults, numbers, hurt };
+        if seed != 0 {
+            (state.numbers, state.hurt) = ([0; 2], 0);
+        }
+        (state.seed, state.faults) = (seed, faults);
+    }
+
+    /// Has the function get so many damaged frames, made of those it has got.
+    pub(crate) fn throw_damaged(&self, seed: u64, count: usize) {
+        let (mut state, mut random) = (self.state.lock().unwrap(), Random::new(seed));
+        let thrown = (0..count).map(|_| hostile::damaged(&state.seen, &mut random)).collect();
+        state.thrown = thrown;
+    }
+
+    /// Has the function get so many begins of connections that nobody goes on with.
+    pub(crate) fn throw_begins(&self, count: u64) {
+        let mut state = self.state.lock().unwrap();
+        let begin = state.seen.iter().find(|frame| hostile::is_begin(frame)).unwrap();
+        let thrown = (0..count).map(|number| hostile::begin(begin, number)).collect();
+        state.thrown = thrown;
+    }
+
+    /// Whether all that was thrown is on its way.
+    pub(crate) fn has_thrown(&self) -> bool {
+        self.state.lock().unwrap().thrown.is_empty()
     }
 
     /// How many frames there were since something was to go wrong, and how many were hurt.
@@ -89,64 +120,96 @@ impl Relay {
     }
 }
 
-/// Ends with the other end of the socket.
-fn forward(mut tap: File, mut socket: UnixStream, state: &Mutex<State>) {
-    socket.set_nonblocking(true).unwrap();
-    let (mut delayed, mut order) = (Delayed::new(), 0);
-    let mut stream = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let now = Instant::now();
-        let wait = delayed.keys().next().map_or(Duration::from_secs(1), |(at, _)| at.duration_since(now));
-        let wait = Timespec::try_from(wait).unwrap();
-        let mut ends = [PollFd::new(&tap, PollFlags::IN), PollFd::new(&socket, PollFlags::IN)];
-        poll(&mut ends, Some(&wait)).unwrap();
-        let mut came = Vec::new();
-        while let Ok(size) = tap.read(&mut buffer[..FRAME]) {
-            came.push((0, buffer[..size].to_vec()));
-        }
+/// The socket's end of the relay.
+struct Socket {
+    socket: UnixStream,
+    /// What has come and is no whole frame yet.
+    begun: Vec<u8>,
+}
+
+impl Socket {
+    /// Takes what has come; the error is the other end's end.
+    fn fill(&mut self) -> std::io::Result<()> {
+        let mut buffer = [0; 16 << 10];
         loop {
-            match socket.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(size) => stream.extend_from_slice(&buffer[..size]),
-                Err(_) => break,
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(size) => self.begun.extend_from_slice(&buffer[..size]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
-        while let Some((head, rest)) = stream.split_first_chunk::<4>()
-            && let size = u32::from_be_bytes(*head) as usize
-            && let Some(frame) = rest.get(..size)
-        {
-            came.push((1, frame.to_vec()));
-            stream.drain(..4 + size);
+    }
+
+    /// The next frame that has come whole.
+    fn frame(&mut self) -> Option<Vec<u8>> {
+        let (head, rest) = self.begun.split_first_chunk::<4>()?;
+        let frame = rest.get(..u32::from_be_bytes(*head) as usize)?.to_vec();
+        self.begun.drain(..4 + frame.len());
+        Some(frame)
+    }
+
+    /// Sends a frame whole: half of one would end the stream. Meanwhile it takes what comes, or both ends would wait.
+    fn send(&mut self, frame: &[u8]) -> std::io::Result<()> {
+        let bytes = [&(frame.len() as u32).to_be_bytes()[..], frame].concat();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            match self.socket.write(rest) {
+                Ok(size) => rest = &rest[size..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(&self.socket, PollFlags::IN | PollFlags::OUT)], None)?;
+                    self.fill()?;
+                }
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
+    }
+}
+
+/// Ends with the other end of the socket.
+fn forward(mut tap: File, socket: UnixStream, state: &Mutex<State>) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let mut socket = Socket { socket, begun: Vec::new() };
+    let (mut delayed, mut order) = (Delayed::new(), 0);
+    let mut buffer = [0; FRAME];
+    loop {
+        let (now, idle) = (Instant::now(), Duration::from_millis(100));
+        let idle = if state.lock().unwrap().thrown.is_empty() { idle } else { Duration::ZERO };
+        let wait = delayed.keys().next().map_or(idle, |(at, _)| at.duration_since(now).min(idle));
+        let wait = Timespec::try_from(wait).unwrap();
+        let mut ends = [PollFd::new(&tap, PollFlags::IN), PollFd::new(&socket.socket, PollFlags::IN)];
+        poll(&mut ends, Some(&wait))?;
+        let mut came = Vec::new();
+        while let Ok(size) = tap.read(&mut buffer) {
+            came.push((0, buffer[..size].to_vec()));
+        }
+        socket.fill()?;
+        came.extend(std::iter::from_fn(|| socket.frame()).map(|frame| (1, frame)));
         for (direction, frame) in came {
             for (wait, frame) in fate(state, direction, frame) {
                 delayed.insert((Instant::now() + wait, order), (direction, frame));
                 order += 1;
             }
         }
+        let thrown = state.lock().unwrap().thrown.pop_front();
+        thrown.map(|frame| socket.send(&frame)).transpose()?;
         while let Some(first) = delayed.first_entry().filter(|first| first.key().0 <= Instant::now()) {
-            let (direction, frame) = first.remove();
-            // Who cannot take a frame now loses it, as on any network.
-            let _ = match direction {
-                0 => whole(&mut socket, &[&(frame.len() as u32).to_be_bytes()[..], &frame].concat()),
-                _ => tap.write(&frame).map(drop),
-            };
+            match first.remove() {
+                (0, frame) => socket.send(&frame)?,
+                // What the tap cannot take now is lost, as on any network.
+                (_, frame) => drop(tap.write(&frame)),
+            }
         }
     }
-}
-
-/// Writes all of it: half a frame would end the stream.
-fn whole(socket: &mut UnixStream, bytes: &[u8]) -> std::io::Result<()> {
-    socket.set_nonblocking(false)?;
-    let written = socket.write_all(bytes);
-    socket.set_nonblocking(true)?;
-    written
 }
 
 /// What becomes of a frame: itself or others, each with how long it takes.
 fn fate(state: &Mutex<State>, direction: usize, mut frame: Vec<u8>) -> Vec<(Duration, Vec<u8>)> {
     let mut state = state.lock().unwrap();
+    if direction == 0 && state.seen.len() < SEEN {
+        state.seen.push(frame.clone());
+    }
     let number = state.numbers[direction];
     state.numbers[direction] += 1;
     let fate = Fate::of(state.faults, state.seed, direction as u64, number);
