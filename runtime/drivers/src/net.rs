@@ -43,7 +43,7 @@ const _: () = assert!(size_of::<Driver>() < STACK / 2);
 const _: () = assert!(CARD_HEADER <= HEADROOM);
 
 /// Finds the first card and starts its driver.
-pub(crate) fn start(sys: &mut System) -> Result<Device> {
+pub(crate) fn start(sys: &mut System, wake: Notification) -> Result<Device> {
     let mut found = virtio::find(sys, DeviceType::Network)?;
     let interrupt = found.interrupt(sys, VECTOR)?;
     let card = Card::new(found.transport).map_err(|_| Error::NoDevice)?;
@@ -52,7 +52,6 @@ pub(crate) fn start(sys: &mut System) -> Result<Device> {
     let dma = Dma::new(sys, layout.size() as usize)?;
 
     let endpoint = sys.memory.create::<Endpoint>()?.cap();
-    let wake = sys.memory.create::<Notification>()?.cap();
     // The driver sleeps at its endpoint and is woken there by interrupts, too: the notification is bound to it.
     let (bound, badged) = (interrupt.notification(), sys.memory.slot()?);
     badged.place().mint(bound.place(), Rights::ALL, INTERRUPT)?;
