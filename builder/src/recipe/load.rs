@@ -25,7 +25,7 @@ use std::{
 };
 
 /// What people write for a recipe's keys.
-const HABITS: [(&str, &str); 32] = [
+const HABITS: [(&str, &str); 31] = [
     ("address", "addresses"),
     ("arguments", "args"),
     ("author", "license"),
@@ -49,7 +49,6 @@ const HABITS: [(&str, &str); 32] = [
     ("publish", "forward"),
     ("qemu-args", "extra-args"),
     ("ram", "memory"),
-    ("readonly", "read-only"),
     ("router", "gateways"),
     ("uri", "path"),
     ("url", "path"),
