@@ -256,24 +256,21 @@ impl Inner {
         }
     }
 
-    /// Takes all answers. Returns whether there was one.
-    fn take_answers(&self) -> bool {
-        let mut any = false;
+    /// Takes all answers.
+    fn take_answers(&self) {
         loop {
             let taken = self.function.borrow_mut().take();
             match taken {
                 Ok(Some(id)) => {
                     let waker = self.answers.borrow_mut().get_mut(id as usize).and_then(Option::take);
                     waker.into_iter().for_each(Waker::wake);
-                    any = true;
                 }
-                Ok(None) => return any,
-                Err(_) => {
-                    self.end();
-                    return true;
-                }
+                Ok(None) => break,
+                Err(_) => return self.end(),
             }
         }
+        // An answer that nobody has waited for leaves room.
+        self.rooms.borrow_mut().drain(..).for_each(Waker::wake);
     }
 
     /// The disk is not used any more, and whoever waits is told.
@@ -307,6 +304,9 @@ impl Port for Inner {
 
     fn wake(&self) -> bool {
         let something = !self.broken.get() && self.function.borrow().has_something();
-        something && self.take_answers()
+        if something {
+            self.take_answers();
+        }
+        something
     }
 }
