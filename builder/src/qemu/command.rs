@@ -431,7 +431,8 @@ pub(crate) mod tests {
             assert!(output.status.success(), "{output:?}");
             String::from_utf8(output.stdout).unwrap()
         };
-        for (file, path) in [(None, dir.path().join("disk.img")), (Some("own, disk"), dir.path().join("own, disk"))]
+        for (file, path) in
+            [(None, dir.path().join("disk.img")), (Some("own, disk"), dir.path().join("own, disk"))]
         {
             let text = run(file);
             let escaped = path.canonicalize().unwrap().display().to_string().replace(',', ",,");
