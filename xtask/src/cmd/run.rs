@@ -22,7 +22,7 @@ Examples:
   cargo xtask run hello --arg you --arg me     other arguments than the recipe's, for this run
   cargo xtask run hello --env GREETING=ahoy    more environment; --env NAME takes the host's value
   cargo xtask run http-hello --port 8080:80  at this port of the host instead of a free one
-  cargo xtask run kv --disk kv.img             with this disk instead of the one that is kept in out/
+  cargo xtask run kv --disk kv.img             with this disk, not the one that is kept in out/
   cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
 
 Exit code 0 when the function ended with status 0.";
