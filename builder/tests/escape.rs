@@ -42,6 +42,7 @@ struct Attack {
     installed: Option<Ends>,
     #[serde(default)]
     network: bool,
+    disk: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -157,7 +158,7 @@ fn every_attempt_to_escape_ends_as_the_list_says() {
     let mut wrong = String::new();
     let mut count = 0;
     for (form, is_installed) in forms().iter().zip([false, true]) {
-        for attack in attacks().into_iter().filter(|attack| !attack.network) {
+        for attack in attacks().into_iter().filter(|attack| !attack.network && attack.disk.is_none()) {
             let ends = attack.installed.as_ref().filter(|_| is_installed).unwrap_or(&attack.end).all();
             for (name, args) in attack.attempts() {
                 let output = attempt(form, &args);
@@ -175,6 +176,14 @@ fn every_attempt_to_escape_ends_as_the_list_says() {
     assert!(count > 300, "only {count} attempts");
 }
 
+/// Makes an attempt; what is to be told when it ends in no way of `ends`.
+fn wrong_end(form: &[PathBuf], name: &str, args: &[&str], ends: &[String]) -> Option<String> {
+    let output = attempt(form, args);
+    let end = end(&output);
+    let told = || format!("{name}\n  {form:?} {args:?}: {end}, not {ends:?}: {output:?}\n");
+    (!ends.contains(&end)).then(told)
+}
+
 #[test]
 fn a_network_is_a_way_out_for_frames_only() {
     let [_, form] = forms();
@@ -190,16 +199,38 @@ fn a_network_is_a_way_out_for_frames_only() {
             let args: Vec<_> = args.iter().map(|arg| if *arg == "net" { &number } else { *arg }).collect();
             let form: Vec<_> =
                 form.iter().cloned().chain(["--net", &format!("fd:{number}")].map(PathBuf::from)).collect();
-            let output = attempt(&form, &args);
-            let end = end(&output);
-            if !ends.contains(&end) {
-                let _ = writeln!(wrong, "{name}\n  {form:?} {args:?}: {end}, not {ends:?}: {output:?}");
-            }
+            wrong.extend(wrong_end(&form, &name, &args, ends));
             count += 1;
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert!(count > 15, "only {count} attempts");
+}
+
+#[test]
+fn a_disk_is_a_way_to_its_sectors_only() {
+    /// The first that is free when the disk is opened, after the root task: what is answered shows that it is this one.
+    const DESCRIPTOR: &str = "4";
+    let [_, form] = forms();
+    let mut wrong = String::new();
+    let mut count = 0;
+    for attack in attacks() {
+        let Some(access) = &attack.disk else { continue };
+        let ends = attack.end.all();
+        for (name, args) in attack.attempts() {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().set_len(1 << 20).unwrap();
+            let suffix = if access == "ro" { ",ro" } else { "" };
+            let option = format!("{}{suffix}", file.path().display());
+            let args: Vec<_> =
+                args.iter().map(|arg| if *arg == "disk" { DESCRIPTOR } else { *arg }).collect();
+            let form: Vec<_> = form.iter().cloned().chain(["--disk", &option].map(PathBuf::from)).collect();
+            wrong.extend(wrong_end(&form, &name, &args, ends));
+            count += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(count > 25, "only {count} attempts");
 }
 
 /// The table of the documentation.

@@ -1,12 +1,13 @@
 //! QEMU's command line: one function, for `run.sh`, `run`, `smoke` and the KVM probe alike.
 
-use super::{Accel, Binary, Error, GuestEnd, Launch};
+use super::{Accel, Binary, Error, GuestEnd, Launch, in_option};
 use crate::{
+    disk::Attached,
     exec::quote,
     image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
     net::Published,
-    recipe::{Machine, NetCard, Protocol, RawForward, RawNet, Recipe, Serial},
+    recipe::{DiskFormat, Machine, NetCard, Protocol, RawForward, RawNet, Recipe, Serial},
     run_config::FW_CFG_FILE,
     template,
 };
@@ -34,6 +35,19 @@ pub struct Vm {
     pub beyond_tcg: Vec<String>,
     /// The network card, with random bytes.
     pub net: Option<RawNet>,
+    /// The disk.
+    pub disk: Option<VmDisk>,
+}
+
+/// The disk of a virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct VmDisk {
+    /// Its size where Selkie makes it, in bytes.
+    pub size: u64,
+    /// What it begins with there.
+    pub format: DiskFormat,
+    /// It cannot be written to.
+    pub read_only: bool,
 }
 
 /// What QEMU connects the guest's console to.
@@ -68,6 +82,7 @@ impl Vm {
             extra_args: recipe.qemu.extra_args.clone(),
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
+            disk: VmDisk::of(recipe),
         }
     }
 
@@ -132,7 +147,35 @@ impl Vm {
     }
 }
 
+impl VmDisk {
+    /// The disk of a recipe.
+    pub fn of(recipe: &Recipe) -> Option<Self> {
+        let disk = recipe.devices.disk.as_ref()?;
+        let (size, format, read_only) = (recipe.disk.unwrap_or_default(), disk.format, disk.read_only);
+        Some(Self { size, format, read_only })
+    }
+}
+
+/// What QEMU does with a disk: what the guest has flushed lasts, and a failure is the guest's to see.
+fn drive_option(file: impl Display, read_only: bool) -> String {
+    let access = if read_only { "readonly=on" } else { "werror=report" };
+    format!("if=none,id=disk0,format=raw,cache=writeback,rerror=report,{access},file={file}")
+}
+
+/// The disk's controller.
+const DISK: &str = "virtio-blk-pci,drive=disk0";
+
 impl Vm {
+    /// The disk: `attached`, or one that reads as zeros and forgets what is written, where nothing is to be kept.
+    pub(super) fn disk(&self, attached: Option<&Attached>) -> Vec<String> {
+        let Some(disk) = self.disk else { return Vec::new() };
+        let drive = match attached {
+            Some(attached) => drive_option(in_option(&attached.path), attached.read_only),
+            None => format!("if=none,id=disk0,driver=null-co,read-zeroes=on,size={}", disk.size),
+        };
+        ["-drive", &drive, "-device", DISK].map(str::to_owned).to_vec()
+    }
+
     /// What the network card is plugged into: user networking, which hands connections to `ports` on.
     pub(super) fn network(&self, ports: &[Published]) -> Vec<String> {
         if !self.net.as_ref().is_some_and(RawNet::has_card) {
@@ -188,17 +231,19 @@ impl Boot {
 
     /// A start of `qemu` with its console on standard input and output. `run_file` is what the guest
     /// finds as `opt/selkie/run`: an anonymous file, so that nothing of it ever lies on a disk. The function is
-    /// reached at `ports`.
+    /// reached at `ports`, and has the disk `disk`.
     pub(crate) fn launch(
         &self,
         qemu: &Binary,
         accel: Accel,
         run_file: Option<OwnedFd>,
         ports: &[Published],
+        disk: Option<&Attached>,
     ) -> Launch {
         let mut args = vec!["-accel".to_owned(), accel.name().to_owned()];
         args.extend(self.vm.options(Console::Plain).into_iter().flatten());
         args.extend(self.vm.network(ports));
+        args.extend(self.vm.disk(disk));
         if let Some(file) = &run_file {
             args.push("-fw_cfg".into());
             args.push(format!("name={FW_CFG_FILE},file=/proc/self/fd/{}", file.as_raw_fd()));
@@ -229,6 +274,15 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         options: Vec<String>,
         ports: Vec<Port>,
         network: Option<String>,
+        disk: Option<ScriptDisk>,
+    }
+    #[derive(Serialize)]
+    struct ScriptDisk {
+        size: u64,
+        kib: u64,
+        fat: bool,
+        drive: String,
+        device: &'static str,
     }
     #[derive(Serialize)]
     struct Port {
@@ -256,7 +310,14 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         format!(",{}", forward(port.protocol, format_args!("${{{}}}", variable(port)), port.guest))
     };
     let network = net.map(|_| format!("{USER_NETWORK}{}", forwarded().map(forward).collect::<String>()));
-    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network })
+    let disk = vm.disk.map(|disk| ScriptDisk {
+        size: disk.size,
+        kib: disk.size >> 10,
+        fat: disk.format == DiskFormat::Fat,
+        drive: drive_option("$disk", disk.read_only),
+        device: DISK,
+    });
+    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network, disk })
 }
 
 /// The host's port in `run.sh` where the user names none: a script cannot look for a free one.
@@ -286,6 +347,7 @@ pub(crate) mod tests {
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
             net: None,
+            disk: None,
         }
     }
 
@@ -306,6 +368,7 @@ pub(crate) mod tests {
                 Accel::Tcg,
                 run_file,
                 &[Published { protocol: Protocol::Tcp, host: 4711, guest: 80 }],
+                Some(&Attached { path: "/a,b/disk.img".into(), read_only: false }),
             )
             .args
             .join(" ")
@@ -340,6 +403,55 @@ pub(crate) mod tests {
         let none = RawNet { mode: NetMode::None, ..RawNet::default() };
         let without = args(Vm { net: Some(none), ..vm() }, None);
         assert!(without.contains("virtio-rng-pci") && !without.contains("net0"), "{without}");
+    }
+
+    fn disk(format: DiskFormat, read_only: bool) -> Vm {
+        Vm { disk: Some(VmDisk { size: 16 << 20, format, read_only }), ..vm() }
+    }
+
+    #[test]
+    fn a_disk_reports_its_failures_to_the_guest_and_is_written_back() {
+        let text = args(disk(DiskFormat::None, false), None);
+        let words = "-drive if=none,id=disk0,format=raw,cache=writeback,rerror=report,werror=report,\
+                     file=/a,,b/disk.img -device virtio-blk-pci,drive=disk0";
+        assert!(text.ends_with(words), "{text}");
+        let probed = disk(DiskFormat::None, false).disk(None).join(" ");
+        assert_eq!(
+            probed,
+            "-drive if=none,id=disk0,driver=null-co,read-zeroes=on,size=16777216 \
+             -device virtio-blk-pci,drive=disk0"
+        );
+        assert!(vm().disk(None).is_empty());
+    }
+
+    #[test]
+    fn run_sh_makes_the_disk_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("a, b");
+        fs::create_dir(&image).unwrap();
+        let script = image.join("run.sh");
+        fs::write(&script, run_script("hello", &disk(DiskFormat::None, false))).unwrap();
+        let run = |file: Option<&str>| {
+            let mut command = Command::new("sh");
+            command.arg(&script).current_dir(dir.path()).env("SELKIE_QEMU", "echo");
+            file.map(|file| command.env("SELKIE_DISK", file));
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        for (file, path) in
+            [(None, dir.path().join("disk.img")), (Some("own, disk"), dir.path().join("own, disk"))]
+        {
+            let text = run(file);
+            let escaped = path.canonicalize().unwrap().display().to_string().replace(',', ",,");
+            assert!(text.contains(&format!("werror=report,file={escaped} -device virtio-blk-pci")), "{text}");
+            assert_eq!(fs::metadata(&path).unwrap().len(), 16 << 20);
+            fs::write(&path, "content").unwrap();
+            run(file);
+            assert_eq!(fs::read(&path).unwrap(), b"content");
+        }
+        let fat = run_script("hello", &disk(DiskFormat::Fat, true));
+        assert!(fat.contains("mkfs.fat -C \"$disk\" 16384 ") && fat.contains("readonly=on"), "{fat}");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use builder::{
     run::{self, Overrides, RunOptions},
 };
 
+use std::path::PathBuf;
+
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask run hello                        its console here; Ctrl-A x leaves
@@ -20,6 +22,7 @@ Examples:
   cargo xtask run hello --arg you --arg me     other arguments than the recipe's, for this run
   cargo xtask run hello --env GREETING=ahoy    more environment; --env NAME takes the host's value
   cargo xtask run http-hello --port 8080:80  at this port of the host instead of a free one
+  cargo xtask run kv --disk kv.img             with this disk, not the one that is kept in out/
   cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
 
 Exit code 0 when the function ended with status 0.";
@@ -48,6 +51,9 @@ pub(crate) struct Run {
     /// A port of this host, on 127.0.0.1, for one of the function's; 0 as HOST is any free one
     #[arg(long = "port", value_name = "HOST:GUEST[/udp]")]
     ports: Vec<PortChoice>,
+    /// The function's disk instead of the one that is kept in `out/`: a file or a block device; FILE,ro is only read
+    #[arg(long, value_name = "FILE")]
+    disk: Option<PathBuf>,
     /// Target process: every seL4 call on stderr, decoded
     #[arg(long)]
     trace: bool,
@@ -74,6 +80,7 @@ impl Run {
             tender_options: self.tender_options(target)?,
             console_on_stderr: json,
             ports: self.ports.clone(),
+            disk: self.disk.clone(),
             ..RunOptions::default()
         };
         let outcome = run::run(&ctx, &recipe, target, &image.dir, &options)?;

@@ -2,6 +2,7 @@
 //! and what to do; all of them run, so that a user sees everything at once.
 
 mod bare_metal;
+mod disk;
 mod function;
 mod kernel;
 mod net;
@@ -40,6 +41,8 @@ pub(super) struct Quantities {
     pub(super) process_memory: u64,
     /// Memory of the bare machine in bytes.
     pub(super) bare_metal_memory: u64,
+    /// Its disk in bytes, when it has one.
+    pub(super) disk: Option<u64>,
     /// The smoke test's time-out in milliseconds.
     pub(super) timeout: u64,
     /// How long each HTTP request, then each TCP connection of it may take, in milliseconds.
@@ -68,6 +71,7 @@ pub(super) fn check(
     check.kernel();
     check.run();
     check.net();
+    let disk = check.disk();
     let memory = check.qemu();
     let process_memory = check.process();
     let bare_metal_memory = check.bare_metal(memory);
@@ -76,7 +80,7 @@ pub(super) fn check(
     check.needs();
     let (timeout, answers) = check.smoke();
     check.findings.finish()?;
-    Ok(Quantities { acpi, stack, heap, memory, process_memory, bare_metal_memory, timeout, answers })
+    Ok(Quantities { acpi, stack, heap, memory, process_memory, bare_metal_memory, disk, timeout, answers })
 }
 
 /// Memory where a recipe says nothing.

@@ -142,8 +142,11 @@ impl Card for E1000 {
         self.mac
     }
 
-    fn open(&mut self, region: Dma, interrupt: &Interrupt) -> Result<()> {
+    fn set_region(&mut self, region: Dma) {
         self.region = region.address;
+    }
+
+    fn begin(&mut self, interrupt: &Interrupt) -> Result<()> {
         self.try_interrupt(interrupt)?;
         self.write(register::RCTL, RCTL);
         self.write(register::TCTL, TCTL);

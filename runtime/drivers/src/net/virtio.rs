@@ -34,8 +34,11 @@ impl Card for VirtioNic {
         self.card.mac_address()
     }
 
-    fn open(&mut self, region: Dma, _: &Interrupt) -> Result<()> {
+    fn set_region(&mut self, region: Dma) {
         self.region = region.address;
+    }
+
+    fn begin(&mut self, _: &Interrupt) -> Result<()> {
         Ok(())
     }
 
