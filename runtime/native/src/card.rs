@@ -13,7 +13,7 @@ use selkie::{
     device::{self, Device},
 };
 use selkie_base::devices::{
-    net::{HEADER, Net, NetFunction, is_well_formed},
+    net::{HEADER, Net, NetFunction, is_reset, is_well_formed},
     request,
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct Card {
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
     pub(crate) malformed: Cell<u64>,
+    /// Resets of TCP that were sent.
+    pub(crate) resets: Cell<u64>,
 }
 
 impl Card {
@@ -54,7 +56,8 @@ impl Card {
             up,
             received: zero.clone(),
             sent: zero.clone(),
-            malformed: zero,
+            malformed: zero.clone(),
+            resets: zero,
         })
     }
 
@@ -208,7 +211,9 @@ impl TxToken for Room {
         // The stack knows how long a frame may be.
         let length = length.min((end - start) as usize) as u32;
         // SAFETY: the buffer is the function's until it is sent.
-        let result = f(unsafe { self.0.bytes(start..start + length) });
+        let bytes = unsafe { self.0.bytes(start..start + length) };
+        let result = f(bytes);
+        self.0.resets.set(self.0.resets.get() + u64::from(is_reset(bytes)));
         self.0.function.borrow_mut().send(length);
         self.0.sent.set(self.0.sent.get() + 1);
         result

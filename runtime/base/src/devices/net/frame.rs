@@ -18,6 +18,19 @@ pub fn is_well_formed(frame: &[u8]) -> bool {
     }
 }
 
+/// Whether a frame carries TCP's word that there is no connection, or none any more (RFC 9293, 3.5.2).
+pub fn is_reset(frame: &[u8]) -> bool {
+    const TCP: u8 = 6;
+    const RST: u8 = 4;
+    let Some((header, packet)) = frame.split_first_chunk::<14>() else { return false };
+    let (protocol, header_size) = match (u16::from_be_bytes([header[12], header[13]]), packet) {
+        (IPV4, [first, _, _, _, _, _, _, _, _, protocol, ..]) => (*protocol, usize::from(first & 0x0f) * 4),
+        (IPV6, [_, _, _, _, _, _, next, ..]) => (*next, 40),
+        _ => return false,
+    };
+    protocol == TCP && packet.get(header_size + 13).is_some_and(|flags| flags & RST != 0)
+}
+
 fn ipv4(packet: &[u8]) -> bool {
     let Some(header) = packet.first_chunk::<20>() else { return false };
     let header_size = usize::from(header[0] & 0x0f) * 4;
@@ -64,5 +77,19 @@ mod tests {
         arp[5] = 5;
         assert!(!is_well_formed(&frame(ARP, &arp)) && !is_well_formed(&frame(0x88cc, &[0; 40])));
         assert!(!is_well_formed(&[]) && !is_well_formed(&[0; 13]));
+    }
+
+    #[test]
+    fn a_reset_is_told_from_other_segments() {
+        let ipv4 = |protocol: u8, flags: u8, length: usize| {
+            let mut packet = [0; 40];
+            (packet[0], packet[9], packet[33]) = (0x45, protocol, flags);
+            is_reset(&frame(IPV4, &packet[..length]))
+        };
+        assert!(ipv4(6, 0x14, 40) && ipv4(6, 0x04, 40));
+        assert!(!ipv4(6, 0x12, 40) && !ipv4(17, 0x14, 40) && !ipv4(6, 0x14, 33) && !ipv4(6, 0x14, 5));
+        let mut packet = [0; 60];
+        (packet[0], packet[6], packet[53]) = (0x60, 6, 0x14);
+        assert!(is_reset(&frame(IPV6, &packet)) && !is_reset(&frame(ARP, &packet)) && !is_reset(&[0; 13]));
     }
 }
