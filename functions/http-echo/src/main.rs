@@ -12,11 +12,18 @@ selkie::entry!(main);
 /// What the events that it sends say of themselves.
 const KIND: &str = "selkie.echo";
 
-/// A stream may take this long.
-const TIMES: Times = Times { stream: Duration::from_secs(3600), ..Times::DEFAULT };
+/// A stream may take long, and stand still for a while.
+const TIMES: Times = Times {
+    read: Duration::from_secs(60),
+    write: Duration::from_secs(60),
+    stream: Duration::from_secs(3600),
+    ..Times::DEFAULT
+};
 
 fn main(sys: &mut System) -> selkie_native::Result<()> {
-    let server = Server::new().streams(|head| head.path() == "/stream", u64::MAX).times(TIMES);
+    // Streams want more under way than events do.
+    let server = Server::new().connections(8).buffers(64 << 10, 32 << 10).times(TIMES);
+    let server = server.streams(|head| head.path() == "/stream", u64::MAX);
     server.serve(sys, async |request: Request| match (&request.method, request.path()) {
         (Method::Post, "/") => match Event::read(&request, request.body()) {
             Ok(event) => echo(event, &request),

@@ -13,7 +13,7 @@ use selkie::{
     device::{self, Device},
 };
 use selkie_base::devices::{
-    net::{HEADER, Net, NetFunction, is_reset, is_well_formed},
+    net::{HEADER, Net, NetFunction, is_plain_ack, is_reset, is_well_formed},
     request,
 };
 
@@ -21,6 +21,8 @@ use selkie_base::devices::{
 pub(crate) struct Card {
     device: Device,
     function: RefCell<NetFunction<'static>>,
+    /// A frame that has come and that those behind it go before.
+    held: Cell<Option<Range<u32>>>,
     /// The network stack, to be woken when there is something.
     waker: RefCell<Option<Waker>>,
     broken: Cell<bool>,
@@ -51,6 +53,7 @@ impl Card {
         Some(Self {
             device,
             function,
+            held: Cell::new(None),
             waker,
             broken,
             up,
@@ -98,8 +101,24 @@ impl Card {
         something
     }
 
-    /// The next frame that the stack gets.
+    /// The next frame that the stack gets. An acknowledgement without data comes after the data that is there behind it:
+    /// smoltcp drops data whose acknowledgement is older than what it has seen (its issue 12), and passt puts the newest
+    /// one in front of data that it has put together before.
     fn receive(&self) -> Option<Range<u32>> {
+        loop {
+            let Some(frame) = self.next() else { return self.held.take() };
+            // SAFETY: the frame lies in a buffer that the function has until it gives it back.
+            if !is_plain_ack(unsafe { self.bytes(frame.clone()) }) {
+                return Some(frame);
+            }
+            if let Some(held) = self.held.replace(Some(frame)) {
+                return Some(held);
+            }
+        }
+    }
+
+    /// The next frame that has come and that can be read.
+    fn next(&self) -> Option<Range<u32>> {
         loop {
             let frame = self.good(self.function.borrow_mut().receive())?;
             self.received.set(self.received.get() + 1);

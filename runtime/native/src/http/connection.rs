@@ -10,7 +10,7 @@ use core::{
 };
 use embassy_net::tcp::{State as TcpState, TcpReader, TcpSocket, TcpWriter};
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
-use selkie_http::{Body, BodyReader, BodyWriter, Connection, Framing, Head, Method, Refusal, pipe};
+use selkie_http::{Body, BodyReader, BodyWriter, Connection, Cut, Framing, Head, Method, Refusal, pipe};
 
 /// How long the end of a connection may take.
 const END: Duration = Duration::from_secs(3);
@@ -296,10 +296,18 @@ struct Input<'s> {
 impl Input<'_> {
     /// Reads what is there, as far as there is room for it.
     async fn read(&mut self) -> Result<(), End> {
+        self.some(usize::MAX).await
+    }
+
+    /// Reads at most `most` bytes.
+    async fn some(&mut self, most: usize) -> Result<(), End> {
         let Self { reader, buffer } = self;
-        let room = buffer.capacity() - buffer.len();
+        let room = (buffer.capacity() - buffer.len()).min(most);
+        // It is known once there is something.
+        reader.wait_read_ready().await;
+        let queued = reader.recv_queue();
         let read = reader.read_with(|bytes| {
-            let count = bytes.len().min(room);
+            let count = without_rest(bytes.len().min(room), queued);
             buffer.extend_from_slice(&bytes[..count]);
             (count, count)
         });
@@ -307,6 +315,26 @@ impl Input<'_> {
             Ok(count) if count > 0 => Ok(()),
             _ => Err(End::Dropped),
         }
+    }
+
+    fn room(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
+    }
+
+    /// Puts bytes into the pipe of a body. While that waits, a little is read ahead now and then, as far as there is room:
+    /// a client whose window is closed for long may not say any more what it has received of an answer (passt of Debian 12
+    /// does not), and if the handler waits for just that, both would wait for ever.
+    async fn put(&mut self, content: &[u8], writer: &mut BodyWriter) -> Result<Result<(), Cut>, End> {
+        let mut put = pin!(writer.write(content));
+        while self.room() > 0 && self.reader.recv_queue() > 0 {
+            if let Ok(result) = with_timeout(RELIEF, put.as_mut()).await {
+                return Ok(result);
+            }
+            if self.reader.recv_queue() > 0 {
+                self.some(RELIEF_SIZE).await?;
+            }
+        }
+        Ok(put.await)
     }
 
     /// Gives the body of a request to the handler as it comes, as fast as it takes it. `whole` says at the end whether all
@@ -322,7 +350,7 @@ impl Input<'_> {
         loop {
             let progress = body.take(self.buffer, &mut content)?;
             self.buffer.drain(..progress.used);
-            if writer.write(&content).await.is_err() {
+            if self.put(&content, &mut writer).await?.is_err() {
                 return Ok(());
             }
             content.clear();
@@ -333,6 +361,21 @@ impl Input<'_> {
             }
             with_timeout(times.read, self.read()).await.map_err(|_| Refusal::TooSlow)??;
         }
+    }
+}
+
+/// How long nothing is read from a client before a little is: see [`Input::put`].
+const RELIEF: Duration = Duration::from_millis(20);
+const RELIEF_SIZE: usize = 512;
+
+/// How much of `count` bytes is taken from a queue of `queued`, so that not just a few are left. Old versions of passt do
+/// not believe in a window that is smaller by less than a hundredth, send more than there is room for, and are not
+/// understood any more until it is read.
+fn without_rest(count: usize, queued: usize) -> usize {
+    const REST: usize = 2 << 10;
+    match queued.saturating_sub(count) {
+        0 => count,
+        rest => count.saturating_sub(REST.saturating_sub(rest)).max(1),
     }
 }
 
