@@ -5,7 +5,7 @@ use crate::{
     exec::quote,
     image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
-    net::Published,
+    net::{Published, Tap},
     recipe::{Machine, Protocol, RawForward, RawNet, Recipe, Serial},
     run_config::FW_CFG_FILE,
     template,
@@ -34,6 +34,9 @@ pub struct Vm {
     pub beyond_tcg: Vec<String>,
     /// The network card, with random bytes.
     pub net: Option<RawNet>,
+    /// What the card is plugged into instead of QEMU's user networking, for one run.
+    #[serde(skip)]
+    pub tap: Option<Tap>,
 }
 
 /// What QEMU connects the guest's console to.
@@ -68,6 +71,7 @@ impl Vm {
             extra_args: recipe.qemu.extra_args.clone(),
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
+            tap: None,
         }
     }
 
@@ -138,6 +142,10 @@ impl Vm {
     pub(super) fn network(&self, ports: &[Published]) -> Vec<String> {
         if !self.net.as_ref().is_some_and(RawNet::has_card) {
             return Vec::new();
+        }
+        if let Some(tap) = &self.tap {
+            let tap = format!("tap,id=net0,ifname={},script=no,downscript=no", tap.name());
+            return vec!["-netdev".into(), tap];
         }
         let forward = ports.iter().map(|port| format!(",{}", forward(port.protocol, port.host, port.guest)));
         vec!["-netdev".into(), format!("{USER_NETWORK}{}", forward.collect::<String>())]
@@ -278,6 +286,7 @@ pub(crate) mod tests {
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
             net: None,
+            tap: None,
         }
     }
 
@@ -329,6 +338,8 @@ pub(crate) mod tests {
         assert!(args_of.contains(words), "{args_of}");
         let words = "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:4711-:80";
         assert!(args_of.ends_with(words), "{args_of}");
+        let tap = args(Vm { net: Some(net()), tap: Some("tap:tap0".parse().unwrap()), ..vm() }, None);
+        assert!(tap.ends_with("-netdev tap,id=net0,ifname=tap0,script=no,downscript=no"), "{tap}");
         let none = RawNet { mode: NetMode::None, forward: Vec::new() };
         let without = args(Vm { net: Some(none), ..vm() }, None);
         assert!(without.contains("virtio-rng-pci") && !without.contains("net0"), "{without}");

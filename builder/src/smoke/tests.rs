@@ -52,6 +52,7 @@ impl Stage {
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
             net: None,
+            tap: None,
         };
         let spec = Smoke {
             expect: vec![

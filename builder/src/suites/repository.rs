@@ -32,6 +32,7 @@ const SUITES: &[(&str, Jobs)] = &[
     ("lock-down", lock_down),
     ("interrupted", interrupted),
     ("bare-metal", bare_metal),
+    ("http", http),
     ("repro", repro),
     ("clones", clones),
 ];
@@ -134,6 +135,17 @@ fn bare_metal(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     boot.args.extend(["--target", "bare-metal"].map(Into::into));
     let mut jobs = vec![boot];
     jobs.extend(apart(ctx, options, "bare_metal", "media on BIOS and UEFI"));
+    jobs
+}
+
+/// Functions that serve HTTP, seen from outside. The long tests stream more, load longer, and do it all in a machine, too.
+fn http(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let mut jobs = apart_of(ctx, options, ("xtask", "http"), "HTTP: other programs, bad clients, load");
+    // One service at a time: they would take each other's processors.
+    jobs.iter_mut().for_each(|job| job.args.push("--test-threads=1".into()));
+    if !options.long {
+        jobs.iter_mut().for_each(|job| job.args.extend(["--skip", "long::"].map(Into::into)));
+    }
     jobs
 }
 

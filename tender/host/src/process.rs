@@ -61,7 +61,7 @@ impl Process {
         let words = self.first.words().get(start..).unwrap_or_default();
         let words = words.get(..NET.layout.size() as usize / size_of::<u64>()).unwrap_or_default();
         // SAFETY: the window stays, and others use what is in it as cells.
-        let Some(link) = Link::new(unsafe { link::region(words) }, net.descriptor) else { return false };
+        let Some(link) = Link::new(unsafe { link::region(words) }, net) else { return false };
         // SAFETY: there is one process.
         self.net = Some((unsafe { LINK.put(link) }, events));
         true

@@ -7,7 +7,7 @@ use crate::{
 };
 use builder::{
     Error, ExitCode, Target,
-    net::PortChoice,
+    net::{PortChoice, Tap},
     run::{self, Overrides, RunOptions},
 };
 
@@ -20,6 +20,7 @@ Examples:
   cargo xtask run hello --arg you --arg me     other arguments than the recipe's, for this run
   cargo xtask run hello --env GREETING=ahoy    more environment; --env NAME takes the host's value
   cargo xtask run http-hello --port 8080:80  at this port of the host instead of a free one
+  cargo xtask run http-hello --net tap:tap0  its card in a tap device of yours, with no port forwarded
   cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
 
 Exit code 0 when the function ended with status 0.";
@@ -48,6 +49,9 @@ pub(crate) struct Run {
     /// A port of this host, on 127.0.0.1, for one of the function's; 0 as HOST is any free one
     #[arg(long = "port", value_name = "HOST:GUEST[/udp]")]
     ports: Vec<PortChoice>,
+    /// A tap device for the function's card, instead of a network of its own with forwarded ports
+    #[arg(long, value_name = "tap:NAME")]
+    net: Option<Tap>,
     /// Target process: every seL4 call on stderr, decoded
     #[arg(long)]
     trace: bool,
@@ -74,6 +78,7 @@ impl Run {
             tender_options: self.tender_options(target)?,
             console_on_stderr: json,
             ports: self.ports.clone(),
+            tap: self.net.clone(),
             ..RunOptions::default()
         };
         let outcome = run::run(&ctx, &recipe, target, &image.dir, &options)?;

@@ -138,6 +138,7 @@ impl Pc {
             extra_args: Vec::new(),
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
+            tap: None,
         }
     }
 
