@@ -113,7 +113,7 @@ fn streams(test: &str, target: &str, bytes: u64) {
 }
 
 /// A file of bytes that repeat after a long time only.
-fn write_noise(path: &std::path::Path, bytes: u64) {
+pub(crate) fn write_noise(path: &std::path::Path, bytes: u64) {
     let mut file = io::BufWriter::new(File::create(path).unwrap());
     let mut state = 1u64;
     for _ in 0..bytes / 8 {

@@ -6,6 +6,7 @@ mod hostile;
 mod interop;
 mod load;
 mod service;
+mod tap;
 
 use std::{io::Write as _, process::Command};
 

@@ -303,8 +303,8 @@ impl Input<'_> {
     async fn some(&mut self, most: usize) -> Result<(), End> {
         let Self { reader, buffer } = self;
         let room = (buffer.capacity() - buffer.len()).min(most);
-        // It is known once there is something.
-        reader.wait_read_ready().await;
+        // How much there is can be told once there is something.
+        reader.read_with(|_| (0, ())).await.map_err(|_| End::Dropped)?;
         let queued = reader.recv_queue();
         let read = reader.read_with(|bytes| {
             let count = without_rest(bytes.len().min(room), queued);
