@@ -10,7 +10,7 @@ use crate::{
     Context, Result, Target,
     disk::{self, Attached},
     kernel_config::KernelConfig,
-    net::{self, Passt, PortChoice, Published},
+    net::{self, Passt, PortChoice, Published, Tap},
     process::Program,
     qemu::{
         self, AccelRequest, Accelerator, Binary, Boot, BootPath, Ended, GuestEnd, Host, How, Launch, Peer, Vm,
@@ -47,6 +47,8 @@ pub struct RunOptions {
     /// The file or block device that is the function's disk, instead of the one that is kept in `out/`; with `,ro` at its
     /// end it is only read.
     pub disk: Option<PathBuf>,
+    /// What the card is plugged into instead of a network of its own.
+    pub tap: Option<Tap>,
 }
 
 /// A run that is over.
@@ -102,6 +104,9 @@ pub enum Error {
         "`--arg`, `--env` and `--secret` do not reach a function on bare metal: there is nobody to hand them over\n  help: write them into [run.bare-metal] of the recipe, or run it on target `qemu`"
     )]
     Overridden,
+    /// Media are booted with a network of their own.
+    #[error("`--net` is for processes and for target `qemu`\n  help: leave it out, or add `--target qemu`")]
+    TapOnMetal,
     /// A machine without exit port that was switched off too early.
     #[error("the machine was switched off without an exit line, which names the exit status")]
     NoExitLine,
@@ -114,7 +119,7 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Overridden => crate::ExitCode::Usage,
+    Error::Overridden | Error::TapOnMetal => crate::ExitCode::Usage,
     _ => crate::ExitCode::Failed,
 });
 
@@ -137,7 +142,11 @@ pub fn run(
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let output = if options.console_on_stderr { stderr.as_fd() } else { stdout.as_fd() };
     let fds = (stdin.as_fd(), output);
-    let ports = net::publish(recipe.devices.net.as_ref(), &options.ports)?;
+    let card = recipe.devices.net.as_ref();
+    let ports = match options.tap {
+        Some(_) => net::publish_on_tap(card, &options.ports)?,
+        None => net::publish(card, &options.ports)?,
+    };
     tell_ports(ctx, recipe, &ports);
     let disk = disk::of_run(ctx.project, recipe, options.disk.as_deref())?;
     let disk = disk.as_ref();
@@ -147,7 +156,8 @@ pub fn run(
     match target {
         Target::Qemu => {
             let kernel = KernelConfig::of(ctx.project, recipe)?;
-            let boot = Boot::new(recipe, &kernel, dir);
+            let mut boot = Boot::new(recipe, &kernel, dir);
+            boot.vm.tap = options.tap.clone();
             boot.check()?;
             let qemu = Binary::find(options.qemu.as_deref())?;
             let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
@@ -156,16 +166,20 @@ pub fn run(
             fit(ctx, &boot.vm, &accelerator)?;
             boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, (&ports, disk), fds)
         }
+        Target::BareMetal if options.tap.is_some() => Err(Error::TapOnMetal.into()),
         Target::BareMetal => {
             pc::run(ctx, recipe, dir, smoke::boot_of(dir, options.boot)?, options, (&ports, disk), fds)
         }
         Target::Process => {
             let program = Program::find(dir, &recipe.function.name)?;
-            let (passt, net) = Passt::serve(recipe.devices.net.as_ref(), &ports)?.unzip();
+            let card = card.filter(|_| options.tap.is_none());
+            let (passt, net) = Passt::serve(card, &ports)?.unzip();
+            let mut tender_options = options.tender_options.clone();
+            tender_options.extend(options.tap.iter().flat_map(|tap| ["--net".to_owned(), tap.to_string()]));
             // What the tender says, traces among it, is for the user's eyes as it comes.
             let launch = |run_file| Launch {
                 show_stderr: true,
-                ..program.launch(run_file, net, disk, &options.tender_options)
+                ..program.launch(run_file, net, disk, &tender_options)
             };
             let outcome = at_console(ctx, launch, None, &options.overrides, fds);
             if let Some(failure) = passt.and_then(|mut passt| passt.failure()) {

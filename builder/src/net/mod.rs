@@ -2,9 +2,12 @@
 
 mod passt;
 mod ports;
+mod tap;
 
 pub(crate) use passt::Passt;
+pub(crate) use ports::publish_on_tap;
 pub use ports::{BadPort, Error, PortChoice, Published, publish, publish_anywhere};
+pub use tap::{BadTap, Tap};
 
 use crate::exec;
 use std::io;

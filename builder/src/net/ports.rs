@@ -74,6 +74,14 @@ pub enum Error {
         "the recipe has no network whose ports could be forwarded\n  help: add [devices.net] to the recipe, or leave `--port` out"
     )]
     NoNetwork,
+    /// There is no card to plug into a device.
+    #[error("the recipe has no network card\n  help: add [devices.net] to the recipe, or leave `--net` out")]
+    NoCard,
+    /// A tap device forwards none.
+    #[error(
+        "`--port` does not go with a tap device, which forwards no ports\n  help: leave `--port` out; the function is reached at its own address"
+    )]
+    OnTap,
     /// Two of the user's choices are for the same port.
     #[error("`--port` names the function's port {0} twice\n  help: keep one of them")]
     Twice(u16),
@@ -119,6 +127,18 @@ pub fn publish(net: Option<&RawNet>, choices: &[PortChoice]) -> Result<Vec<Publi
     let chosen = |port: &RawForward| choices.iter().any(|PortChoice(choice)| same(choice, port));
     let of_recipe = card.iter().flat_map(|net| &net.forward).filter(|port| !chosen(port));
     take(of_recipe.chain(choices.iter().map(|PortChoice(choice)| choice)).copied())
+}
+
+/// The ports of a run at a tap device: none, whatever the recipe names.
+///
+/// # Errors
+/// When the user asks for one, or there is no network.
+pub(crate) fn publish_on_tap(net: Option<&RawNet>, choices: &[PortChoice]) -> Result<Vec<Published>, Error> {
+    match (net.is_some_and(RawNet::has_card), choices) {
+        (false, _) => Err(Error::NoCard),
+        (true, []) => Ok(Vec::new()),
+        (true, _) => Err(Error::OnTap),
+    }
 }
 
 /// The ports of a smoke test: any that are free, so that tests can run side by side.
@@ -215,6 +235,9 @@ mod tests {
         assert!(matches!(publish(None, &[choice("0:80")]), Err(Error::NoNetwork)));
         let none = RawNet { mode: NetMode::None, ..RawNet::default() };
         assert!(matches!(publish(Some(&none), &[choice("0:80")]), Err(Error::NoNetwork)));
+        assert!(matches!(publish_on_tap(Some(&none), &[]), Err(Error::NoCard)));
+        assert!(matches!(publish_on_tap(Some(&RawNet::default()), &[choice("0:80")]), Err(Error::OnTap)));
+        assert!(publish_on_tap(Some(&net(&[(0, 80, Protocol::Tcp)])), &[]).unwrap().is_empty());
         let user = RawNet::default();
         assert!(matches!(publish(Some(&user), &[choice("0:80"), choice("1:80")]), Err(Error::Twice(80))));
     }

@@ -6,7 +6,7 @@ use crate::{
     exec::quote,
     image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
-    net::Published,
+    net::{Published, Tap},
     recipe::{DiskFormat, Machine, NetCard, Protocol, RawForward, RawNet, Recipe, Serial},
     run_config::FW_CFG_FILE,
     template,
@@ -35,6 +35,9 @@ pub struct Vm {
     pub beyond_tcg: Vec<String>,
     /// The network card, with random bytes.
     pub net: Option<RawNet>,
+    /// What the card is plugged into instead of QEMU's user networking, for one run.
+    #[serde(skip)]
+    pub tap: Option<Tap>,
     /// The disk.
     pub disk: Option<VmDisk>,
 }
@@ -83,6 +86,7 @@ impl Vm {
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
             disk: VmDisk::of(recipe),
+            tap: None,
         }
     }
 
@@ -180,6 +184,10 @@ impl Vm {
     pub(super) fn network(&self, ports: &[Published]) -> Vec<String> {
         if !self.net.as_ref().is_some_and(RawNet::has_card) {
             return Vec::new();
+        }
+        if let Some(tap) = &self.tap {
+            let tap = format!("tap,id=net0,ifname={},script=no,downscript=no", tap.name());
+            return vec!["-netdev".into(), tap];
         }
         let forward = ports.iter().map(|port| format!(",{}", forward(port.protocol, port.host, port.guest)));
         vec!["-netdev".into(), format!("{USER_NETWORK}{}", forward.collect::<String>())]
@@ -348,6 +356,7 @@ pub(crate) mod tests {
             beyond_tcg: Vec::new(),
             net: None,
             disk: None,
+            tap: None,
         }
     }
 
@@ -400,6 +409,8 @@ pub(crate) mod tests {
         assert!(args_of.contains(words), "{args_of}");
         let words = "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:4711-:80";
         assert!(args_of.ends_with(words), "{args_of}");
+        let tap = args(Vm { net: Some(net()), tap: Some("tap:tap0".parse().unwrap()), ..vm() }, None);
+        assert!(tap.ends_with("-netdev tap,id=net0,ifname=tap0,script=no,downscript=no"), "{tap}");
         let none = RawNet { mode: NetMode::None, ..RawNet::default() };
         let without = args(Vm { net: Some(none), ..vm() }, None);
         assert!(without.contains("virtio-rng-pci") && !without.contains("net0"), "{without}");

@@ -54,6 +54,7 @@ impl Stage {
             beyond_tcg: Vec::new(),
             net: None,
             disk: None,
+            tap: None,
         };
         let spec = Smoke {
             expect: vec![

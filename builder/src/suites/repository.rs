@@ -33,6 +33,7 @@ const SUITES: &[(&str, Jobs)] = &[
     ("interrupted", interrupted),
     ("bare-metal", bare_metal),
     ("network", network),
+    ("http", http),
     ("repro", repro),
     ("clones", clones),
 ];
@@ -145,6 +146,17 @@ fn network(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     // That one is run by the others, each in a namespace.
     bad.iter_mut().for_each(|job| job.args.extend(["--skip", "within_the_namespace"].map(Into::into)));
     jobs.extend(bad);
+    jobs
+}
+
+/// Functions that serve HTTP, seen from outside. The long tests stream more, load longer, and do it all in a machine, too.
+fn http(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let mut jobs = apart_of(ctx, options, ("xtask", "http"), "HTTP: other programs, bad clients, load");
+    // One service at a time: they would take each other's processors.
+    jobs.iter_mut().for_each(|job| job.args.push("--test-threads=1".into()));
+    if !options.long {
+        jobs.iter_mut().for_each(|job| job.args.extend(["--skip", "long::"].map(Into::into)));
+    }
     jobs
 }
 

@@ -20,6 +20,13 @@ pub enum Error {
     NoTimer,
     /// A text of the run configuration is no address of the kind that it has to be.
     BadAddress(&'static str),
+    /// Connections and bodies may take more of the heap than there is.
+    NoHeap {
+        /// Bytes that they may take.
+        needed: usize,
+        /// Bytes that are free.
+        free: usize,
+    },
     /// It was called twice.
     InUse,
     /// Whoever stands behind the network has broken its rules, or does not answer any more.
@@ -46,6 +53,12 @@ impl fmt::Display for Error {
             Self::BadAddress(text) => {
                 write!(f, "`{text}` in the run configuration is no address that fits there")
             }
+            Self::NoHeap { needed, free } => write!(
+                f,
+                "connections and bodies may take {} KiB of heap, and {} KiB are free: a larger `heap` in the recipe, or less of them",
+                needed.div_ceil(1024),
+                free / 1024
+            ),
             Self::InUse => f.write_str("the device is in use already, or by another thread"),
             Self::Broken => {
                 f.write_str("the network is broken: whoever stands behind it breaks the rules of its queues")

@@ -1,5 +1,6 @@
 //! The network: frames of the root task's queues on a socket, each after its length, four bytes in network byte order.
-//! QEMU speaks like this over stream sockets, and so does passt.
+//! QEMU speaks like this over stream sockets, and so does passt. A tap device gives and takes one frame with each call;
+//! here its frames have their length before them, too.
 
 use crate::{
     region,
@@ -11,7 +12,7 @@ use linux_raw_sys::{errno, general};
 use selkie_base::devices::net::{HEADER, NetHost, Nic, TOKENS};
 use selkie_tender_filter::MAX_FRAMES;
 use selkie_tender_model::Moved;
-use selkie_tender_setup::NET;
+use selkie_tender_setup::{LoadedNet, NET};
 
 /// Bytes that are kept of what comes, and of what goes.
 const BUFFER: usize = MAX_FRAMES as usize;
@@ -26,9 +27,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A link between `region`, in which nothing was submitted yet, and a socket that does not wait.
+    /// A link between `region`, in which nothing was submitted yet, and a network that does not wait.
     #[inline(never)] // Those without a network need less of the stack.
-    pub(crate) fn new(region: &'static [AtomicU64], descriptor: i32) -> Option<Self> {
+    pub(crate) fn new(region: &'static [AtomicU64], net: LoadedNet) -> Option<Self> {
         // Apart from what every process writes to.
         #[unsafe(link_section = ".link")]
         static HOST: Place<NetHost<'static>> = Place::new();
@@ -43,7 +44,8 @@ impl Link {
         let (host, incoming, outgoing) =
             unsafe { (HOST.put(host), &mut *INCOMING.0.get(), &mut *OUTGOING.0.get()) };
         let socket = Socket {
-            descriptor,
+            descriptor: net.descriptor,
+            tap: net.tap,
             closed: false,
             readable: true,
             region,
@@ -86,6 +88,8 @@ unsafe impl Sync for Bytes {}
 #[derive(Debug)]
 struct Socket {
     descriptor: i32,
+    /// It is a tap device.
+    tap: bool,
     /// The other end is gone, or does not speak as it should.
     closed: bool,
     /// The socket may have more.
@@ -139,12 +143,20 @@ impl Socket {
         }
         self.incoming.copy_within(self.filled.clone(), 0);
         self.filled = 0..self.filled.len();
-        let room = &mut self.incoming[self.filled.end..];
+        // The length of a tap's frame is written below.
+        let prefix = if self.tap { PREFIX } else { 0 };
+        let Some(room) = self.incoming.get_mut(self.filled.end + prefix..) else { return false };
         let place = room.as_mut_ptr().expose_provenance() as u64;
         // SAFETY: as many bytes as there is room for are written to it.
         match unsafe { syscall(general::__NR_read, [self.descriptor as u64, place, room.len() as u64]) } {
             Ok(count @ 1..) => {
-                self.filled.end += count as usize;
+                let start = self.filled.end;
+                self.filled.end += prefix + count as usize;
+                if let Some(prefix) =
+                    self.incoming.get_mut(start..start + prefix).filter(|place| !place.is_empty())
+                {
+                    prefix.copy_from_slice(&(count as u32).to_be_bytes());
+                }
                 true
             }
             Err(Errno(errno::EINTR)) => true,
@@ -163,20 +175,32 @@ impl Socket {
     fn flush(&mut self) {
         let mut done = 0;
         while !self.closed && done < self.kept {
-            let rest = &self.outgoing[done..self.kept];
+            let rest = self.next_to_write(done);
+            let skipped = self.kept.min(done + if self.tap { PREFIX } else { 0 });
             let place = rest.as_ptr().expose_provenance() as u64;
             // SAFETY: the bytes are only read.
             match unsafe { syscall(general::__NR_write, [self.descriptor as u64, place, rest.len() as u64]) }
             {
-                Ok(count) => done += count as usize,
+                Ok(count) => done = skipped + count as usize,
                 Err(Errno(errno::EINTR)) => {}
                 Err(Errno(errno::EAGAIN)) => break,
+                // A device that is down, or too small for the frame: others may be taken later.
+                Err(_) if self.tap => done = skipped + rest.len(),
                 Err(_) => self.close(),
             }
         }
         if !self.closed {
             self.outgoing.copy_within(done..self.kept, 0);
             self.kept -= done;
+        }
+    }
+
+    /// What is written next of `outgoing` from `done` on: all of it, or a tap's one frame.
+    fn next_to_write(&self, done: usize) -> &[u8] {
+        let rest = &self.outgoing[done..self.kept];
+        match rest.split_first_chunk::<PREFIX>() {
+            Some((prefix, rest)) if self.tap => &rest[..rest.len().min(u32::from_be_bytes(*prefix) as usize)],
+            _ => rest,
         }
     }
 

@@ -57,7 +57,7 @@ impl Process {
         #[unsafe(link_section = ".link")]
         static LINK: Place<Link> = Place::new();
         let Some(region) = self.region(net.region, NET.layout.size()) else { return false };
-        let Some(link) = Link::new(region, net.descriptor) else { return false };
+        let Some(link) = Link::new(region, net) else { return false };
         // SAFETY: there is one process.
         self.net = Some((unsafe { LINK.put(link) }, events));
         true

@@ -76,6 +76,8 @@ pub struct Loaded {
 pub struct LoadedNet {
     /// The descriptor of its frames.
     pub descriptor: i32,
+    /// Each call moves one frame; else each frame comes after its length.
+    pub tap: bool,
     /// Bytes from the memory's first page to its region.
     pub region: u64,
 }
@@ -174,7 +176,7 @@ pub unsafe fn load(
     let root_task = RootTask::parse(file)?;
     let (table, asked) = interface(payload, options, &root_task)?;
     let settings = settings(payload, options, asked)?;
-    let descriptor = match options.net {
+    let opened = match options.net {
         Some(option) => net::open(calls, option)?,
         None => None,
     };
@@ -206,8 +208,11 @@ pub unsafe fn load(
     let (memory, shared) =
         Cell::from_mut(words).as_slice_of_cells().split_at((kernel_bytes + rest) as usize / size_of::<u64>());
     let region = root_task.image().end - first.start + BOOT_PAGES * PAGE;
-    let net = descriptor.zip(extent.net);
-    let net = net.map(|(descriptor, offset)| LoadedNet { descriptor, region: region + offset as u64 });
+    let net = opened.zip(extent.net).map(|(net::Opened { descriptor, tap }, offset)| LoadedNet {
+        descriptor,
+        tap,
+        region: region + offset as u64,
+    });
     let disk = disk.zip(extent.disk);
     let disk = disk.map(|(disk, offset)| LoadedDisk { disk, region: region + offset as u64 });
     Ok(Loaded {

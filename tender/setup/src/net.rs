@@ -1,4 +1,4 @@
-//! The network: a socket of frames that somebody outside has opened, or that is opened here.
+//! The network: a socket of frames, or a tap device, that somebody outside has opened, or that is opened here.
 
 use crate::{Error, linux::Calls, linux::Errno, options::NetOption};
 use linux_raw_sys::{errno::EINVAL, general};
@@ -28,20 +28,77 @@ struct Address {
     path: [u8; 108],
 }
 
+/// A request about a tap device: the kernel's `struct ifreq` of `linux/if.h`, with the part that is used.
+#[repr(C)]
+struct Interface {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 22],
+}
+
+/// `TUNSETIFF` and `TUNGETIFF` of `linux/if_tun.h`, and the flags of a device that gives frames and nothing before them.
+const TUNSETIFF: usize = 0x4004_54ca;
+const TUNGETIFF: usize = 0x8004_54d2;
+const IFF_TAP: u16 = 2;
+const IFF_NO_PI: u16 = 0x1000;
+const IFF_VNET_HDR: u16 = 0x4000;
+
+/// A network that is open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opened {
+    pub(crate) descriptor: i32,
+    /// It is a tap device, where each call moves one frame; else a socket, where each frame comes after its length.
+    pub(crate) tap: bool,
+}
+
 /// Opens what `--net` names. Nobody waits for it from then on.
-pub(crate) fn open(calls: Calls<'_>, option: NetOption) -> Result<Option<i32>, Error> {
+pub(crate) fn open(calls: Calls<'_>, option: NetOption) -> Result<Option<Opened>, Error> {
     let failed = |errno| Error::Net { option: option.text(), errno };
-    let descriptor = match option {
-        NetOption::None => return Ok(None),
-        NetOption::Descriptor(descriptor) => descriptor,
-        NetOption::Path(path) => connect(calls, path).map_err(failed)?,
-    };
-    let set = || {
+    let open = || {
+        let (descriptor, tap) = match option {
+            NetOption::None => return Ok(None),
+            NetOption::Descriptor(descriptor) => (descriptor, is_tap(calls, descriptor)?),
+            NetOption::Path(path) => (connect(calls, path)?, false),
+            NetOption::Tap(name) => (open_tap(calls, name)?, true),
+        };
         let flags = calls.control(descriptor, general::F_GETFL, 0)?;
-        calls.control(descriptor, general::F_SETFL, flags | general::O_NONBLOCK as usize)
+        calls.control(descriptor, general::F_SETFL, flags | general::O_NONBLOCK as usize)?;
+        Ok(Some(Opened { descriptor, tap }))
     };
-    set().map_err(failed)?;
-    Ok(Some(descriptor))
+    open().map_err(failed)
+}
+
+/// A tap device of this name: one that is there for this user, or a new one where that is allowed.
+fn open_tap(calls: Calls<'_>, name: &[u8]) -> Result<i32, Errno> {
+    let flags = general::O_RDWR | general::O_CLOEXEC | general::O_NONBLOCK;
+    let path = c"/dev/net/tun".as_ptr() as usize;
+    let at = general::AT_FDCWD as isize as usize;
+    // SAFETY: the kernel reads the path, which ends in a NUL.
+    let opened = unsafe { calls.raw(general::__NR_openat, [at, path, flags as usize, 0, 0, 0]) }?;
+    let descriptor = calls.above_console(opened as i32)?;
+    let mut interface = Interface { name: [0; 16], flags: IFF_TAP | IFF_NO_PI, rest: [0; 22] };
+    // The last byte stays zero.
+    let place = interface.name[..15].get_mut(..name.len()).ok_or(Errno(EINVAL))?;
+    place.copy_from_slice(name);
+    request(calls, descriptor, TUNSETIFF, &mut interface)?;
+    Ok(descriptor)
+}
+
+/// Whether a descriptor is that of a tap device. One whose frames have something before them is none that can be used.
+fn is_tap(calls: Calls<'_>, descriptor: i32) -> Result<bool, Errno> {
+    let mut interface = Interface { name: [0; 16], flags: 0, rest: [0; 22] };
+    if request(calls, descriptor, TUNGETIFF, &mut interface).is_err() {
+        return Ok(false);
+    }
+    let plain = interface.flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) == IFF_TAP | IFF_NO_PI;
+    if plain { Ok(true) } else { Err(Errno(EINVAL)) }
+}
+
+fn request(calls: Calls<'_>, descriptor: i32, what: usize, interface: &mut Interface) -> Result<(), Errno> {
+    let arguments = [descriptor as usize, what, &raw mut *interface as usize, 0, 0, 0];
+    // SAFETY: the kernel reads and writes a `struct ifreq`; on a descriptor of another kind, neither of the two requests
+    // is known.
+    unsafe { calls.raw(general::__NR_ioctl, arguments) }.map(drop)
 }
 
 fn connect(calls: Calls<'_>, path: &[u8]) -> Result<i32, Errno> {

@@ -52,7 +52,9 @@ pub enum NetOption {
     None,
     /// The path of a socket that takes frames.
     Path(&'static [u8]),
-    /// An open descriptor of such a socket.
+    /// The name of a tap device.
+    Tap(&'static [u8]),
+    /// An open descriptor of such a socket, or of a tap device.
     Descriptor(i32),
 }
 
@@ -64,6 +66,9 @@ impl NetOption {
         if let Some(path) = value.strip_prefix(b"unix:") {
             return (!path.is_empty()).then_some(Self::Path(path));
         }
+        if let Some(name) = value.strip_prefix(b"tap:") {
+            return (1..16).contains(&name.len()).then_some(Self::Tap(name));
+        }
         // 0 to 2 are the console's.
         let descriptor = parse_descriptor(value.strip_prefix(b"fd:")?)?;
         (descriptor > 2).then_some(Self::Descriptor(descriptor))
@@ -73,7 +78,7 @@ impl NetOption {
     pub(crate) fn text(self) -> &'static [u8] {
         match self {
             Self::None => b"none",
-            Self::Path(path) => path,
+            Self::Path(text) | Self::Tap(text) => text,
             Self::Descriptor(_) => b"fd",
         }
     }
@@ -141,8 +146,8 @@ The arguments after `--` replace those that the image was built with.
 Options:
       --memory SIZE      memory for image, kernel objects and untypeds: bytes, or with K, M or G
       --env NAME=VALUE   a variable of the function's environment; it sees no other of yours
-      --net NETWORK      for an image with a network: unix:PATH, the socket of a running passt; fd:N, an
-                         open descriptor of one; or none
+      --net NETWORK      for an image with a network: unix:PATH, the socket of a running passt; tap:NAME, a
+                         tap device; fd:N, an open descriptor of one of them; or none
       --disk FILE        for an image with a disk: a file or a block device, as large as it is; FILE,ro is
                          only read; or none
       --run-fd N         an open descriptor with an override of the run configuration (SELKIERUN1)
@@ -168,7 +173,7 @@ Options:
       --memory SIZE      memory for image, kernel objects and untypeds: bytes, or with K, M or G
       --env NAME=VALUE   a variable of the function's environment; it sees no other of yours
       --net NETWORK      the root task gets a network, and random bytes: unix:PATH, the socket of a running
-                         passt; fd:N, an open descriptor of one
+                         passt; tap:NAME, a tap device; fd:N, an open descriptor of one of them
       --disk FILE        the root task gets a disk: a file or a block device; FILE,ro is only read
       --run-fd N         an open descriptor with an override of the run configuration (SELKIERUN1)
       --trace            print every seL4 call, decoded, to standard error
@@ -393,7 +398,7 @@ impl Display for UsageError {
             }
             Problem::Net => {
                 write!(f, "`{argument}` is not a network")?;
-                "write --net unix:PATH, --net fd:N with an open descriptor above 2, or --net none"
+                "write --net unix:PATH, --net tap:NAME, --net fd:N with an open descriptor above 2, or --net none"
             }
             Problem::Disk => {
                 write!(f, "`{argument}` is not a disk")?;

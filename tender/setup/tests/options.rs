@@ -47,6 +47,7 @@ fn options_are_read() {
     for (value, net) in [
         ("none", NetOption::None),
         ("unix:/run/a b", NetOption::Path(b"/run/a b")),
+        ("tap:tap0", NetOption::Tap(b"tap0")),
         ("fd:3", NetOption::Descriptor(3)),
     ] {
         assert_eq!(run(single(&["--net", value])).net, Some(net));
@@ -119,9 +120,10 @@ fn mistakes_are_named_with_their_remedy() {
         (&["--run-fd", "2147483648"], "`2147483648` is not the number of a descriptor"),
         (&["--net", ""], "`` is not a network"),
         (&["--net", "unix:"], "`unix:` is not a network"),
+        (&["--net", "tap:"], "`tap:` is not a network"),
+        (&["--net", "tap:a-name-that-is-no"], "`tap:a-name-that-is-no` is not a network"),
         (&["--net", "fd:2"], "`fd:2` is not a network"),
         (&["--net", "fd:x"], "`fd:x` is not a network"),
-        (&["--net=tap:3"], "`tap:3` is not a network"),
         (&["--disk", ""], "`` is not a disk"),
         (&["--disk=,ro"], "`,ro` is not a disk"),
         (&["--env", "A"], "`A` is not a variable with its value"),

@@ -7,7 +7,7 @@ use crate::{
 };
 use builder::{
     Error, ExitCode, Target,
-    net::PortChoice,
+    net::{PortChoice, Tap},
     run::{self, Overrides, RunOptions},
 };
 
@@ -23,6 +23,7 @@ Examples:
   cargo xtask run hello --env GREETING=ahoy    more environment; --env NAME takes the host's value
   cargo xtask run http-hello --port 8080:80  at this port of the host instead of a free one
   cargo xtask run kv --disk kv.img             with this disk, not the one that is kept in out/
+  cargo xtask run http-hello --net tap:tap0  its card in a tap device of yours, with no port forwarded
   cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
 
 Exit code 0 when the function ended with status 0.";
@@ -54,6 +55,9 @@ pub(crate) struct Run {
     /// The function's disk instead of the one that is kept in `out/`: a file or a block device; FILE,ro is only read
     #[arg(long, value_name = "FILE")]
     disk: Option<PathBuf>,
+    /// A tap device for the function's card, instead of a network of its own with forwarded ports
+    #[arg(long, value_name = "tap:NAME")]
+    net: Option<Tap>,
     /// Target process: every seL4 call on stderr, decoded
     #[arg(long)]
     trace: bool,
@@ -81,6 +85,7 @@ impl Run {
             console_on_stderr: json,
             ports: self.ports.clone(),
             disk: self.disk.clone(),
+            tap: self.net.clone(),
             ..RunOptions::default()
         };
         let outcome = run::run(&ctx, &recipe, target, &image.dir, &options)?;

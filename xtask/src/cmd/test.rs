@@ -39,7 +39,7 @@ pub(crate) struct Test {
     #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "filter")]
     kernel_source: Vec<PathBuf>,
     /// Only the suite of this name (format, lints, host, guest, tender, boots, conformance, lock-down,
-    /// interrupted, bare-metal, network, repro, clones), or the tests with this in their name
+    /// interrupted, bare-metal, network, http, repro, clones), or the tests with this in their name
     filter: Option<String>,
 }
 

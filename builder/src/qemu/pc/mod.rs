@@ -140,6 +140,7 @@ impl Pc {
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
             disk: VmDisk::of(recipe),
+            tap: None,
         }
     }
 

@@ -6,7 +6,7 @@ mod function;
 mod host;
 mod syn;
 
-pub use frame::is_well_formed;
+pub use frame::{is_plain_ack, is_reset, is_well_formed};
 pub use function::NetFunction;
 pub use host::{NetHost, Nic, TOKENS};
 pub use syn::Syns;

@@ -1,0 +1,160 @@
+//! Clients that behave badly: each is answered or dropped, that is counted, and the next one is served.
+
+use super::{
+    has_network,
+    service::{Service, root, status},
+};
+use rustix::net::sockopt;
+use serde::Deserialize;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
+
+#[derive(Deserialize)]
+struct Malformed {
+    what: String,
+    /// Each character is a byte.
+    sent: String,
+    /// The statuses that it may be answered with.
+    status: Vec<u16>,
+}
+
+const GREETING: &str = "Hello, world!\n";
+/// As many connections as `http-hello` serves.
+const CONNECTIONS: usize = 64;
+
+fn malformed(service: &Service) {
+    let text = fs::read_to_string(root().join("tests/http/malformed.json")).unwrap();
+    let all: Vec<Malformed> = serde_json::from_str(&text).unwrap();
+    assert!(all.len() > 30);
+    let before = service.metric("http_requests_refused_total");
+    for Malformed { what, sent, status: expected } in &all {
+        let bytes: Vec<u8> = sent.chars().map(|char| u8::try_from(char).unwrap()).collect();
+        let answer = service.exchange(&bytes);
+        let status = status(&answer).unwrap_or_default();
+        assert!(expected.contains(&status), "{what}: {}", String::from_utf8_lossy(&answer));
+        assert_eq!(service.answers("/"), GREETING, "after {what}");
+    }
+    let refused = service.metric("http_requests_refused_total") - before;
+    assert!(refused >= all.len() as f64, "{refused} of {}", all.len());
+}
+
+fn oversized(service: &Service) {
+    let before = service.metric("http_requests_refused_total");
+    let post = |fields: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}");
+    let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    for (request, expected) in [
+        (format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9000)), 431),
+        (post(&"a: b\r\n".repeat(100), ""), 431),
+        (post(&format!("a: {}\r\n", "x".repeat(9000)), ""), 431),
+        (post("Content-Length: 65537\r\n", "x"), 413),
+        (post("Content-Length: 10000000000\r\n", "x"), 413),
+        (post("Transfer-Encoding: chunked\r\n", &chunk.repeat(3)), 413),
+    ] {
+        let answer = service.exchange(request.as_bytes());
+        let begin = &request[..request.len().min(60)];
+        assert_eq!(status(&answer), Some(expected), "{begin}: {}", String::from_utf8_lossy(&answer));
+        assert_eq!(service.answers("/"), GREETING, "after {begin}");
+    }
+    assert!(service.metric("http_requests_refused_total") >= before + 6.0);
+}
+
+/// Heads that do not come to their end, as many as there are connections: nobody else is served until their time is over.
+fn slow_heads(service: &Service) {
+    let before = service.metric("http_requests_refused_total");
+    let begin = |_| {
+        let mut stream = service.connect();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nX-").unwrap();
+        stream
+    };
+    let mut slow: Vec<TcpStream> = (0..CONNECTIONS).map(begin).collect();
+    assert_eq!(service.answers("/"), GREETING);
+    let refused = service.metric("http_requests_refused_total") - before;
+    assert!(refused >= CONNECTIONS as f64 / 2.0, "{refused}");
+    let mut told = 0;
+    for stream in &mut slow {
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        told += u32::from(status(&answer) == Some(408));
+    }
+    assert!(told as usize >= CONNECTIONS / 2, "{told}");
+}
+
+/// More connections than are served, all at once and silent.
+fn flood(service: &Service) {
+    let before = service.metric("net_tcp_resets_total");
+    let flood: Vec<_> = (0..3 * CONNECTIONS).filter_map(|_| service.try_connect().ok()).collect();
+    // Who is over the limit is told so.
+    let mut ended = 0;
+    for stream in &flood {
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        ended += u32::from(matches!((&*stream).read(&mut [0; 1]), Ok(0)) || is_reset(stream));
+    }
+    drop(flood);
+    assert_eq!(service.answers("/"), GREETING);
+    let resets = service.metric("net_tcp_resets_total") - before;
+    assert!(resets > 0.0, "{resets} resets, {ended} ended");
+}
+
+fn is_reset(mut stream: &TcpStream) -> bool {
+    stream.read(&mut [0; 1]).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
+/// Clients that end a connection in the middle, by its end or by a reset.
+fn broken_off(service: &Service) {
+    let before = service.metric("http_connections_dropped_total");
+    let starts: [&[u8]; 4] = [
+        b"",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: h\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab",
+    ];
+    for round in 0..20 {
+        for start in starts {
+            let mut stream = service.connect();
+            stream.write_all(start).unwrap();
+            match round % 3 {
+                0 => sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap(),
+                1 => stream.shutdown(Shutdown::Write).unwrap(),
+                _ => {}
+            }
+            drop(stream);
+        }
+        assert_eq!(service.answers("/"), GREETING);
+    }
+    assert!(service.metric("http_connections_dropped_total") > before);
+}
+
+fn all(test: &str, target: &str) {
+    if !has_network(test, target) {
+        return;
+    }
+    let service = Service::start("http-hello", target);
+    service.answers("/");
+    malformed(&service);
+    oversized(&service);
+    broken_off(&service);
+    flood(&service);
+    let before = service.metric("heap_used_bytes");
+    slow_heads(&service);
+    let after = service.metric("heap_used_bytes");
+    assert!(after <= before + 4096.0, "{before} bytes of heap before, {after} after");
+    service.stop();
+}
+
+#[test]
+#[ignore = "the suite `http` runs it"]
+fn a_process_outlasts_bad_clients() {
+    all("a_process_outlasts_bad_clients", "process");
+}
+
+mod long {
+    #[test]
+    #[ignore = "in a machine, too"]
+    fn a_machine_outlasts_bad_clients() {
+        super::all("a_machine_outlasts_bad_clients", "qemu");
+    }
+}

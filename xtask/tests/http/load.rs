@@ -1,0 +1,72 @@
+//! Many requests at once, by wrk: no error, no memory that stays taken, and nothing to do afterwards.
+
+use super::{has_network, service::Service, skip};
+use std::{fs, process::Command, thread, time::Duration};
+
+/// How long it is looked at afterwards, and the most ticks of 10 ms of processor that it may take meanwhile: 1 %.
+const IDLE: Duration = Duration::from_secs(5);
+const IDLE_TICKS: u64 = 5;
+
+fn load(test: &str, seconds: u32) {
+    if Command::new("wrk").arg("--version").output().is_err() {
+        return skip(test, "there is no wrk");
+    }
+    if !has_network(test, "process") {
+        return;
+    }
+    let service = Service::start("tests/fixtures/load/load.toml", "process");
+    wrk(&service, 256, 1);
+    let before = service.metric("heap_used_bytes");
+    for connections in [1, 64, 256] {
+        wrk(&service, connections, seconds);
+    }
+    let after = service.metric("heap_used_bytes");
+    assert!(after <= before + 4096.0, "{before} bytes of heap before, {after} after");
+    let process = descendant(service.id(), "load").expect("the function is a process");
+    let begin = ticks(process);
+    thread::sleep(IDLE);
+    let used = ticks(process) - begin;
+    assert!(used <= IDLE_TICKS, "{used} ticks in {IDLE:?}");
+    service.stop();
+}
+
+/// Loads the service, and sees that every request was answered with success.
+fn wrk(service: &Service, connections: u32, seconds: u32) {
+    let [connections, seconds] = [connections.to_string(), seconds.to_string()];
+    let args = ["--threads", "1", "--connections", &connections, "--duration", &seconds, "--latency"];
+    let output = Command::new("wrk").args(args).arg(service.url("/")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let good = output.status.success() && !text.contains("Non-2xx") && !text.contains("Socket errors");
+    assert!(good && text.contains("requests in"), "{connections} connections: {text}");
+}
+
+/// The process below `parent` whose program is called `name`.
+fn descendant(parent: u32, name: &str) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().find_map(|child| {
+        let child = child.parse().ok()?;
+        let own = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        if own.trim() == name { Some(child) } else { descendant(child, name) }
+    })
+}
+
+/// Processor time of a process in ticks: the fields `utime` and `stime` of proc(5).
+fn ticks(process: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    rest.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+#[ignore = "the suite `http` runs it"]
+fn a_process_bears_load() {
+    load("a_process_bears_load", 2);
+}
+
+mod long {
+    #[test]
+    #[ignore = "a minute and a half"]
+    fn a_process_bears_load_for_long() {
+        super::load("a_process_bears_load_for_long", 30);
+    }
+}
