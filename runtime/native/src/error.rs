@@ -19,6 +19,8 @@ pub enum Error {
     BadAddress(&'static str),
     /// It was called twice.
     InUse,
+    /// The word to stop came before the function had ended.
+    Stopped,
     /// Whoever stands behind the network has broken its rules, or does not answer any more.
     Broken,
     /// The kernel or the runtime reports an error.
@@ -39,6 +41,7 @@ impl fmt::Display for Error {
                 write!(f, "`{text}` in the run configuration is no address that fits there")
             }
             Self::InUse => f.write_str("the network is in use already"),
+            Self::Stopped => f.write_str("it was stopped"),
             Self::Broken => {
                 f.write_str("the network is broken: whoever stands behind it breaks the rules of its queues")
             }

@@ -27,8 +27,15 @@ mod critical;
 mod error;
 mod executor;
 pub mod http;
+pub mod net;
 mod network;
+mod run;
 mod stop;
 mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
+mod wall;
 
 pub use error::{Error, Result};
+pub use run::run;
+pub use wall::wall;
