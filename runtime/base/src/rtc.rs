@@ -42,11 +42,8 @@ pub fn seconds(time: [u8; 7], format: u8) -> Option<u64> {
     if second > 59 || minute > 59 || hour > 23 {
         return None;
     }
-    let date = Date {
-        year: u64::from(century) * 100 + u64::from(year),
-        month: number(month)?,
-        day: number(day)?,
-    };
+    let date =
+        Date { year: u64::from(century) * 100 + u64::from(year), month: number(month)?, day: number(day)? };
     Some(date.number()? * 86_400 + u64::from(hour) * 3600 + u64::from(minute) * 60 + u64::from(second))
 }
 

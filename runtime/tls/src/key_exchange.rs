@@ -59,8 +59,8 @@ pub(crate) struct P256;
 
 impl SupportedKxGroup for P256 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        let secret = EphemeralSecret::try_generate_from_rng(&mut Source)
-            .map_err(|_| Error::FailedToGetRandomBytes)?;
+        let secret =
+            EphemeralSecret::try_generate_from_rng(&mut Source).map_err(|_| Error::FailedToGetRandomBytes)?;
         let public = secret.public_key().to_sec1_bytes().into_vec();
         Ok(Box::new(OnP256 { secret, public }))
     }

@@ -71,3 +71,8 @@ impl From<rustls::Error> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod interop_tests;
+#[cfg(test)]
+mod session_tests;

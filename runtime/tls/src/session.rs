@@ -22,6 +22,15 @@ pub(crate) enum Side {
     Server(UnbufferedServerConnection),
 }
 
+impl Side {
+    fn has_something_to_send(&self) -> bool {
+        match self {
+            Self::Client(client) => client.wants_write(),
+            Self::Server(server) => server.wants_write(),
+        }
+    }
+}
+
 /// One side of a connection: what came is put into it, what it has to say is taken out and sent.
 ///
 /// [`advance`](Self::advance) says how it goes on, whenever something came or was taken. What is to be sent is sent
@@ -36,6 +45,8 @@ pub struct Session {
     plain: Vec<u8>,
     /// The other side has said that it will say nothing more.
     ended: bool,
+    /// Why there is no way on.
+    failed: Option<Error>,
 }
 
 /// How a session goes on.
@@ -68,7 +79,7 @@ enum Did {
 impl Session {
     pub(crate) fn new(side: Side) -> Self {
         let (incoming, outgoing, plain) = (Vec::new(), Vec::new(), Vec::new());
-        Self { side, incoming, outgoing, plain, ended: false }
+        Self { side, incoming, outgoing, plain, ended: false, failed: None }
     }
 
     /// Takes what came.
@@ -92,18 +103,9 @@ impl Session {
     /// When the two do not come to terms, or the other side breaks the rules. There is no way on then.
     pub fn advance(&mut self) -> Result<Step, Error> {
         loop {
-            let did = match self.step(|_, _| Ok(())) {
-                Ok(did) => did,
-                Err(error) => {
-                    // What tells the other side is behind the error.
-                    while matches!(self.step(|_, _| Ok(())), Ok(Did::Something)) {}
-                    return Err(error);
-                }
-            };
-            let full = !self.plain.is_empty();
-            match did {
-                Did::Something if !full => {}
-                Did::Waits if self.incoming.len() > MOST => return Err(Error::TooLong),
+            match self.step(|_, _| Ok(()))? {
+                Did::Something if self.plain.is_empty() => {}
+                Did::Waits if self.incoming.len() > MOST => return Err(self.fail(Error::TooLong)),
                 Did::Waits => return Ok(Step::Handshake),
                 _ if self.ended => return Ok(Step::Ended),
                 _ => return Ok(Step::Open),
@@ -156,7 +158,27 @@ impl Session {
         &mut self,
         open: impl FnOnce(&mut dyn Speak, &mut Vec<u8>) -> Result<(), EncryptError>,
     ) -> Result<Did, Error> {
-        let Self { side, incoming, outgoing, plain, ended } = self;
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let did = self.try_step(open);
+        did.map_err(|error| self.fail(error))
+    }
+
+    /// From now on nothing goes on. What tells the other side why is still to be sent.
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed = Some(error.clone());
+        // rustls must not see again what it has failed at: it would panic.
+        while self.side.has_something_to_send() && self.try_step(|_, _| Ok(())).is_ok() {}
+        self.incoming = Vec::new();
+        error
+    }
+
+    fn try_step(
+        &mut self,
+        open: impl FnOnce(&mut dyn Speak, &mut Vec<u8>) -> Result<(), EncryptError>,
+    ) -> Result<Did, Error> {
+        let Self { side, incoming, outgoing, plain, ended, .. } = self;
         let (discard, did) = match side {
             Side::Client(client) => after(client.process_tls_records(incoming), outgoing, plain, open),
             Side::Server(server) => after(server.process_tls_records(incoming), outgoing, plain, open),

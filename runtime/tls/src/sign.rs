@@ -74,9 +74,7 @@ fn ed25519(key: &PrivateKeyDer<'_>) -> Option<Key> {
     let PrivateKeyDer::Pkcs8(der) = key else { return None };
     let secret = ed25519_dalek::SigningKey::from_pkcs8_der(der.secret_pkcs8_der()).ok()?;
     let public = secret.verifying_key();
-    Key::new(SignatureScheme::ED25519, &public, move |message| {
-        Some(secret.try_sign(message).ok()?.to_vec())
-    })
+    Key::new(SignatureScheme::ED25519, &public, move |message| Some(secret.try_sign(message).ok()?.to_vec()))
 }
 
 impl fmt::Debug for Key {

@@ -43,36 +43,30 @@ static P256_SHA384: Algorithm = algorithm(alg_id::ECDSA_P256, alg_id::ECDSA_SHA3
 static P384_SHA256: Algorithm = algorithm(alg_id::ECDSA_P384, alg_id::ECDSA_SHA256, p384::<Sha256>);
 static P384_SHA384: Algorithm = algorithm(alg_id::ECDSA_P384, alg_id::ECDSA_SHA384, p384::<Sha384>);
 static ED25519: Algorithm = algorithm(alg_id::ED25519, alg_id::ED25519, ed25519);
-static PKCS1_SHA256: Algorithm = algorithm(
-    alg_id::RSA_ENCRYPTION,
-    alg_id::RSA_PKCS1_SHA256,
-    |key, message, signature| pkcs1(rsa::pkcs1v15::VerifyingKey::<Sha256>::new(rsa(key)?), message, signature),
-);
-static PKCS1_SHA384: Algorithm = algorithm(
-    alg_id::RSA_ENCRYPTION,
-    alg_id::RSA_PKCS1_SHA384,
-    |key, message, signature| pkcs1(rsa::pkcs1v15::VerifyingKey::<Sha384>::new(rsa(key)?), message, signature),
-);
-static PKCS1_SHA512: Algorithm = algorithm(
-    alg_id::RSA_ENCRYPTION,
-    alg_id::RSA_PKCS1_SHA512,
-    |key, message, signature| pkcs1(rsa::pkcs1v15::VerifyingKey::<Sha512>::new(rsa(key)?), message, signature),
-);
-static PSS_SHA256: Algorithm = algorithm(
-    alg_id::RSA_ENCRYPTION,
-    alg_id::RSA_PSS_SHA256,
-    |key, message, signature| pss(rsa::pss::VerifyingKey::<Sha256>::new(rsa(key)?), message, signature),
-);
-static PSS_SHA384: Algorithm = algorithm(
-    alg_id::RSA_ENCRYPTION,
-    alg_id::RSA_PSS_SHA384,
-    |key, message, signature| pss(rsa::pss::VerifyingKey::<Sha384>::new(rsa(key)?), message, signature),
-);
-static PSS_SHA512: Algorithm = algorithm(
-    alg_id::RSA_ENCRYPTION,
-    alg_id::RSA_PSS_SHA512,
-    |key, message, signature| pss(rsa::pss::VerifyingKey::<Sha512>::new(rsa(key)?), message, signature),
-);
+static PKCS1_SHA256: Algorithm =
+    algorithm(alg_id::RSA_ENCRYPTION, alg_id::RSA_PKCS1_SHA256, |key, message, signature| {
+        pkcs1(rsa::pkcs1v15::VerifyingKey::<Sha256>::new(rsa(key)?), message, signature)
+    });
+static PKCS1_SHA384: Algorithm =
+    algorithm(alg_id::RSA_ENCRYPTION, alg_id::RSA_PKCS1_SHA384, |key, message, signature| {
+        pkcs1(rsa::pkcs1v15::VerifyingKey::<Sha384>::new(rsa(key)?), message, signature)
+    });
+static PKCS1_SHA512: Algorithm =
+    algorithm(alg_id::RSA_ENCRYPTION, alg_id::RSA_PKCS1_SHA512, |key, message, signature| {
+        pkcs1(rsa::pkcs1v15::VerifyingKey::<Sha512>::new(rsa(key)?), message, signature)
+    });
+static PSS_SHA256: Algorithm =
+    algorithm(alg_id::RSA_ENCRYPTION, alg_id::RSA_PSS_SHA256, |key, message, signature| {
+        pss(rsa::pss::VerifyingKey::<Sha256>::new(rsa(key)?), message, signature)
+    });
+static PSS_SHA384: Algorithm =
+    algorithm(alg_id::RSA_ENCRYPTION, alg_id::RSA_PSS_SHA384, |key, message, signature| {
+        pss(rsa::pss::VerifyingKey::<Sha384>::new(rsa(key)?), message, signature)
+    });
+static PSS_SHA512: Algorithm =
+    algorithm(alg_id::RSA_ENCRYPTION, alg_id::RSA_PSS_SHA512, |key, message, signature| {
+        pss(rsa::pss::VerifyingKey::<Sha512>::new(rsa(key)?), message, signature)
+    });
 
 /// All of them. In a handshake a curve goes with its own hash only (RFC 8446, 4.2.3), in certificates with either.
 pub(crate) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
