@@ -24,6 +24,18 @@ const PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
 ];
 
+/// What tells crates with code for many processors that they must not look for AVX at run time. Of a thread's vector
+/// registers, kernels that save by FXSAVE and the tender keep those of SSE only: in a process AVX would be there, and
+/// lose the upper half of its registers whenever another thread runs.
+const WITHOUT_AVX: &[&str] = &[
+    "aes_backend=\"soft\"",
+    "chacha20_backend=\"sse2\"",
+    "curve25519_dalek_backend=\"serial\"",
+    "poly1305_backend=\"soft\"",
+    "polyval_backend=\"soft\"",
+    "sha2_backend=\"soft\"",
+];
+
 /// The feature that makes the runtime read a PC's ACPI tables.
 pub(super) const ACPI: &str = "selkie/acpi";
 
@@ -158,6 +170,7 @@ impl Job<'_> {
             ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"]
                 .map(OsString::from)
                 .into();
+        flags.extend(WITHOUT_AVX.iter().map(|cfg| format!("--cfg={cfg}").into()));
         flags.extend(nested::remap_flags(self.remaps(target_dir)?));
         let mut tool = nested::cargo(self.inputs.toolchain, folder, target_dir, &flags)?
             .args(["rustc", "--release", "--locked", "--target", TRIPLE, "--bin"])
