@@ -18,7 +18,7 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "[function]",
     "[root-task]",
     "[kernel]",
@@ -39,6 +39,7 @@ const ORDER: [&str; 20] = [
     "[smoke]",
     "[[smoke.http]]",
     "[[smoke.tcp]]",
+    "[[smoke.server]]",
 ];
 
 /// One table's section.

@@ -2,8 +2,8 @@
 
 use super::{
     BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawBareMetal, RawHttp, RawKernel,
-    RawProcess, RawQemu, RawRecipe, RawRootTask, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, Size,
-    Smoke, TcpExchange,
+    RawProcess, RawQemu, RawRecipe, RawRootTask, RawServer, RawSmoke, RawTargets, RawTcp, Recipe,
+    RootTaskSource, Server, Size, Smoke, TcpExchange,
     units::{show_period, show_size},
 };
 use std::time::Duration;
@@ -95,6 +95,7 @@ fn raw_smoke(smoke: &Smoke) -> RawSmoke {
         input: smoke.input.clone(),
         http: smoke.http.iter().map(raw_http).collect(),
         tcp: smoke.tcp.iter().map(raw_tcp).collect(),
+        server: smoke.server.iter().map(raw_server).collect(),
         stop: smoke.stop.clone(),
     }
 }
@@ -112,6 +113,16 @@ fn raw_http(request: &HttpRequest) -> RawHttp {
         repeat: Some(request.repeat),
         concurrency: Some(request.concurrency),
         timeout: Some(raw_period(request.timeout)),
+    }
+}
+
+fn raw_server(server: &Server) -> RawServer {
+    RawServer {
+        env: server.env.clone(),
+        certificate: server.certificate.written.clone(),
+        key: server.key.written.clone(),
+        path: server.path.clone(),
+        body: server.body.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     BareMetalTarget, HttpRequest, InputPath, ProcessTarget, Protocol, QemuTarget, RawBareMetal, RawRecipe,
-    RawSmoke, RawTargets, Recipe, RootTaskSource, SERIAL_SPEED, Serial, Smoke, TcpExchange,
+    RawSmoke, RawTargets, Recipe, RootTaskSource, SERIAL_SPEED, Serial, Server, Smoke, TcpExchange,
     check::{Quantities, check, resolve},
 };
 use crate::{
@@ -184,14 +184,18 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
         devices: raw.devices,
         needs: task.needs,
         wants: task.wants,
-        smoke: raw.smoke.map(|smoke| fill_smoke(smoke, only_port, quantities.timeout, &quantities.answers)),
+        smoke: raw.smoke.map(|smoke| fill_smoke(smoke, only_port, &quantities, input)),
     }
 }
 
-/// The smoke test with its defaults. `port` is the one that requests go to when they name none, `answers` what
-/// they may take.
-fn fill_smoke(raw: RawSmoke, port: u16, timeout: u64, answers: &[u64]) -> Smoke {
-    let mut answers = answers.iter().copied().map(Duration::from_millis);
+/// The smoke test with its defaults. `port` is the one that requests go to when they name none; `input` finds files.
+fn fill_smoke(
+    raw: RawSmoke,
+    port: u16,
+    quantities: &Quantities,
+    input: impl Fn(String) -> InputPath,
+) -> Smoke {
+    let mut answers = quantities.answers.iter().copied().map(Duration::from_millis);
     let mut answer = || answers.next().unwrap_or_default();
     let http: Vec<_> = raw
         .http
@@ -220,16 +224,28 @@ fn fill_smoke(raw: RawSmoke, port: u16, timeout: u64, answers: &[u64]) -> Smoke 
             timeout: answer(),
         })
         .collect();
+    let server = raw
+        .server
+        .into_iter()
+        .map(|server| Server {
+            env: server.env,
+            certificate: input(server.certificate),
+            key: input(server.key),
+            path: server.path,
+            body: server.body,
+        })
+        .collect();
     let asks = !http.is_empty() || !tcp.is_empty();
     Smoke {
         expect: raw.expect,
         forbid: raw.forbid,
         status: raw.status,
-        timeout: Duration::from_millis(timeout),
+        timeout: Duration::from_millis(quantities.timeout),
         input: raw.input,
         stop: asks.then(|| raw.stop.unwrap_or_else(|| CTRL_C.into())),
         http,
         tcp,
+        server,
     }
 }
 

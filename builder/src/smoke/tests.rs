@@ -64,6 +64,7 @@ impl Stage {
             input: None,
             http: Vec::new(),
             tcp: Vec::new(),
+            server: Vec::new(),
             stop: None,
         };
         let options = SmokeOptions {
