@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-/// The longest head, in bytes.
+/// The longest head, in bytes, unless somebody says otherwise.
 pub const MAX_HEAD: usize = 8 << 10;
 /// The most fields.
 const MAX_FIELDS: usize = 64;
@@ -62,6 +62,7 @@ pub struct Head {
     pub target: String,
     fields: Vec<(String, String)>,
     connection: Connection,
+    takes_chunks: bool,
     expects_continue: bool,
     body: BodyKind,
 }
@@ -74,13 +75,14 @@ enum BodyKind {
 }
 
 impl Head {
-    /// Reads the head that `bytes` begin with. Returns it with its length; none when it is not all there yet.
-    pub fn read(bytes: &[u8]) -> Result<Option<(Self, usize)>, Refusal> {
+    /// Reads the head that `bytes` begin with, of at most `limit` bytes. Returns it with its length; none when it is not
+    /// all there yet.
+    pub fn read(bytes: &[u8], limit: usize) -> Result<Option<(Self, usize)>, Refusal> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
-        let length = match request.parse(&bytes[..bytes.len().min(MAX_HEAD)]) {
+        let length = match request.parse(&bytes[..bytes.len().min(limit)]) {
             Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => return Err(Refusal::HeadTooLarge),
+            Ok(httparse::Status::Partial) if bytes.len() >= limit => return Err(Refusal::HeadTooLarge),
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
             Err(httparse::Error::Version) => return Err(Refusal::Version),
@@ -100,6 +102,7 @@ impl Head {
             target: target.to_string(),
             fields,
             connection: Connection::Closed,
+            takes_chunks: minor > 0,
             expects_continue: false,
             body: BodyKind::Sized(0),
         };
@@ -189,6 +192,19 @@ impl Head {
         self.connection
     }
 
+    /// Whether the client understands an answer in chunks.
+    pub fn takes_chunks(&self) -> bool {
+        self.takes_chunks
+    }
+
+    /// The length of the body, where the client has named it.
+    pub fn content_length(&self) -> Option<u64> {
+        match self.body {
+            BodyKind::Sized(length) => Some(length),
+            BodyKind::Chunked => None,
+        }
+    }
+
     /// Whether the client waits for a word before it sends the body.
     pub fn expects_continue(&self) -> bool {
         self.expects_continue && self.body != BodyKind::Sized(0)
@@ -209,7 +225,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Head, Refusal> {
-        let (head, length) = Head::read(text.as_bytes())?.expect("it is whole");
+        let (head, length) = Head::read(text.as_bytes(), MAX_HEAD)?.expect("it is whole");
         assert_eq!(length, text.len());
         Ok(head)
     }
@@ -226,7 +242,7 @@ mod tests {
         assert_eq!(head.body(12), Ok(Body::sized(12)));
         assert_eq!(head.body(11), Err(Refusal::BodyTooLarge));
         for end in 0..text.len() {
-            assert_eq!(Head::read(&text.as_bytes()[..end]), Ok(None), "{end}");
+            assert_eq!(Head::read(&text.as_bytes()[..end], MAX_HEAD), Ok(None), "{end}");
         }
     }
 
@@ -273,7 +289,7 @@ mod tests {
             ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal::Malformed),
             ("\u{16}\u{3}\u{1}", Refusal::Malformed),
         ] {
-            assert_eq!(Head::read(text.as_bytes()).map(|_| ()), Err(refusal), "{text:?}");
+            assert_eq!(Head::read(text.as_bytes(), MAX_HEAD).map(|_| ()), Err(refusal), "{text:?}");
         }
         assert!(read("GET / HTTP/1.0\r\n\r\n").is_ok());
     }
@@ -281,9 +297,9 @@ mod tests {
     #[test]
     fn a_head_has_limits() {
         let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(MAX_HEAD));
-        assert_eq!(Head::read(long.as_bytes()), Err(Refusal::HeadTooLarge));
+        assert_eq!(Head::read(long.as_bytes(), MAX_HEAD), Err(Refusal::HeadTooLarge));
         let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS));
-        assert_eq!(Head::read(many.as_bytes()), Err(Refusal::HeadTooLarge));
+        assert_eq!(Head::read(many.as_bytes(), MAX_HEAD), Err(Refusal::HeadTooLarge));
         let most = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS - 1));
         assert!(read(&most).is_ok());
     }
@@ -305,7 +321,7 @@ mod tests {
             for byte in 0..=u8::MAX {
                 let mut bytes = text.to_vec();
                 bytes[index] = byte;
-                if let Ok(Some((head, length))) = Head::read(&bytes) {
+                if let Ok(Some((head, length))) = Head::read(&bytes, MAX_HEAD) {
                     assert!(length <= bytes.len());
                     let _ = (head.path(), head.query(), head.body(100));
                 }

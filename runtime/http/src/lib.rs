@@ -1,7 +1,8 @@
 //! HTTP/1.1 as a server needs it: requests from bytes that may be anything, with limits, and answers to bytes.
 //!
-//! Nothing here knows of a network, and nothing waits: whoever has bytes asks what they are. Source: RFC 9110
-//! (semantics) and RFC 9112 (messages); lines and header fields are taken apart by the crate `httparse`.
+//! Nothing here knows of a network, and nothing but the ends of a streamed body waits: whoever has bytes asks what they
+//! are. Source: RFC 9110 (semantics) and RFC 9112 (messages); lines and header fields are taken apart by the crate
+//! `httparse`.
 
 #![cfg_attr(not(test), no_std)]
 
@@ -11,11 +12,13 @@ mod body;
 mod event;
 mod head;
 mod response;
+mod stream;
 
 pub use body::{Body, Progress};
 pub use event::{BadEvent, Event};
 pub use head::{Head, MAX_HEAD, Method};
-pub use response::{Connection, Response};
+pub use response::{Connection, Producer, Response};
+pub use stream::{BodyReader, BodyWriter, Cut, Framing, pipe};
 
 use core::fmt;
 

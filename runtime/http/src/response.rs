@@ -1,8 +1,11 @@
 //! The answer to a request.
 
-use crate::Method;
-use alloc::{borrow::Cow, string::String, vec::Vec};
-use core::fmt::Write;
+use crate::{BodyWriter, Cut, Framing, Method};
+use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
+use core::{
+    fmt::{self, Write},
+    pin::Pin,
+};
 
 /// What becomes of the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,18 +19,37 @@ pub enum Connection {
 }
 
 /// An answer: a status, fields and a body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     status: u16,
     fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    body: Cow<'static, [u8]>,
+    body: Content,
+}
+
+/// What puts a body into a pipe.
+pub type Producer = Box<dyn FnOnce(BodyWriter) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// The body of an answer.
+enum Content {
+    Whole(Cow<'static, [u8]>),
+    /// It is made while it is sent. Its length may be known before.
+    Stream(Option<u64>, Option<Producer>),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => f.debug_tuple("Whole").field(bytes).finish(),
+            Self::Stream(length, _) => f.debug_tuple("Stream").field(length).finish(),
+        }
+    }
 }
 
 impl Response {
     /// An answer without a body. A status outside of 200 to 599 is none for an answer: it becomes 500.
     pub fn new(status: u16) -> Self {
         let status = if (200..600).contains(&status) { status } else { 500 };
-        Self { status, fields: Vec::new(), body: Cow::Borrowed(&[]) }
+        Self { status, fields: Vec::new(), body: Content::Whole(Cow::Borrowed(&[])) }
     }
 
     /// The status 200 with a text.
@@ -50,7 +72,24 @@ impl Response {
         media_type: impl Into<Cow<'static, str>>,
         bytes: impl Into<Cow<'static, [u8]>>,
     ) -> Self {
-        Self { body: bytes.into(), ..self }.field("content-type", media_type)
+        Self { body: Content::Whole(bytes.into()), ..self }.field("content-type", media_type)
+    }
+
+    /// The same with a body that is made while it is sent: `produce` writes it, and waits whenever the client takes it
+    /// more slowly. Without a `length` it goes in chunks. A producer that fails, or makes another number of bytes than
+    /// `length` says, ends the connection: that is how the client learns that the body is not whole.
+    pub fn stream<F>(self, media_type: impl Into<Cow<'static, str>>, length: Option<u64>, produce: F) -> Self
+    where
+        F: AsyncFnOnce(&mut BodyWriter) -> Result<(), Cut> + 'static,
+    {
+        let producer: Producer = Box::new(move |mut writer| {
+            Box::pin(async move {
+                if produce(&mut writer).await.is_ok() {
+                    writer.finish();
+                }
+            })
+        });
+        Self { body: Content::Stream(length, Some(producer)), ..self }.field("content-type", media_type)
     }
 
     /// The same with one more field. The length of the body, and what the connection needs, are written by the server.
@@ -64,18 +103,48 @@ impl Response {
         self.status
     }
 
-    /// Its body.
+    /// Its body; nothing when it is a stream.
     pub fn content(&self) -> &[u8] {
-        &self.body
+        match &self.body {
+            Content::Whole(bytes) => bytes,
+            Content::Stream(..) => &[],
+        }
+    }
+
+    /// Whether the body is a stream.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.body, Content::Stream(..))
+    }
+
+    /// What makes the body, when it is a stream. It can be taken once.
+    pub fn producer(&mut self) -> Option<Producer> {
+        match &mut self.body {
+            Content::Whole(_) => None,
+            Content::Stream(_, producer) => producer.take(),
+        }
+    }
+
+    /// How the body goes to a client that understands chunks, or does not.
+    pub fn framing(&self, chunks: bool) -> Framing {
+        match &self.body {
+            Content::Whole(bytes) => Framing::Sized(bytes.len() as u64),
+            Content::Stream(Some(length), _) => Framing::Sized(*length),
+            Content::Stream(None, _) if chunks => Framing::Chunked,
+            Content::Stream(None, _) => Framing::UntilEnd,
+        }
     }
 
     /// Its first line and fields. The body follows unless [`has_content`](Self::has_content) says no.
-    pub fn head(&self, connection: Connection) -> String {
+    pub fn head(&self, connection: Connection, framing: &Framing) -> String {
         let mut head = String::with_capacity(160);
         // Writing to a text does not fail.
         let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         if self.allows_content() {
-            let _ = write!(head, "content-length: {}\r\n", self.body.len());
+            let _ = match framing {
+                Framing::Sized(length) => write!(head, "content-length: {length}\r\n"),
+                Framing::Chunked => write!(head, "transfer-encoding: chunked\r\n"),
+                Framing::UntilEnd => Ok(()),
+            };
         }
         head.push_str(match connection {
             Connection::Kept => "",
@@ -143,11 +212,12 @@ mod tests {
 
     #[test]
     fn an_answer_says_its_length_and_whether_the_connection_stays() {
+        let head_of = |answer: &Response, connection| answer.head(connection, &answer.framing(true));
         let answer = Response::text("Hello!").field("x-id", "7");
         let head = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\ncontent-type: text/plain; charset=utf-8\r\nx-id: 7\r\n\r\n";
-        assert_eq!(answer.head(Connection::Kept), head);
+        assert_eq!(head_of(&answer, Connection::Kept), head);
         assert!(answer.has_content(&Method::Get) && !answer.has_content(&Method::Head));
-        let closing = Response::new(404).head(Connection::Closed);
+        let closing = head_of(&Response::new(404), Connection::Closed);
         assert_eq!(closing, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     }
 
@@ -155,15 +225,35 @@ mod tests {
     fn an_answer_without_content_has_no_length() {
         let none = Response::text("ignored").status(204);
         assert!(!none.has_content(&Method::Get));
-        assert!(!none.head(Connection::Kept).contains("content-length"));
+        assert!(!none.head(Connection::Kept, &none.framing(true)).contains("content-length"));
     }
 
     #[test]
     fn no_value_begins_another_field_and_no_status_is_none() {
-        let head = Response::new(99).field("x", String::from("a\r\nset-cookie: b")).head(Connection::Kept);
+        let answer = Response::new(99).field("x", String::from("a\r\nset-cookie: b"));
+        let head = answer.head(Connection::Kept, &Framing::Sized(0));
         assert_eq!(
             head,
             "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nx: a  set-cookie: b\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_stream_goes_in_chunks_with_its_length_or_until_the_end() {
+        let stream =
+            |length| Response::new(200).stream("text/plain", length, async |_: &mut BodyWriter| Ok(()));
+        let head = |length, chunks| {
+            let answer = stream(length);
+            answer.head(Connection::Kept, &answer.framing(chunks))
+        };
+        assert!(head(None, true).contains("\r\ntransfer-encoding: chunked\r\n"));
+        assert!(!head(None, true).contains("content-length"));
+        let plain = head(None, false);
+        assert!(!plain.contains("content-length") && !plain.contains("transfer-encoding"));
+        for chunks in [true, false] {
+            assert!(head(Some(5_000_000_000), chunks).contains("\r\ncontent-length: 5000000000\r\n"));
+        }
+        let mut answer = stream(None);
+        assert!(answer.producer().is_some() && answer.producer().is_none() && answer.content().is_empty());
     }
 }

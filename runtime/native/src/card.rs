@@ -13,7 +13,7 @@ use selkie::{
     device::{self, Device},
 };
 use selkie_base::devices::{
-    net::{HEADER, Net, NetFunction, is_well_formed},
+    net::{HEADER, Net, NetFunction, is_plain_ack, is_reset, is_well_formed},
     request,
 };
 
@@ -21,6 +21,8 @@ use selkie_base::devices::{
 pub(crate) struct Card {
     device: Device,
     function: RefCell<NetFunction<'static>>,
+    /// A frame that has come and that those behind it go before.
+    held: Cell<Option<Range<u32>>>,
     /// The network stack, to be woken when there is something.
     waker: RefCell<Option<Waker>>,
     broken: Cell<bool>,
@@ -30,6 +32,8 @@ pub(crate) struct Card {
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
     pub(crate) malformed: Cell<u64>,
+    /// Resets of TCP that were sent.
+    pub(crate) resets: Cell<u64>,
 }
 
 impl Card {
@@ -49,12 +53,14 @@ impl Card {
         Some(Self {
             device,
             function,
+            held: Cell::new(None),
             waker,
             broken,
             up,
             received: zero.clone(),
             sent: zero.clone(),
-            malformed: zero,
+            malformed: zero.clone(),
+            resets: zero,
         })
     }
 
@@ -95,8 +101,24 @@ impl Card {
         something
     }
 
-    /// The next frame that the stack gets.
+    /// The next frame that the stack gets. An acknowledgement without data comes after the data that is there behind it:
+    /// smoltcp drops data whose acknowledgement is older than what it has seen (its issue 12), and passt puts the newest
+    /// one in front of data that it has put together before.
     fn receive(&self) -> Option<Range<u32>> {
+        loop {
+            let Some(frame) = self.next() else { return self.held.take() };
+            // SAFETY: the frame lies in a buffer that the function has until it gives it back.
+            if !is_plain_ack(unsafe { self.bytes(frame.clone()) }) {
+                return Some(frame);
+            }
+            if let Some(held) = self.held.replace(Some(frame)) {
+                return Some(held);
+            }
+        }
+    }
+
+    /// The next frame that has come and that can be read.
+    fn next(&self) -> Option<Range<u32>> {
         loop {
             let frame = self.good(self.function.borrow_mut().receive())?;
             self.received.set(self.received.get() + 1);
@@ -208,7 +230,9 @@ impl TxToken for Room {
         // The stack knows how long a frame may be.
         let length = length.min((end - start) as usize) as u32;
         // SAFETY: the buffer is the function's until it is sent.
-        let result = f(unsafe { self.0.bytes(start..start + length) });
+        let bytes = unsafe { self.0.bytes(start..start + length) };
+        let result = f(bytes);
+        self.0.resets.set(self.0.resets.get() + u64::from(is_reset(bytes)));
         self.0.function.borrow_mut().send(length);
         self.0.sent.set(self.0.sent.get() + 1);
         result

@@ -17,6 +17,13 @@ pub enum Error {
     NoTimer,
     /// A text of the run configuration is no address of the kind that it has to be.
     BadAddress(&'static str),
+    /// Connections and bodies may take more of the heap than there is.
+    NoHeap {
+        /// Bytes that they may take.
+        needed: usize,
+        /// Bytes that are free.
+        free: usize,
+    },
     /// It was called twice.
     InUse,
     /// The word to stop came before the function had ended.
@@ -40,6 +47,12 @@ impl fmt::Display for Error {
             Self::BadAddress(text) => {
                 write!(f, "`{text}` in the run configuration is no address that fits there")
             }
+            Self::NoHeap { needed, free } => write!(
+                f,
+                "connections and bodies may take {} KiB of heap, and {} KiB are free: a larger `heap` in the recipe, or less of them",
+                needed.div_ceil(1024),
+                free / 1024
+            ),
             Self::InUse => f.write_str("the network is in use already"),
             Self::Stopped => f.write_str("it was stopped"),
             Self::Broken => {

@@ -43,11 +43,33 @@ fn map(memory: &mut Memory, size: usize) -> Result<usize> {
     Ok(Mapping::new(memory, size)?.address())
 }
 
+/// How much of the heap is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of the heap, the allocator's own included.
+    pub size: usize,
+    /// Bytes that are allocated now.
+    pub used: usize,
+    /// The most bytes that were allocated at a time.
+    pub peak: usize,
+}
+
+/// How much of the heap is used.
+#[cfg(feature = "alloc")]
+pub fn usage() -> Usage {
+    let (used, peak) = global::usage();
+    Usage { size: size(), used, peak }
+}
+
 #[cfg(feature = "alloc")]
 mod global {
-    use super::{Ordering, START, size};
+    use super::{AtomicUsize, Ordering, START, size};
     use crate::sync::RawMutex;
-    use core::{alloc::Layout, arch::asm, ptr};
+    use core::{
+        alloc::{GlobalAlloc, Layout},
+        arch::asm,
+        ptr,
+    };
     use talc::{
         TalcLock,
         base::{Talc, binning::Binning},
@@ -55,7 +77,54 @@ mod global {
     };
 
     #[global_allocator]
-    static HEAP: TalcLock<RawMutex, WhenNeeded> = TalcLock::new(WhenNeeded);
+    static HEAP: Counted = Counted(TalcLock::new(WhenNeeded));
+
+    static USED: AtomicUsize = AtomicUsize::new(0);
+    static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+    /// Bytes that are allocated, and the most that were.
+    pub(super) fn usage() -> (usize, usize) {
+        (USED.load(Ordering::Relaxed), PEAK.load(Ordering::Relaxed))
+    }
+
+    /// An allocator, and what it has given away.
+    struct Counted(TalcLock<RawMutex, WhenNeeded>);
+
+    /// A place had `before` bytes and has `after` now.
+    fn count(before: usize, after: usize) {
+        let change = after.wrapping_sub(before);
+        let used = USED.fetch_add(change, Ordering::Relaxed).wrapping_add(change);
+        if after > before {
+            PEAK.fetch_max(used, Ordering::Relaxed);
+        }
+    }
+
+    // SAFETY: all is done by the allocator inside.
+    unsafe impl GlobalAlloc for Counted {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: the caller's.
+            let place = unsafe { self.0.alloc(layout) };
+            if !place.is_null() {
+                count(0, layout.size());
+            }
+            place
+        }
+
+        unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+            // SAFETY: the caller's.
+            unsafe { self.0.dealloc(place, layout) };
+            count(layout.size(), 0);
+        }
+
+        unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            // SAFETY: the caller's.
+            let place = unsafe { self.0.realloc(place, layout, size) };
+            if !place.is_null() {
+                count(layout.size(), size);
+            }
+            place
+        }
+    }
 
     /// Gives the allocator the heap when something is allocated for the first time.
     #[derive(Debug)]

@@ -14,7 +14,8 @@
 //!
 //! - [`System`]: what `main` gets. Its [`memory`](System::memory) makes kernel objects of untypeds.
 //! - [`cap`]: capabilities by kind, and all that each can be asked for; [`message`]: what endpoints carry.
-//! - [`vspace`]: memory in the address space; a heap exists (feature `alloc`, on by default).
+//! - [`vspace`]: memory in the address space; a heap exists (feature `alloc`, on by default), and
+//!   [`heap`] says how much of it is used.
 //! - [`thread`], [`sync`]: threads and locks; [`fault`]: what happens when one does something wrong.
 //! - [`console`], [`input`], [`println!`]: the serial port; the crate `log` works, its level is the variable `LOG`.
 //! - [`interrupt`], [`pit`], [`clock`]: interrupts, a timer that makes some, and time.
@@ -44,7 +45,7 @@ mod error;
 mod exit;
 pub mod fault;
 mod fw_cfg;
-mod heap;
+pub mod heap;
 mod host_console;
 pub mod input;
 pub mod interrupt;

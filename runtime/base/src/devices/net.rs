@@ -5,7 +5,7 @@ mod frame;
 mod function;
 mod host;
 
-pub use frame::is_well_formed;
+pub use frame::{is_plain_ack, is_reset, is_well_formed};
 pub use function::NetFunction;
 pub use host::{NetHost, Nic, TOKENS};
 

@@ -1,9 +1,9 @@
 use super::*;
-use crate::Connection;
+use crate::{Connection, MAX_HEAD};
 
 fn head(fields: &str) -> Head {
     let text = format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
-    Head::read(text.as_bytes()).unwrap().unwrap().0
+    Head::read(text.as_bytes(), MAX_HEAD).unwrap().unwrap().0
 }
 
 fn structured(body: &str) -> Result<Event, BadEvent> {
@@ -23,7 +23,7 @@ fn an_event_in_binary_mode_is_read_and_answered() {
     );
     assert!(!event.is_structured());
     let answer = event.response(false);
-    let head = answer.head(Connection::Kept);
+    let head = answer.head(Connection::Kept, &answer.framing(true));
     for line in [
         "ce-specversion: 1.0\r\n",
         "ce-source: /s%20x/%C3%A4\r\n",
@@ -45,7 +45,11 @@ fn an_event_in_structured_mode_is_read_and_answered() {
     );
     assert_eq!((event.media_type(), event.data()), (Some("application/json"), &br#"{"a":[1,"x"]}"#[..]));
     let answer = event.clone().response(true);
-    assert!(answer.head(Connection::Kept).contains("content-type: application/cloudevents+json\r\n"));
+    assert!(
+        answer
+            .head(Connection::Kept, &answer.framing(true))
+            .contains("content-type: application/cloudevents+json\r\n")
+    );
     let again = structured(core::str::from_utf8(answer.content()).unwrap()).unwrap();
     assert_eq!(again.data(), event.data());
     let binary = structured(
@@ -95,6 +99,7 @@ fn what_is_no_event_is_told_so() {
 fn an_attribute_is_replaced_and_no_value_begins_a_field() {
     let event = Event::new("1", "/s", "t").with("type", "u").with("x_y", "no").with("subject", "a\r\nb: c");
     assert_eq!(event.attributes().count(), 4);
-    let head = event.response(false).head(Connection::Kept);
+    let answer = event.response(false);
+    let head = answer.head(Connection::Kept, &answer.framing(true));
     assert!(head.contains("ce-type: u\r\n") && head.contains("ce-subject: a%0D%0Ab:%20c\r\n"), "{head}");
 }

@@ -2,8 +2,9 @@
 
 use super::request::Id;
 use crate::card::Card;
-use alloc::string::String;
+use alloc::{format, string::String};
 use core::{cell::Cell, fmt::Write};
+use selkie::heap;
 use selkie_drivers::Seed;
 
 /// What is counted.
@@ -15,6 +16,8 @@ pub(super) struct Metrics {
     answers: [Cell<u64>; 6],
     /// Of these, those to requests that no handler has seen because they were none, or took too long.
     pub(super) refused: Cell<u64>,
+    /// Connections that ended in the middle of a request or an answer.
+    pub(super) dropped: Cell<u64>,
     /// Connections that were accepted, and that are open now.
     pub(super) accepted: Cell<u64>,
     pub(super) open: Cell<u64>,
@@ -38,6 +41,7 @@ impl Metrics {
             number: Cell::new(0),
             answers: Default::default(),
             refused: zero(),
+            dropped: zero(),
             accepted: zero(),
             open: zero(),
             handling: zero(),
@@ -84,6 +88,8 @@ impl Metrics {
         let seconds = count(&self.handling) / 1e6;
         metric("http_handler_seconds_total", "counter", "Time that handlers took.", &[("", seconds)]);
         metric("http_connections_total", "counter", "Accepted connections.", &[("", count(&self.accepted))]);
+        let help = "Connections that ended in the middle of a request or an answer.";
+        metric("http_connections_dropped_total", "counter", help, &[("", count(&self.dropped))]);
         metric("http_connections_open", "gauge", "Open connections.", &[("", count(&self.open))]);
         let frames =
             [("{direction=\"in\"}", count(&card.received)), ("{direction=\"out\"}", count(&card.sent))];
@@ -92,6 +98,15 @@ impl Metrics {
         metric("net_frames_malformed_total", "counter", help, &[("", count(&card.malformed))]);
         let help = "Frames that the network's driver did not take, or could not fill.";
         metric("net_frames_dropped_total", "counter", help, &[("", card.dropped() as f64)]);
+        let help = "TCP connections that were refused or broken off from here.";
+        metric("net_tcp_resets_total", "counter", help, &[("", count(&card.resets))]);
+        let heap = heap::usage();
+        let bytes = [("", heap.size), ("_used", heap.used), ("_peak", heap.peak)];
+        let helps =
+            ["Bytes of the heap.", "Bytes that are allocated.", "The most bytes that were allocated."];
+        for ((name, bytes), help) in bytes.into_iter().zip(helps) {
+            metric(&format!("heap{name}_bytes"), "gauge", help, &[("", bytes as f64)]);
+        }
         let up = embassy_time::Instant::now().as_micros() as f64 / 1e6;
         metric("process_uptime_seconds", "gauge", "Time since the start.", &[("", up)]);
         text

@@ -1,11 +1,12 @@
-//! An HTTP/1.1 server: a handler gets each request whole and returns the answer.
+//! An HTTP/1.1 server: a handler gets each request, whole unless it asks for a stream, and returns the answer.
 
 mod connection;
 mod metrics;
 mod request;
 
+pub use embassy_time::Duration;
 pub use request::Request;
-pub use selkie_http::{BadEvent, Event, Method, Response};
+pub use selkie_http::{BadEvent, BodyReader, BodyWriter, Cut, Event, Head, Method, Response};
 
 use crate::{
     Error, Result,
@@ -15,9 +16,9 @@ use crate::{
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::cell::Cell;
 use embassy_net::{Stack, tcp::TcpSocket};
-use embassy_time::Duration;
 use metrics::Metrics;
-use selkie::{System, println};
+use selkie::{System, heap, println};
+use selkie_http::MAX_HEAD;
 
 /// What answers requests. Many are asked at once, all in one thread: one that waits lets others go on, one that computes
 /// holds them up. An async closure is one.
@@ -40,43 +41,56 @@ impl<F: AsyncFn(Request) -> Response + 'static> Handler for F {
 pub struct Server {
     port: u16,
     connections: usize,
+    buffers: (usize, usize),
+    head_limit: usize,
     body_limit: usize,
     bodies_limit: usize,
+    streamed: Option<fn(&Head) -> bool>,
+    stream_limit: u64,
     times: Times,
 }
 
 /// How long things may take.
+///
+/// ```ignore
+/// let times = Times { handler: Duration::from_secs(120), ..Times::DEFAULT };
+/// ```
 #[derive(Debug, Clone, Copy)]
-struct Times {
+pub struct Times {
     /// From a client's first word to its second, before there is a connection.
-    handshake: Duration,
+    pub handshake: Duration,
     /// Between two requests of a connection.
-    idle: Duration,
+    pub idle: Duration,
     /// From the first byte of a head to its last.
-    head: Duration,
-    /// From the begin of a body to its end.
-    body: Duration,
-    /// The handler.
-    handler: Duration,
+    pub head: Duration,
+    /// From the begin of a body to its end, when it is no stream.
+    pub body: Duration,
+    /// The handler, when the body is no stream.
+    pub handler: Duration,
+    /// Until a client that streams a body has sent some more of it.
+    pub read: Duration,
     /// Until the client has taken some of the answer.
-    write: Duration,
+    pub write: Duration,
+    /// From the head of a request to the end of its answer, when one of the two is a stream.
+    pub stream: Duration,
     /// From the word to stop to the end, whoever is still being served.
-    stop: Duration,
+    pub stop: Duration,
 }
 
-const TIMES: Times = Times {
-    handshake: Duration::from_secs(5),
-    idle: Duration::from_secs(15),
-    head: Duration::from_secs(10),
-    body: Duration::from_secs(30),
-    handler: Duration::from_secs(30),
-    write: Duration::from_secs(10),
-    stop: Duration::from_secs(5),
-};
-
-/// Bytes of a connection's buffers in the network stack: what may be under way in each direction.
-const RECEIVE_BUFFER: usize = 4 << 10;
-const SEND_BUFFER: usize = 8 << 10;
+impl Times {
+    /// What holds unless a server says otherwise.
+    pub const DEFAULT: Self = Self {
+        handshake: Duration::from_secs(5),
+        idle: Duration::from_secs(15),
+        head: Duration::from_secs(10),
+        body: Duration::from_secs(30),
+        handler: Duration::from_secs(30),
+        read: Duration::from_secs(10),
+        write: Duration::from_secs(10),
+        stream: Duration::from_secs(300),
+        stop: Duration::from_secs(5),
+    };
+}
 
 impl Default for Server {
     fn default() -> Self {
@@ -87,7 +101,17 @@ impl Default for Server {
 impl Server {
     /// A server at port 80 for 64 connections, with bodies of up to 64 KiB, 256 KiB of them at a time.
     pub const fn new() -> Self {
-        Self { port: 80, connections: 64, body_limit: 64 << 10, bodies_limit: 256 << 10, times: TIMES }
+        Self {
+            port: 80,
+            connections: 64,
+            buffers: (4 << 10, 8 << 10),
+            head_limit: MAX_HEAD,
+            body_limit: 64 << 10,
+            bodies_limit: 256 << 10,
+            streamed: None,
+            stream_limit: 0,
+            times: Times::DEFAULT,
+        }
     }
 
     /// The port.
@@ -98,23 +122,54 @@ impl Server {
     /// How many connections are served at once, 1 to 256: each takes some 20 KiB of the heap. Who comes when all are
     /// taken is refused.
     pub const fn connections(self, count: usize) -> Self {
-        let connections = if count == 0 {
-            1
-        } else if count > MAX_CONNECTIONS {
-            MAX_CONNECTIONS
-        } else {
-            count
-        };
-        Self { connections, ..self }
+        Self { connections: clamp(count, 1, MAX_CONNECTIONS), ..self }
     }
 
-    /// The longest body of a request, and how many bytes the bodies of all requests may have at a time.
+    /// Bytes that may be under way from a client and to it, 2 KiB to 64 KiB each: more of them make a connection faster
+    /// when it is a long way, and take the heap of each connection.
+    pub const fn buffers(self, receive: usize, send: usize) -> Self {
+        let buffers = (clamp(receive, 2 << 10, 64 << 10), clamp(send, 2 << 10, 64 << 10));
+        Self { buffers, ..self }
+    }
+
+    /// The longest head of a request, 1 KiB to 64 KiB. Each connection has room for one.
+    pub const fn heads(self, longest: usize) -> Self {
+        Self { head_limit: clamp(longest, 1 << 10, 64 << 10), ..self }
+    }
+
+    /// The longest body of a request, and how many bytes the bodies of all requests may have at a time. A body that is a
+    /// stream has 16 KiB, whatever its length, and so has an answer that is one.
     pub const fn bodies(self, longest: usize, all: usize) -> Self {
         Self { body_limit: longest, bodies_limit: all, ..self }
     }
 
+    /// The handler gets the bodies of these requests as streams, of at most `longest` bytes, and is asked as soon as the
+    /// head is there: see [`Request::take_stream`].
+    pub const fn streams(self, which: fn(&Head) -> bool, longest: u64) -> Self {
+        Self { streamed: Some(which), stream_limit: longest, ..self }
+    }
+
+    /// How long things may take.
+    pub const fn times(self, times: Times) -> Self {
+        Self { times, ..self }
+    }
+
+    fn is_streamed(&self, head: &Head) -> bool {
+        self.streamed.is_some_and(|which| which(head))
+    }
+
+    /// Whether what connections and bodies may take is there.
+    fn fits(&self) -> Result<()> {
+        let of_connection = self.buffers.0 + self.buffers.1 + self.head_limit;
+        let needed = self.bodies_limit.saturating_add(self.connections * of_connection);
+        let usage = heap::usage();
+        let free = usage.size - usage.used;
+        if needed <= free { Ok(()) } else { Err(Error::NoHeap { needed, free }) }
+    }
+
     /// Serves until Ctrl-C comes to the console: then what is being answered is finished first.
     pub fn serve(self, sys: &mut System, handler: impl Handler) -> Result<()> {
+        self.fits()?;
         let network = network::start(sys)?;
         stop::listen(sys, network.card.notification())?;
         let state: &'static State<_> = Box::leak(Box::new(State {
@@ -175,16 +230,27 @@ async fn announce<H: Handler>(stack: Stack<'static>, state: &'static State<H>) {
 
 /// Accepts connections and serves them, one after the other.
 async fn worker<H: Handler>(stack: Stack<'static>, state: &'static State<H>) {
-    let (mut receive, mut send) = (vec![0; RECEIVE_BUFFER], vec![0; SEND_BUFFER]);
-    let mut buffer = Vec::with_capacity(connection::BUFFER);
+    let (receive, send) = state.server.buffers;
+    let (mut receive, mut send) = (vec![0; receive], vec![0; send]);
+    let mut buffer = Vec::with_capacity(state.server.head_limit);
     while !state.stop.is_asked() {
         let mut socket = TcpSocket::new(stack, &mut receive, &mut send);
         // Small answers are whole: nothing is won by waiting for more.
         socket.set_nagle_enabled(false);
         if connection::accept(&mut socket, state).await {
-            connection::serve(&mut socket, &mut buffer, state).await;
-            connection::end(&mut socket).await;
+            let orderly = connection::serve(&mut socket, &mut buffer, state).await;
+            connection::end(&mut socket, orderly).await;
         }
     }
     state.live.set(state.live.get() - 1);
+}
+
+const fn clamp(number: usize, least: usize, most: usize) -> usize {
+    if number < least {
+        least
+    } else if number > most {
+        most
+    } else {
+        number
+    }
 }

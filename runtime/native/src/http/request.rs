@@ -2,24 +2,36 @@
 
 use alloc::vec::Vec;
 use core::{fmt, ops::Deref, str};
-use selkie_http::Head;
+use selkie_http::{BodyReader, Head};
 
-/// A request with its whole body. What its head says is read through it: `request.path()`, `request.field("accept")`.
+/// A request with its whole body, or with a stream of it. What its head says is read through it: `request.path()`,
+/// `request.field("accept")`.
 #[derive(Debug)]
 pub struct Request {
     head: Head,
     body: Vec<u8>,
+    stream: Option<BodyReader>,
     id: Id,
 }
 
 impl Request {
     pub(super) fn new(head: Head, body: Vec<u8>, id: Id) -> Self {
-        Self { head, body, id }
+        Self { head, body, stream: None, id }
     }
 
-    /// Its body.
+    pub(super) fn streamed(head: Head, stream: BodyReader, id: Id) -> Self {
+        Self { head, body: Vec::new(), stream: Some(stream), id }
+    }
+
+    /// Its body; nothing when it is a stream.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Takes the stream of its body, where [`Server::streams`](super::Server::streams) has asked for one. A stream that is
+    /// dropped is not read any further, and the connection ends after the answer.
+    pub fn take_stream(&mut self) -> Option<BodyReader> {
+        self.stream.take()
     }
 
     /// Its body as a text, when it is one.
