@@ -95,6 +95,7 @@ fn raw_smoke(smoke: &Smoke) -> RawSmoke {
         input: smoke.input.clone(),
         http: smoke.http.iter().map(raw_http).collect(),
         tcp: smoke.tcp.iter().map(raw_tcp).collect(),
+        secrets: smoke.secrets.iter().map(|(name, file)| (name.clone(), file.written.clone())).collect(),
         server: smoke.server.iter().map(raw_server).collect(),
         stop: smoke.stop.clone(),
     }

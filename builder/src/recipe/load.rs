@@ -235,6 +235,7 @@ fn fill_smoke(
             body: server.body,
         })
         .collect();
+    let secrets = raw.secrets.into_iter().map(|(name, file)| (name, input(file))).collect();
     let asks = !http.is_empty() || !tcp.is_empty();
     Smoke {
         expect: raw.expect,
@@ -245,6 +246,7 @@ fn fill_smoke(
         stop: asks.then(|| raw.stop.unwrap_or_else(|| CTRL_C.into())),
         http,
         tcp,
+        secrets,
         server,
     }
 }

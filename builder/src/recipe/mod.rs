@@ -195,6 +195,9 @@ pub struct Smoke {
     /// TCP connections, made after them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tcp: Vec<TcpExchange>,
+    /// Variables of the test's run, and the files whose content they have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, InputPath>,
     /// Servers of the host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub server: Vec<Server>,

@@ -365,6 +365,10 @@ pub struct RawSmoke {
     /// TCP connections, made in this order after the HTTP requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tcp: Vec<RawTcp>,
+    /// Secrets of the test's run: variables of the function's environment, and the files, relative to the recipe's
+    /// folder, whose content they have, as `run --secret NAME=@FILE` takes them. They are none that are worth keeping.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// Servers of the host that the function reaches while it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server: Vec<RawServer>,

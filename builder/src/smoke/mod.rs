@@ -30,6 +30,7 @@ use crate::{
     process::Program,
     qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces, Vm},
     recipe::{AtExit, RawNet, RawPattern, Recipe, Smoke},
+    run::secret_from_file,
     run_config::Override,
 };
 use pattern::Pattern;
@@ -284,7 +285,10 @@ impl Trial<'_> {
     ) -> Result<RunReport> {
         let log = self.dir.join(log_name(self.boot));
         let file = new_log(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
-        let (_servers, env) = server::start(&self.spec.server)?;
+        let (_servers, mut env) = server::start(&self.spec.server)?;
+        for (name, file) in &self.spec.secrets {
+            env.insert(name.clone(), secret_from_file(name, &file.path)?);
+        }
         let told = Override { nonce: Some(expected.nonce.clone()), env, ..Override::default() };
         let run_file = qemu::run_file(&told.encode()?).map_err(Error::Nonce)?;
         let ports = net::publish_anywhere(self.net)?;

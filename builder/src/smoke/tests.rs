@@ -64,6 +64,7 @@ impl Stage {
             input: None,
             http: Vec::new(),
             tcp: Vec::new(),
+            secrets: Default::default(),
             server: Vec::new(),
             stop: None,
         };

@@ -27,6 +27,7 @@ impl Check<'_> {
             self.pattern(at!["smoke", "tcp", i, "expect"], &connection.expect);
             periods.push(self.answer_period(at!["smoke", "tcp", i, "timeout"], connection.timeout.as_ref()));
         }
+        self.secrets(smoke);
         self.servers(smoke);
         if smoke.stop.is_some() && periods.is_empty() {
             let message = "it is sent when all requests have their answers, and there are none";
@@ -44,6 +45,20 @@ impl Check<'_> {
         periods
     }
 
+    /// What the run is told besides the recipe's environment.
+    fn secrets(&mut self, smoke: &RawSmoke) {
+        for (name, written) in &smoke.secrets {
+            let at = at!["smoke", "secrets", name.as_str()];
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let message = format!("`{}` is not a name of a variable", name.escape_debug());
+                self.findings.key(at, message, "write one such as `KEY`");
+            }
+            if let Some(path) = self.input(at, written).filter(|path| !path.is_file()) {
+                self.absent(at, &path, "file");
+            }
+        }
+    }
+
     /// Servers of the host are reached over a card, and found by a variable.
     fn servers(&mut self, smoke: &RawSmoke) {
         let card = self.raw.devices.net.as_ref().is_some_and(RawNet::has_card);
@@ -56,6 +71,9 @@ impl Check<'_> {
             if server.env.is_empty() || server.env.contains(['=', '\0']) {
                 let message = format!("`{}` is not a name of a variable", server.env.escape_debug());
                 self.wrong(at, message, "write one such as `\"URL\"`");
+            } else if smoke.secrets.contains_key(&server.env) {
+                let message = format!("`{}` is a secret's variable already", server.env);
+                self.wrong(at, message, "give each a variable of its own");
             } else if smoke.server.iter().take(i).any(|other| other.env == server.env) {
                 let message = format!("`{}` is the variable of two servers", server.env);
                 self.wrong(at, message, "give each a variable of its own");
