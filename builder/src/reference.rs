@@ -168,6 +168,9 @@ mod tests {
         }
         fs::write(root.join("functions/greeter/Cargo.toml"), "").unwrap();
         fs::write(root.join("kernel-configs/x86_64-release.toml"), "").unwrap();
+        for file in ["greeter-test.pem", "greeter-test.key", "greeter-test.token"] {
+            fs::write(root.join("recipes").join(file), "").unwrap();
+        }
         fs::write(root.join("recipes/greeter.toml"), RECIPE).unwrap();
         let project = Project { root: root.to_owned(), out: root.join("out") };
         let recipe = Recipe::load(&project, "greeter").unwrap_or_else(|error| panic!("{error}"));

@@ -206,3 +206,18 @@ fn without_its_key_https_hello_does_not_serve_and_the_key_is_in_no_file() {
         assert_eq!(secrets.iter().find(has), None, "{}", path.display());
     }
 }
+
+#[test]
+fn no_algorithm_uses_registers_that_a_target_does_not_keep() {
+    let out = out();
+    for name in ["fetch", "https-hello"] {
+        let built = xtask(out.path(), &["build-image", name, "--target", "qemu"]).output().unwrap();
+        assert!(built.status.success(), "{}", shown(&built));
+        // It comes with the linker's package, without which gcc links nothing.
+        let root_task = out.path().join(name).join("qemu/root-task");
+        let code = Command::new("objdump").arg("-d").arg(root_task).output().unwrap();
+        let code = String::from_utf8_lossy(&code.stdout);
+        assert!(code.contains("%xmm"), "{name}");
+        assert!(!code.contains("%ymm") && !code.contains("%zmm"), "{name}");
+    }
+}

@@ -209,15 +209,6 @@ pub enum Offence {
         /// The function that it is in.
         function: Option<String>,
     },
-    /// Registers that a thread would lose.
-    #[error(
-        "it contains code with AVX{}\n  help: of a thread's vector registers only those of SSE are kept on all targets: build the crate without AVX, and so that it does not look for it at run time",
-        used_by(users)
-    )]
-    WideRegisters {
-        /// Who does.
-        users: Vec<String>,
-    },
     /// A listed site that is not one.
     #[error("`{}` lists {address:#x} in {}, which is not `mov REG, rsp; syscall; mov rsp, REG`\n  help: use the runtime's own stubs", code::SITES, place(function.as_deref()))]
     Site {
@@ -294,7 +285,7 @@ pub fn check(elf: &Elf<'_>, limits: &Limits, own: &BTreeSet<String>) -> Vec<Offe
     note_place(elf, &mut offences);
     sections(elf, &mut offences);
     symbols(elf, own, &mut offences);
-    instructions(elf, &mut offences);
+    system_calls(elf, &mut offences);
     offences
 }
 
@@ -447,13 +438,8 @@ fn symbols(elf: &Elf<'_>, own: &BTreeSet<String>, offences: &mut Vec<Offence>) {
     }
 }
 
-/// System calls, and what no thread may rely on.
-fn instructions(elf: &Elf<'_>, offences: &mut Vec<Offence>) {
+fn system_calls(elf: &Elf<'_>, offences: &mut Vec<Offence>) {
     let code = CodeOf::new(elf);
-    let users = code.wide_users();
-    if !users.is_empty() {
-        offences.push(Offence::WideRegisters { users });
-    }
     let sites = sites(elf, offences);
     for &address in &sites {
         if !code.is_site(address) {

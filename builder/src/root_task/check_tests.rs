@@ -199,18 +199,6 @@ fn a_system_call_in_another_function_names_function_and_crate() {
 }
 
 #[test]
-fn registers_that_no_target_keeps_are_told_with_their_user() {
-    let found = offence(|sample| {
-        // vaddps ymm0, ymm1, ymm2; ret
-        let code = &mut sample.section(".text").data;
-        code[0x30..0x35].copy_from_slice(&[0xc5, 0xf4, 0x58, 0xc2, 0xc3]);
-        code[0x35..0x36].fill(0x90);
-    });
-    assert_eq!(found, Offence::WideRegisters { users: vec!["function::plain".into()] });
-    assert!(found.to_string().starts_with("it contains code with AVX, used by"), "{found}");
-}
-
-#[test]
 fn a_site_is_exactly_three_instructions() {
     let found = |at: usize, byte: u8| {
         let mut sample = Sample::good();

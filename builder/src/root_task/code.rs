@@ -74,25 +74,6 @@ impl<'a> CodeOf<'a> {
         entries
     }
 
-    /// The functions that use a vector register of more than 128 bits, each once, demangled; code without a symbol by
-    /// its address.
-    pub(super) fn wide_users(&self) -> Vec<String> {
-        let mut users = Vec::new();
-        self.each_instruction(|instruction| {
-            let wide = |at| {
-                instruction.op_kind(at) == OpKind::Register
-                    && (Register::YMM0..=Register::ZMM31).contains(&instruction.op_register(at))
-            };
-            if (0..instruction.op_count()).any(wide) {
-                let address = instruction.ip();
-                users.push(self.function_at(address).unwrap_or_else(|| format!("{address:#x}")));
-            }
-        });
-        users.sort();
-        users.dedup();
-        users
-    }
-
     /// The functions that call or jump to `target`, each once, demangled.
     pub(super) fn callers(&self, target: u64) -> Vec<String> {
         let mut callers = Vec::new();
