@@ -22,6 +22,7 @@ pub use config::{Client, Now, Server};
 pub use session::{Session, Step};
 
 use core::fmt;
+use rustls::CertificateError;
 
 /// Why there is no TLS.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,10 @@ impl fmt::Display for Error {
             Self::NoRandom => "there are no random bytes",
             Self::NoTime => "the time of day is not known, and certificates are valid for a time only",
             Self::TooLong => "a message of the handshake is too long",
+            // rustls shows the inside of its value where there is no `std`.
+            Self::Tls(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                ..
+            })) => "invalid peer certificate: not valid for name",
             Self::Tls(error) => return error.fmt(f),
         })
     }
