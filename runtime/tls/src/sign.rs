@@ -23,12 +23,15 @@ impl KeyProvider for Keys {
     }
 }
 
+/// Signs a message, in the form of its kind.
+type Sign = dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync;
+
 /// A private key, and what is done with it.
 #[derive(Clone)]
 struct Key {
     scheme: SignatureScheme,
     public: SubjectPublicKeyInfoDer<'static>,
-    sign: Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>,
+    sign: Arc<Sign>,
 }
 
 impl Key {
