@@ -18,7 +18,7 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "[function]",
     "[root-task]",
     "[kernel]",
@@ -41,6 +41,7 @@ const ORDER: [&str; 22] = [
     "[[smoke.http]]",
     "[[smoke.tcp]]",
     "[[smoke.again]]",
+    "[[smoke.server]]",
 ];
 
 /// One table's section.
@@ -171,6 +172,9 @@ mod tests {
         }
         fs::write(root.join("functions/greeter/Cargo.toml"), "").unwrap();
         fs::write(root.join("kernel-configs/x86_64-release.toml"), "").unwrap();
+        for file in ["greeter-test.pem", "greeter-test.key", "greeter-test.token"] {
+            fs::write(root.join("recipes").join(file), "").unwrap();
+        }
         fs::write(root.join("recipes/greeter.toml"), RECIPE).unwrap();
         let project = Project { root: root.to_owned(), out: root.join("out") };
         let recipe = Recipe::load(&project, "greeter").unwrap_or_else(|error| panic!("{error}"));

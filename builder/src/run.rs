@@ -4,6 +4,7 @@ mod overrides;
 mod pc;
 mod terminal;
 
+pub(crate) use overrides::secret_from_file;
 pub use overrides::{Overrides, OverridesError};
 
 use crate::{

@@ -369,6 +369,11 @@ impl Group {
 }
 
 impl Group {
+    /// What its leader says, when nobody has taken that yet.
+    pub(crate) fn stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
     /// What its leader says on standard error, when nobody has taken that yet.
     pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
         self.child.stderr.take()

@@ -2,8 +2,8 @@
 
 use super::{
     After, BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawAgain, RawBareMetal, RawHttp,
-    RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawSmoke, RawTargets, RawTcp, Recipe,
-    RootTaskSource, Size, Smoke, TcpExchange,
+    RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawServer, RawSmoke, RawTargets, RawTcp, Recipe,
+    RootTaskSource, Server, Size, Smoke, TcpExchange,
     units::{show_period, show_size},
 };
 use std::time::Duration;
@@ -101,6 +101,8 @@ fn raw_smoke(smoke: &Smoke) -> RawSmoke {
         input: smoke.input.clone(),
         http: smoke.http.iter().map(raw_http).collect(),
         tcp: smoke.tcp.iter().map(raw_tcp).collect(),
+        secrets: smoke.secrets.iter().map(|(name, file)| (name.clone(), file.written.clone())).collect(),
+        server: smoke.server.iter().map(raw_server).collect(),
         stop: smoke.boots().find_map(|boot| boot.stop.clone()),
         again: again.collect(),
     }
@@ -119,6 +121,16 @@ fn raw_http(request: &HttpRequest) -> RawHttp {
         repeat: Some(request.repeat),
         concurrency: Some(request.concurrency),
         timeout: Some(raw_period(request.timeout)),
+    }
+}
+
+fn raw_server(server: &Server) -> RawServer {
+    RawServer {
+        env: server.env.clone(),
+        certificate: server.certificate.written.clone(),
+        key: server.key.written.clone(),
+        path: server.path.clone(),
+        body: server.body.clone(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{
     After, BareMetalTarget, HttpRequest, InputPath, ProcessTarget, Protocol, QemuTarget, RawBareMetal,
-    RawHttp, RawRecipe, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, SERIAL_SPEED, Serial, Size,
-    Smoke, TcpExchange,
+    RawHttp, RawRecipe, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, SERIAL_SPEED, Serial, Server,
+    Size, Smoke, TcpExchange,
     check::{Quantities, check, resolve},
     show_size,
 };
@@ -19,6 +19,7 @@ use crate::{
     files,
 };
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::OnceLock,
     time::Duration,
@@ -190,14 +191,28 @@ fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities)
         devices: raw.devices,
         needs: task.needs,
         wants: task.wants,
-        smoke: raw.smoke.map(|smoke| fill_smoke(smoke, only_port, quantities.timeout, &quantities.answers)),
+        smoke: raw.smoke.map(|smoke| fill_smoke(smoke, only_port, &quantities, input)),
     }
 }
 
-/// The smoke test with its defaults. `port` is the one that requests go to when they name none, `answers` what
-/// they may take, boot by boot.
-fn fill_smoke(raw: RawSmoke, port: u16, timeout: u64, answers: &[u64]) -> Smoke {
-    let mut answers = answers.iter().copied().map(Duration::from_millis);
+/// The smoke test with its defaults. `port` is the one that requests go to when they name none; `input` finds files.
+/// Every boot has the same secrets and servers.
+fn fill_smoke(
+    raw: RawSmoke,
+    port: u16,
+    quantities: &Quantities,
+    input: impl Fn(String) -> InputPath,
+) -> Smoke {
+    let server = raw.server.into_iter().map(|server| Server {
+        env: server.env,
+        certificate: input(server.certificate),
+        key: input(server.key),
+        path: server.path,
+        body: server.body,
+    });
+    let server: Vec<_> = server.collect();
+    let secrets: BTreeMap<_, _> = raw.secrets.into_iter().map(|(name, file)| (name, input(file))).collect();
+    let mut answers = quantities.answers.iter().copied().map(Duration::from_millis);
     let mut boot = |expect, http: Vec<RawHttp>, tcp: Vec<RawTcp>, input| {
         let mut answer = || answers.next().unwrap_or_default();
         let http: Vec<_> = http.into_iter().map(|request| fill_http(request, port, answer())).collect();
@@ -207,11 +222,13 @@ fn fill_smoke(raw: RawSmoke, port: u16, timeout: u64, answers: &[u64]) -> Smoke 
             expect,
             forbid: raw.forbid.clone(),
             status: raw.status,
-            timeout: Duration::from_millis(timeout),
+            timeout: Duration::from_millis(quantities.timeout),
             input,
             stop: asks.then(|| raw.stop.clone().unwrap_or_else(|| CTRL_C.into())),
             http,
             tcp,
+            secrets: secrets.clone(),
+            server: server.clone(),
             kill: false,
             again: None,
         }

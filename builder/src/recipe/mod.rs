@@ -198,6 +198,12 @@ pub struct Smoke {
     /// TCP connections, made after them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tcp: Vec<TcpExchange>,
+    /// Variables of the test's run, and the files whose content they have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, InputPath>,
+    /// Servers of the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub server: Vec<Server>,
     /// Sent to the console when all requests have their answers; none where there are no requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<String>,
@@ -241,6 +247,21 @@ pub struct HttpRequest {
     pub concurrency: u32,
     /// How long each answer may take.
     pub timeout: Duration,
+}
+
+/// An HTTPS server of the host that runs for the time of a smoke test.
+#[derive(Debug, Clone, Serialize)]
+pub struct Server {
+    /// The variable that tells the function its address.
+    pub env: String,
+    /// Its certificate.
+    pub certificate: InputPath,
+    /// The certificate's private key.
+    pub key: InputPath,
+    /// The path that it has an answer for.
+    pub path: String,
+    /// The answer.
+    pub body: String,
 }
 
 /// A TCP connection and what is expected from it.

@@ -413,6 +413,13 @@ pub struct RawSmoke {
     /// TCP connections, made in this order after the HTTP requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tcp: Vec<RawTcp>,
+    /// Secrets of the test's run: variables of the function's environment, and the files, relative to the recipe's
+    /// folder, whose content they have, as `run --secret NAME=@FILE` takes them. They are none that are worth keeping.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// Servers of the host that the function reaches while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server: Vec<RawServer>,
     /// Sent to the console when all requests have their answers, so that a server ends. Default: `"\u0003"` (Ctrl-C),
     /// by which the native libOS stops gracefully, with status 0.
     pub stop: Option<String>,
@@ -496,6 +503,24 @@ pub struct RawTcp {
     pub expect: RawPattern,
     /// How long that may take. Default: 5 s.
     pub timeout: Option<Period>,
+}
+
+/// `[[smoke.server]]`: an HTTPS server of the host, which the function finds at 10.0.2.2 for the time of the test. It is
+/// `openssl s_server`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawServer {
+    /// The variable of the function's environment that has its address for this run, such as
+    /// `https://10.0.2.2:40123/greeting`: the port is any that is free.
+    pub env: String,
+    /// The file with its certificate in PEM, relative to the recipe's folder.
+    pub certificate: String,
+    /// The file with the certificate's private key in PEM. It is one for tests: everybody can read it.
+    pub key: String,
+    /// The path that it has an answer for: `/` and a name.
+    pub path: String,
+    /// The answer, a text with status 200.
+    pub body: String,
 }
 
 /// A text to look for on the console.

@@ -25,6 +25,18 @@ const PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
 ];
 
+/// What tells crates with code for many processors that they must not look for AVX at run time. Of a thread's vector
+/// registers, kernels that save by FXSAVE and the tender keep those of SSE only: in a process AVX would be there, and
+/// lose the upper half of its registers whenever another thread runs.
+const WITHOUT_AVX: &[&str] = &[
+    "aes_backend=\"soft\"",
+    "chacha20_backend=\"sse2\"",
+    "curve25519_dalek_backend=\"serial\"",
+    "poly1305_backend=\"soft\"",
+    "polyval_backend=\"soft\"",
+    "sha2_backend=\"soft\"",
+];
+
 /// The feature that makes the runtime read a PC's ACPI tables.
 pub(super) const ACPI: &str = "selkie/acpi";
 
@@ -166,7 +178,9 @@ impl Job<'_> {
 
     fn cargo(&self, folder: &Path, target: &Path, krate: &Crate) -> Result<Tool, Error> {
         let recipe = self.inputs.recipe;
-        let flags = ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"];
+        let base = ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Ctarget-feature=+crt-static"];
+        let without = WITHOUT_AVX.iter().map(|cfg| format!("--cfg={cfg}"));
+        let flags: Vec<_> = base.into_iter().map(str::to_owned).chain(without).collect();
         let mut tool = nested::cargo(self.inputs.toolchain, folder, target, &flags, self.remaps(target)?)?
             .args(["rustc", "--release", "--locked", "--target", TRIPLE, "--bin"])
             .arg(&krate.binary)

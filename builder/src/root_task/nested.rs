@@ -33,7 +33,7 @@ pub(crate) fn cargo(
     toolchain: &Toolchain,
     folder: &Path,
     target_dir: &Path,
-    flags: &[&str],
+    flags: &[impl AsRef<str>],
     remaps: Vec<(PathBuf, OsString)>,
 ) -> Result<Tool, Error> {
     let wrapper = target_dir.join("rustc.sh");
@@ -47,7 +47,7 @@ pub(crate) fn cargo(
         .env("CARGO_TARGET_DIR", target_dir)
         .env("CARGO_TERM_COLOR", "never")
         .env("CARGO_TERM_PROGRESS_WHEN", "never")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(SEPARATOR))
         // Among the flags, Cargo would compile all crates anew when the bindings lie in another folder.
         .env("SELKIE_REMAPS", encoded(remaps))
         .env("CARGO_INCREMENTAL", "0")

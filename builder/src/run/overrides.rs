@@ -4,7 +4,7 @@ use crate::{
     recipe::Env,
     run_config::{self, Override},
 };
-use std::{collections::BTreeSet, ffi::OsString, fmt, fs, io};
+use std::{collections::BTreeSet, ffi::OsString, fmt, fs, io, path::Path};
 
 /// The options `--arg`, `--env` and `--secret`, as written.
 ///
@@ -135,12 +135,16 @@ fn split(written: &str) -> (&str, Option<&str>) {
     written.split_once('=').map_or((written, None), |(name, value)| (name, Some(value)))
 }
 
-/// The value of a secret from a file, without the line end that editors put last.
 fn from_file(name: &str, written: &str) -> Result<String, OverridesError> {
-    let Some(path) = written.strip_prefix('@') else {
-        return Err(OverridesError::OnCommandLine { name: name.into() });
-    };
-    let file = |source| OverridesError::File { name: name.into(), path: path.into(), source };
+    match written.strip_prefix('@') {
+        Some(path) => secret_from_file(name, Path::new(path)),
+        None => Err(OverridesError::OnCommandLine { name: name.into() }),
+    }
+}
+
+/// The value of a secret from a file, without the line end that editors put last.
+pub(crate) fn secret_from_file(name: &str, path: &Path) -> Result<String, OverridesError> {
+    let file = |source| OverridesError::File { name: name.into(), path: path.display().to_string(), source };
     let mut value = text(name, fs::read(path).map_err(file)?)?;
     if value.ends_with('\n') {
         value.pop();

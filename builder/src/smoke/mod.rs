@@ -11,6 +11,7 @@ pub(crate) mod nonce;
 mod pattern;
 mod report;
 mod requests;
+mod server;
 mod verdict;
 mod watch;
 
@@ -18,6 +19,7 @@ pub use junit::junit;
 pub use pattern::BadPattern;
 pub use report::{RunReport, Summary, Timing};
 pub use requests::{Failure, RequestReport};
+pub use server::Error as ServerError;
 pub use verdict::{Cause, Verdict};
 
 use crate::{
@@ -29,6 +31,7 @@ use crate::{
     process::Program,
     qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces, Vm},
     recipe::{AtExit, RawNet, RawPattern, Recipe, Smoke},
+    run::secret_from_file,
     run_config::Override,
 };
 use pattern::Pattern;
@@ -313,8 +316,12 @@ impl Trial<'_> {
     ) -> Result<RunReport> {
         let log = self.dir.join(log_name(self.boot, number));
         let file = new_log(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
-        let nonce = Override { nonce: Some(expected.nonce.clone()), ..Override::default() };
-        let run_file = qemu::run_file(&nonce.encode()?).map_err(Error::Nonce)?;
+        let (_servers, mut env) = server::start(&self.spec.server)?;
+        for (name, file) in &self.spec.secrets {
+            env.insert(name.clone(), secret_from_file(name, &file.path)?);
+        }
+        let told = Override { nonce: Some(expected.nonce.clone()), env, ..Override::default() };
+        let run_file = qemu::run_file(&told.encode()?).map_err(Error::Nonce)?;
         let ports = net::publish_anywhere(self.net)?;
         let Run { launch, mut traces, passt } = launch(run_file, &ports)?;
         let mut watcher =

@@ -67,6 +67,8 @@ impl Stage {
             input: None,
             http: Vec::new(),
             tcp: Vec::new(),
+            secrets: Default::default(),
+            server: Vec::new(),
             stop: None,
             kill: false,
             again: None,

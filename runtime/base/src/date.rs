@@ -26,6 +26,20 @@ impl Date {
         let month = if next_year { month - 9 } else { month + 3 };
         Self { year: (era * 400 + year + next_year as u128) as u64, month: month as u8, day: day as u8 }
     }
+
+    /// The day, counted as in [`of_day`](Self::of_day); none for what is no date, or one before 1970 or after 9999.
+    pub fn number(self) -> Option<u64> {
+        let Self { year, month, day } = self;
+        if !(1970..=9999).contains(&year) {
+            return None;
+        }
+        let year = year - u64::from(month < 3);
+        let month = (u64::from(month) + 9) % 12;
+        let of_year = (153 * month + 2) / 5 + u64::from(day);
+        let number = (365 * year + year / 4 - year / 100 + year / 400 + of_year).checked_sub(719_469)?;
+        // A month of 13, or a day of 31 in a month of 30, has come out as another date.
+        (Self::of_day(number) == self).then_some(number)
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +65,17 @@ mod tests {
             };
             date = Date::of_day(day);
             assert_eq!(date, next, "{day}");
+            assert_eq!(date.number(), Some(day));
         }
+    }
+
+    #[test]
+    fn what_is_no_date_has_no_number() {
+        let number = |year, month, day| Date { year, month, day }.number();
+        assert_eq!(number(2026, 2, 28), Some(20_512));
+        let none = [(1969, 12, 31), (2026, 2, 29), (2026, 0, 1), (2026, 13, 1), (2026, 1, 0), (2026, 4, 31)];
+        assert!(none.iter().all(|&(year, month, day)| number(year, month, day).is_none()));
+        assert_eq!((number(0, 1, 1), number(u64::MAX, 255, 255), number(2026, 255, 255)), (None, None, None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod date;
 pub mod devices;
 mod pool;
 mod ranges;
+pub mod rtc;
 mod run_config;
 mod slots;
 

@@ -45,6 +45,11 @@ pub fn seed(sys: &mut System) -> Option<(Seed, Source)> {
     host().or_else(&mut virtio).or_else(|| Some((from_processor()?, Source::Processor)))
 }
 
+/// Further random bytes, from a source that gives some at any time: the surroundings or the processor.
+pub fn further() -> Option<Seed> {
+    from_host().or_else(from_processor)
+}
+
 fn from_host() -> Option<Seed> {
     let entropy = device::find(DeviceKind::Entropy).ok()?;
     bytes(device::request(&entropy, request::ENTROPY_READ).ok()?)

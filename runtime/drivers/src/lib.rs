@@ -15,9 +15,11 @@ mod entropy;
 mod hal;
 mod net;
 mod pci;
+mod rtc;
 mod virtio;
 
-pub use entropy::{Seed, Source, seed};
+pub use entropy::{Seed, Source, further, seed};
+pub use rtc::real_time;
 
 use selkie::{
     Result, System,

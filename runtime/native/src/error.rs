@@ -29,6 +29,8 @@ pub enum Error {
     },
     /// It was called twice.
     InUse,
+    /// The word to stop came before the function had ended.
+    Stopped,
     /// Whoever stands behind the network has broken its rules, or does not answer any more.
     Broken,
     /// A disk did not do what it was asked for.
@@ -60,6 +62,7 @@ impl fmt::Display for Error {
                 free / 1024
             ),
             Self::InUse => f.write_str("the device is in use already, or by another thread"),
+            Self::Stopped => f.write_str("it was stopped"),
             Self::Broken => {
                 f.write_str("the network is broken: whoever stands behind it breaks the rules of its queues")
             }

@@ -28,11 +28,18 @@ pub mod disk;
 mod error;
 mod executor;
 pub mod http;
+pub mod net;
 mod network;
+mod run;
 mod stop;
 mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod wake;
+mod wall;
 
 pub use disk::Disk;
 pub use error::{Error, Result};
 pub use executor::block_on;
+pub use run::run;
+pub use wall::wall;

@@ -4,6 +4,7 @@ use crate::{
     card::{Card, Port},
     error::{Error, Result},
     executor::Tasks,
+    net,
     time::Alarm,
     wake,
 };
@@ -14,15 +15,17 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 use embassy_net::{
-    Config, ConfigV4, ConfigV6, Ipv4Cidr, Ipv6Cidr, Stack, StackResources, StaticConfigV4, StaticConfigV6,
+    Config, ConfigV4, ConfigV6, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr, Stack, StackResources,
+    StaticConfigV4, StaticConfigV6,
 };
+use heapless::Vec;
 use selkie::{System, cap::Notification, config};
 use selkie_drivers::Seed;
 
 /// The most TCP connections at a time.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
-/// Sockets: those of connections, and DHCP's.
-const SOCKETS: usize = MAX_CONNECTIONS + 1;
+/// Sockets: those of a server's connections, those that the function opens itself, and those of DHCP and DNS.
+const SOCKETS: usize = MAX_CONNECTIONS + net::MAX_SOCKETS + 2;
 
 /// A network that works, and the tasks that it is used by.
 pub(crate) struct Network {
@@ -51,6 +54,8 @@ pub(crate) fn start(sys: &mut System) -> Result<Network> {
         return Err(Error::InUse);
     }
     let (mut seed, source) = selkie_drivers::seed(sys).ok_or(Error::NoEntropy)?;
+    #[cfg(feature = "tls")]
+    crate::tls::begin(&mut seed);
     let wake = wake::notification(sys)?;
     let device = selkie_drivers::network(sys, wake).map_err(|error| match error {
         selkie::Error::NoDevice => Error::NoNetwork,
@@ -70,7 +75,8 @@ pub(crate) fn start(sys: &mut System) -> Result<Network> {
     Ok(Network { stack, card, wake, tasks, seed })
 }
 
-/// The addresses that the run configuration names, else DHCP's. One of each version of IP, and one router of each.
+/// The addresses that the run configuration names, else DHCP's. One of each version of IP, and one router of each; of the
+/// name servers, as many as the network stack has room for.
 fn configuration() -> Result<Config> {
     let mut result = Config::default();
     let (mut gateway4, mut gateway6) = (None, None);
@@ -80,6 +86,7 @@ fn configuration() -> Result<Config> {
             IpAddr::V6(address) => gateway6 = gateway6.or(Some(address)),
         }
     }
+    let (dns4, dns6) = name_servers()?;
     let mut any = false;
     for text in config::net_addresses() {
         any = true;
@@ -91,20 +98,41 @@ fn configuration() -> Result<Config> {
                 result.ipv4 = ConfigV4::Static(StaticConfigV4 {
                     address: Ipv4Cidr::new(address, prefix),
                     gateway: gateway4,
-                    dns_servers: Default::default(),
+                    dns_servers: dns4.clone(),
                 });
             }
             IpAddr::V6(address) if prefix <= 128 && result.ipv6 == ConfigV6::None => {
                 result.ipv6 = ConfigV6::Static(StaticConfigV6 {
                     address: Ipv6Cidr::new(address, prefix),
                     gateway: gateway6,
-                    dns_servers: Default::default(),
+                    dns_servers: dns6.clone(),
                 });
             }
             _ => return Err(bad()),
         }
     }
     Ok(if any { result } else { Config::dhcpv4(Default::default()) })
+}
+
+/// Name servers of both versions of IP.
+type NameServers = (Vec<Ipv4Address, 3>, Vec<Ipv6Address, 3>);
+
+#[cfg(feature = "dns")]
+fn name_servers() -> Result<NameServers> {
+    let mut servers = NameServers::default();
+    for text in config::net_name_servers() {
+        // What there is no room for is left out.
+        let _ = match parse(text)? {
+            IpAddr::V4(address) => servers.0.push(address).is_ok(),
+            IpAddr::V6(address) => servers.1.push(address).is_ok(),
+        };
+    }
+    Ok(servers)
+}
+
+#[cfg(not(feature = "dns"))]
+fn name_servers() -> Result<NameServers> {
+    Ok(Default::default())
 }
 
 fn parse(text: &'static str) -> Result<IpAddr> {

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::{
     document::{Step, at},
-    recipe::{After, Period, RawHttp, RawPattern, RawSmoke, RawTcp, units::show_period},
+    recipe::{After, Period, RawHttp, RawNet, RawPattern, RawSmoke, RawTcp, units::show_period},
 };
 
 /// How long an answer may take where nobody says, in milliseconds.
@@ -20,6 +20,8 @@ impl Check<'_> {
         for (i, again) in smoke.again.iter().enumerate() {
             periods.extend(self.boot(at!["smoke", "again", i], &again.http, &again.tcp));
         }
+        self.secrets(smoke);
+        self.servers(smoke);
         if smoke.stop.is_some() && periods.is_empty() {
             let message = "it is sent when all requests have their answers, and there are none";
             self.findings.key(at!["smoke", "stop"], message, "add [[smoke.http]], or write `input` instead");
@@ -35,6 +37,57 @@ impl Check<'_> {
             self.wrong(at!["targets", "process", "input"], message, help);
         }
         periods
+    }
+
+    /// What the run is told besides the recipe's environment.
+    fn secrets(&mut self, smoke: &RawSmoke) {
+        for (name, written) in &smoke.secrets {
+            let at = at!["smoke", "secrets", name.as_str()];
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let message = format!("`{}` is not a name of a variable", name.escape_debug());
+                self.findings.key(at, message, "write one such as `KEY`");
+            }
+            if let Some(path) = self.input(at, written).filter(|path| !path.is_file()) {
+                self.absent(at, &path, "file");
+            }
+        }
+    }
+
+    /// Servers of the host are reached over a card, and found by a variable.
+    fn servers(&mut self, smoke: &RawSmoke) {
+        let card = self.raw.devices.net.as_ref().is_some_and(RawNet::has_card);
+        for (i, server) in smoke.server.iter().enumerate() {
+            if !card {
+                let message = "the function has no network over which it could reach a server";
+                self.findings.key(at!["smoke", "server", i], message, "add [devices.net] to the recipe");
+            }
+            let at = at!["smoke", "server", i, "env"];
+            if server.env.is_empty() || server.env.contains(['=', '\0']) {
+                let message = format!("`{}` is not a name of a variable", server.env.escape_debug());
+                self.wrong(at, message, "write one such as `\"URL\"`");
+            } else if smoke.secrets.contains_key(&server.env) {
+                let message = format!("`{}` is a secret's variable already", server.env);
+                self.wrong(at, message, "give each a variable of its own");
+            } else if smoke.server.iter().take(i).any(|other| other.env == server.env) {
+                let message = format!("`{}` is the variable of two servers", server.env);
+                self.wrong(at, message, "give each a variable of its own");
+            }
+            for (key, written) in [("certificate", &server.certificate), ("key", &server.key)] {
+                let at = at!["smoke", "server", i, key];
+                if let Some(path) = self.input(at, written).filter(|path| !path.is_file()) {
+                    self.absent(at, &path, "file");
+                }
+            }
+            let name = server.path.strip_prefix('/').unwrap_or_default();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+                let message =
+                    format!("`{}` is not a path that the server can have", server.path.escape_debug());
+                let help =
+                    "write `/` and a name of letters, digits, `-`, `_` and `.`, for instance `\"/greeting\"`";
+                self.wrong(at!["smoke", "server", i, "path"], message, help);
+            }
+        }
     }
 
     /// What boots after the first one need.

@@ -1,6 +1,11 @@
 //! One connection: requests are read, answered and counted until one side ends it.
 
-use super::{Handler, Request, Response, State, Times, metrics::add, request::Id};
+use super::{
+    Handler, Request, Response, State, Times,
+    metrics::add,
+    request::Id,
+    stream::{Reader, Writer, open},
+};
 use alloc::{format, string::String, vec::Vec};
 use core::{
     cell::Cell,
@@ -8,7 +13,7 @@ use core::{
     pin::{Pin, pin},
     task::Poll,
 };
-use embassy_net::tcp::{State as TcpState, TcpReader, TcpSocket, TcpWriter};
+use embassy_net::tcp::{State as TcpState, TcpSocket};
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use selkie_http::{Body, BodyReader, BodyWriter, Connection, Cut, Framing, Head, Method, Refusal, pipe};
 
@@ -84,10 +89,15 @@ pub(super) async fn serve<H: Handler>(
     buffer: &mut Vec<u8>,
     state: &State<H>,
 ) -> bool {
+    let Ok(channel) = state.server.channel() else { return false };
     buffer.clear();
     add(&state.metrics.accepted, 1);
     add(&state.metrics.open, 1);
-    let (reader, writer) = socket.split();
+    let opened = with_timeout(state.server.times.head, open(socket.split(), channel.as_ref())).await;
+    let Ok(Some((reader, writer))) = opened else {
+        state.metrics.open.set(state.metrics.open.get() - 1);
+        return opened.is_ok();
+    };
     let (input, output) = (Input { reader, buffer }, Output { writer, times: &state.server.times, body: 0 });
     let mut peer = Peer { input, output, state };
     let orderly = loop {
@@ -104,6 +114,10 @@ pub(super) async fn serve<H: Handler>(
             }
         }
     };
+    if orderly {
+        // Whether the client takes it makes no difference any more.
+        let _ = with_timeout(state.server.times.write, peer.output.writer.finish()).await;
+    }
     state.metrics.open.set(state.metrics.open.get() - 1);
     orderly
 }
@@ -166,7 +180,11 @@ impl<'a, H: Handler> Peer<'a, '_, H> {
             return self.streamed(head, &mut asked).await;
         }
         let (body, _room) = self.body(&head).await?;
-        let handled = handle(self.state, Request::new(head, body, id), self.state.server.times.handler);
+        let handled = handle(
+            self.state,
+            Request::new(head, body, id, self.state.network),
+            self.state.server.times.handler,
+        );
         let response = handled.await;
         self.output.answer(self.state, response, &mut asked).await?;
         Ok(asked.connection)
@@ -185,7 +203,7 @@ impl<'a, H: Handler> Peer<'a, '_, H> {
         let whole = Cell::new(false);
         let feed = pin!(input.feed(body, writer, &server.times, &whole));
         let mut feed = Some(feed);
-        let request = Request::streamed(head, reader, asked.id);
+        let request = Request::streamed(head, reader, asked.id, state.network);
         let left = asked.end.saturating_duration_since(Instant::now());
         let response = beside(&mut feed, handle(state, request, left)).await?;
         if !response.is_stream() {
@@ -288,7 +306,7 @@ async fn handle<H: Handler>(state: &State<H>, request: Request, time: Duration) 
 
 /// What a client sends.
 struct Input<'s> {
-    reader: TcpReader<'s>,
+    reader: Reader<'s>,
     /// What was read and not used yet.
     buffer: &'s mut Vec<u8>,
 }
@@ -381,7 +399,7 @@ fn without_rest(count: usize, queued: usize) -> usize {
 
 /// What a client gets.
 struct Output<'s> {
-    writer: TcpWriter<'s>,
+    writer: Writer<'s>,
     times: &'s Times,
     /// Bytes of the body that was sent last.
     body: u64,

@@ -3,6 +3,7 @@
 mod connection;
 mod metrics;
 mod request;
+mod stream;
 
 pub use embassy_time::Duration;
 pub use request::Request;
@@ -10,6 +11,7 @@ pub use selkie_http::{BadEvent, BodyReader, BodyWriter, Cut, Event, Head, Method
 
 use crate::{
     Error, Result,
+    net::Network,
     network::{self, MAX_CONNECTIONS},
     stop::{self, Stop},
 };
@@ -19,6 +21,15 @@ use embassy_net::{Stack, tcp::TcpSocket};
 use metrics::Metrics;
 use selkie::{System, heap, println};
 use selkie_http::MAX_HEAD;
+use stream::Channel;
+
+/// The usual ports.
+const HTTP: u16 = 80;
+#[cfg(feature = "tls")]
+const HTTPS: u16 = 443;
+/// Bytes of the heap that a connection takes for TLS: a record that came, what was in it, keys and tables.
+#[cfg(feature = "tls")]
+const OF_TLS: usize = 40 << 10;
 
 /// What answers requests. Many are asked at once, all in one thread: one that waits lets others go on, one that computes
 /// holds them up. An async closure is one.
@@ -48,6 +59,8 @@ pub struct Server {
     streamed: Option<fn(&Head) -> bool>,
     stream_limit: u64,
     times: Times,
+    #[cfg(feature = "tls")]
+    tls: Option<&'static selkie_tls::Server>,
 }
 
 /// How long things may take.
@@ -102,7 +115,7 @@ impl Server {
     /// A server at port 80 for 64 connections, with bodies of up to 64 KiB, 256 KiB of them at a time.
     pub const fn new() -> Self {
         Self {
-            port: 80,
+            port: HTTP,
             connections: 64,
             buffers: (4 << 10, 8 << 10),
             head_limit: MAX_HEAD,
@@ -111,7 +124,46 @@ impl Server {
             streamed: None,
             stream_limit: 0,
             times: Times::DEFAULT,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    /// Clients come by TLS: to `certificate`, which may be followed by those that lead from it to a root, and its private
+    /// `key`, both in PEM. The port is 443 then, unless [`port`](Self::port) has said another before. Each connection takes
+    /// 40 KiB more of the heap.
+    ///
+    /// # Errors
+    /// When one of the two is none, or they do not belong together.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, certificate: &[u8], key: &[u8]) -> Result<Self, crate::tls::TlsError> {
+        let tls = Box::leak(Box::new(selkie_tls::Server::new(certificate, key)?));
+        let port = if self.port == HTTP { HTTPS } else { self.port };
+        Ok(Self { port, tls: Some(tls), ..self })
+    }
+
+    /// TLS for a new connection, where it is asked for.
+    #[cfg(feature = "tls")]
+    fn channel(&self) -> Result<Option<Channel>, crate::tls::TlsError> {
+        self.tls.map(|tls| tls.session().map(Channel::new)).transpose()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_self)] // As with TLS.
+    fn channel(&self) -> Result<Option<Channel>> {
+        Ok(None)
+    }
+
+    #[cfg(feature = "tls")]
+    fn scheme(&self) -> (&'static str, usize) {
+        if self.tls.is_some() { ("https", OF_TLS) } else { ("http", 0) }
+    }
+
+    /// What addresses begin with, and bytes that each connection takes for it.
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_self)] // As with TLS.
+    fn scheme(&self) -> (&'static str, usize) {
+        ("http", 0)
     }
 
     /// The port.
@@ -160,7 +212,7 @@ impl Server {
 
     /// Whether what connections and bodies may take is there.
     fn fits(&self) -> Result<()> {
-        let of_connection = self.buffers.0 + self.buffers.1 + self.head_limit;
+        let of_connection = self.buffers.0 + self.buffers.1 + self.head_limit + self.scheme().1;
         let needed = self.bodies_limit.saturating_add(self.connections * of_connection);
         let usage = heap::usage();
         let free = usage.size - usage.used;
@@ -179,6 +231,7 @@ impl Server {
             live: Cell::new(self.connections),
             bodies: Cell::new(0),
             server: self,
+            network: Network::new(network.stack),
         }));
         for _ in 0..state.server.connections {
             network.tasks.spawn(worker(network.stack, state));
@@ -207,6 +260,7 @@ impl Server {
 /// What all connections share.
 struct State<H> {
     server: Server,
+    network: Network,
     handler: H,
     metrics: Metrics,
     stop: Stop,
@@ -219,12 +273,12 @@ struct State<H> {
 /// Says where the server listens, once it has addresses.
 async fn announce<H: Handler>(stack: Stack<'static>, state: &'static State<H>) {
     stack.wait_config_up().await;
-    let port = state.server.port;
+    let (port, scheme) = (state.server.port, state.server.scheme().0);
     if let Some(config) = stack.config_v4() {
-        println!("Listening on http://{}:{port}/", config.address.address());
+        println!("Listening on {scheme}://{}:{port}/", config.address.address());
     }
     if let Some(config) = stack.config_v6() {
-        println!("Listening on http://[{}]:{port}/", config.address.address());
+        println!("Listening on {scheme}://[{}]:{port}/", config.address.address());
     }
 }
 

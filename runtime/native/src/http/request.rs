@@ -1,5 +1,6 @@
 //! A request, as a handler gets it.
 
+use crate::net::Network;
 use alloc::vec::Vec;
 use core::{fmt, ops::Deref, str};
 use selkie_http::{BodyReader, Head};
@@ -12,15 +13,21 @@ pub struct Request {
     body: Vec<u8>,
     stream: Option<BodyReader>,
     id: Id,
+    network: Network,
 }
 
 impl Request {
-    pub(super) fn new(head: Head, body: Vec<u8>, id: Id) -> Self {
-        Self { head, body, stream: None, id }
+    pub(super) fn new(head: Head, body: Vec<u8>, id: Id, network: Network) -> Self {
+        Self { head, body, stream: None, id, network }
     }
 
-    pub(super) fn streamed(head: Head, stream: BodyReader, id: Id) -> Self {
-        Self { head, body: Vec::new(), stream: Some(stream), id }
+    pub(super) fn streamed(head: Head, stream: BodyReader, id: Id, network: Network) -> Self {
+        Self { head, body: Vec::new(), stream: Some(stream), id, network }
+    }
+
+    /// The network that it came over, for connections to others.
+    pub fn network(&self) -> Network {
+        self.network
     }
 
     /// Its body; nothing when it is a stream.
