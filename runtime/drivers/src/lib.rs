@@ -8,7 +8,9 @@
 //! it, and a device that does not do as its driver says reaches all memory there is.
 #![no_std]
 
+mod block;
 mod dma;
+mod driver;
 mod entropy;
 mod hal;
 mod net;
@@ -19,11 +21,19 @@ pub use entropy::{Seed, Source, seed};
 
 use selkie::{
     Result, System,
+    cap::Notification,
     device::{self, Device, DeviceKind},
 };
 
 /// The network that the function's surroundings offer; else the first virtio network card, with a driver that this
 /// starts. Fails with [`NoDevice`](selkie::Error::NoDevice) where there is neither.
-pub fn network(sys: &mut System) -> Result<Device> {
-    device::find(DeviceKind::Net).or_else(|_| net::start(sys))
+///
+/// A driver signals `wake`; what the surroundings offer has a notification of its own, in the list.
+pub fn network(sys: &mut System, wake: Notification) -> Result<Device> {
+    device::find(DeviceKind::Net).or_else(|_| net::start(sys, wake))
+}
+
+/// The disk that the function's surroundings offer; else the first virtio disk, likewise.
+pub fn disk(sys: &mut System, wake: Notification) -> Result<Device> {
+    device::find(DeviceKind::Block).or_else(|_| block::start(sys, wake))
 }

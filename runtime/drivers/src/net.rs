@@ -3,21 +3,19 @@
 
 use crate::{
     dma::Dma,
+    driver::{self, Served},
     hal::Selkie,
     virtio::{self, Msix},
 };
-use core::{ops::Range, ptr, slice, sync::atomic::AtomicU64};
+use core::{ops::Range, ptr, slice};
 use selkie::{
-    Error, Message, Result, System,
-    cap::{Capability, Endpoint, IrqHandler, Notification, Reply, Rights, Slot},
+    Error, Result, System,
+    cap::{Capability, Notification, Slot},
     device::{Device, DeviceKind},
-    thread,
 };
 use selkie_base::devices::{
-    answer,
     buffers::Layout,
     net::{HEADROOM, Net, NetHost, Nic},
-    request,
 };
 use virtio_drivers::{device::net::VirtIONetRaw, transport::DeviceType};
 
@@ -29,8 +27,6 @@ const BUFFERS: u16 = 2 << BITS;
 const MTU: u16 = 1500;
 /// The kernel's number for the card's interrupt.
 const VECTOR: u8 = 32;
-/// The badge of the card's interrupt. Requests come without one.
-const INTERRUPT: u64 = 1;
 /// What the card writes before a frame, and reads before one.
 const CARD_HEADER: u32 = 12;
 
@@ -39,11 +35,11 @@ type Card = VirtIONetRaw<Selkie, Msix, { 1 << BITS }>;
 /// The thread's stack, which holds the account of what the card has.
 const STACK: usize = 64 << 10;
 
-const _: () = assert!(size_of::<Driver>() < STACK / 2);
+const _: () = assert!(size_of::<Frames>() < STACK / 2);
 const _: () = assert!(CARD_HEADER <= HEADROOM);
 
 /// Finds the first card and starts its driver.
-pub(crate) fn start(sys: &mut System) -> Result<Device> {
+pub(crate) fn start(sys: &mut System, wake: Notification) -> Result<Device> {
     let mut found = virtio::find(sys, DeviceType::Network)?;
     let interrupt = found.interrupt(sys, VECTOR)?;
     let card = Card::new(found.transport).map_err(|_| Error::NoDevice)?;
@@ -51,23 +47,9 @@ pub(crate) fn start(sys: &mut System) -> Result<Device> {
     let net = Net { mac: card.mac_address(), mtu: MTU, layout };
     let dma = Dma::new(sys, layout.size() as usize)?;
 
-    let endpoint = sys.memory.create::<Endpoint>()?.cap();
-    let wake = sys.memory.create::<Notification>()?.cap();
-    // The driver sleeps at its endpoint and is woken there by interrupts, too: the notification is bound to it.
-    let (bound, badged) = (interrupt.notification(), sys.memory.slot()?);
-    badged.place().mint(bound.place(), Rights::ALL, INTERRUPT)?;
-    interrupt.handler().set_notification(Notification::at(badged))?;
-
-    let words = dma.size / size_of::<AtomicU64>();
-    // SAFETY: the memory is mapped for ever and filled with zeros; who uses the words uses them as atomics, and the
-    // buffers behind them are used by whoever has them at the time.
-    let region: &'static [AtomicU64] =
-        unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(dma.address), words) };
-    let host = NetHost::new(region, net).ok_or(Error::NoDevice)?;
-    let driver =
-        Driver { host, nic: VirtioNic { card, region: dma }, endpoint, wake, handler: interrupt.handler() };
-    let thread = thread::Builder::new().stack(STACK).spawn(sys, move || driver.run())?;
-    thread.tcb().bind_notification(bound)?;
+    let host = NetHost::new(driver::region(&dma), net).ok_or(Error::NoDevice)?;
+    let served = Frames { host, nic: VirtioNic { card, region: dma } };
+    let endpoint = driver::start(sys, &interrupt, wake, STACK, served)?;
     Ok(Device {
         number: DeviceKind::Net as u32,
         flags: 0,
@@ -80,47 +62,23 @@ pub(crate) fn start(sys: &mut System) -> Result<Device> {
     })
 }
 
-/// The thread.
-struct Driver {
+/// The card and the host's side of its queues.
+struct Frames {
     host: NetHost<'static>,
     nic: VirtioNic,
-    endpoint: Endpoint,
-    /// What wakes the function.
-    wake: Notification,
-    handler: IrqHandler,
 }
 
-// SAFETY: the parts of it that are pointers lead to memory of the card and its driver, which only this thread uses.
-unsafe impl Send for Driver {}
-
-impl Driver {
-    fn run(mut self) {
-        loop {
-            self.work();
-            self.host.set_waits(true);
-            // What came before the other side knew that it has to tell.
-            self.work();
-            let received = self.endpoint.recv();
-            self.host.set_waits(false);
-            if received.badge & INTERRUPT != 0 {
-                // It fails only when the interrupt is gone; nothing comes any more then, and nobody waits for it.
-                let _ = self.handler.ack();
-            } else {
-                self.work();
-                let label = match received.message.label() {
-                    request::QUEUE_LOOK if self.host.is_broken() => answer::BROKEN,
-                    request::QUEUE_LOOK => answer::DONE,
-                    _ => answer::UNKNOWN,
-                };
-                Reply::to_caller(&Message::new(label));
-            }
-        }
+impl Served for Frames {
+    fn work(&mut self) -> bool {
+        self.host.work(&mut self.nic)
     }
 
-    fn work(&mut self) {
-        if self.host.work(&mut self.nic) {
-            self.wake.signal();
-        }
+    fn set_waits(&self, waits: bool) {
+        self.host.set_waits(waits);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.host.is_broken()
     }
 }
 

@@ -29,7 +29,8 @@ const MSIX_ENABLE: u32 = 1 << 31;
 const MSIX_MASK_ALL: u32 = 1 << 30;
 /// Bytes of an entry of the table of messages.
 const MESSAGE: usize = 16;
-/// In the common configuration: which queue the others speak of, and which message it sends.
+/// In the common configuration: which message tells of changes; which queue the others speak of, and which message it sends.
+const CONFIG_MSIX_VECTOR: usize = 16;
 const QUEUE_SELECT: usize = 22;
 const QUEUE_MSIX_VECTOR: usize = 26;
 const COMMON_SIZE: usize = 56;
@@ -107,6 +108,18 @@ pub(crate) struct Msix {
     inner: PciTransport,
     /// Where the common configuration is mapped, when there is an interrupt.
     common: Option<usize>,
+}
+
+impl Msix {
+    /// Has it send the message when its configuration or its status changes, too. A reset ends that.
+    pub(crate) fn interrupt_on_change(&self) {
+        if let Some(common) = self.common {
+            // SAFETY: the structure is mapped there, and this thread alone uses it now.
+            unsafe {
+                ptr::with_exposed_provenance_mut::<u16>(common + CONFIG_MSIX_VECTOR).write_volatile(0);
+            }
+        }
+    }
 }
 
 impl Transport for Msix {

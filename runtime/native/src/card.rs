@@ -1,5 +1,6 @@
 //! The function's side of its network, as the network stack wants it.
 
+use crate::wake;
 use core::{
     cell::{Cell, RefCell},
     ops::Range,
@@ -8,10 +9,7 @@ use core::{
     task::{Context, Waker},
 };
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
-use selkie::{
-    cap::{Capability, Notification, Slot},
-    device::{self, Device},
-};
+use selkie::device::{self, Device};
 use selkie_base::devices::{
     net::{HEADER, Net, NetFunction, is_well_formed},
     request,
@@ -58,11 +56,6 @@ impl Card {
         })
     }
 
-    /// What the host signals.
-    pub(crate) fn notification(&self) -> Notification {
-        Notification::at(Slot(self.device.notification))
-    }
-
     /// Whether the host broke the rules, or does not answer: the network is not used any more.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.get()
@@ -71,28 +64,6 @@ impl Card {
     /// Frames and buffers that came back without having been sent or filled.
     pub(crate) fn dropped(&self) -> u64 {
         self.function.borrow().dropped()
-    }
-
-    /// Asks the host to look, where it waits for that.
-    pub(crate) fn tell(&self) {
-        let must = self.function.borrow_mut().must_tell();
-        if must && !self.is_broken() && device::request(&self.device, request::QUEUE_LOOK).is_err() {
-            self.broken.set(true);
-        }
-    }
-
-    /// Says whether the function waits for the host's signal.
-    pub(crate) fn set_waits(&self, waits: bool) {
-        self.function.borrow().set_waits(waits);
-    }
-
-    /// Wakes the network stack if there is something for it. Returns whether there was.
-    pub(crate) fn wake(&self) -> bool {
-        let something = !self.is_broken() && self.function.borrow().has_something();
-        if something && let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-        something
     }
 
     /// The next frame that the stack gets.
@@ -123,6 +94,27 @@ impl Card {
         let at = ptr::with_exposed_provenance_mut(self.device.address as usize + range.start as usize);
         // SAFETY: the caller's; the region is mapped.
         unsafe { slice::from_raw_parts_mut(at, range.len()) }
+    }
+}
+
+impl wake::Port for Card {
+    fn tell(&self) {
+        let must = self.function.borrow_mut().must_tell();
+        if must && !self.is_broken() && device::request(&self.device, request::QUEUE_LOOK).is_err() {
+            self.broken.set(true);
+        }
+    }
+
+    fn set_waits(&self, waits: bool) {
+        self.function.borrow().set_waits(waits);
+    }
+
+    fn wake(&self) -> bool {
+        let something = !self.is_broken() && self.function.borrow().has_something();
+        if something && let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+        something
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a function does not serve, or not any more.
 
+use crate::disk::DiskError;
 use core::fmt;
 
 /// What a call of this crate returns.
@@ -11,6 +12,8 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 pub enum Error {
     /// There is no network, or none that its driver knows.
     NoNetwork,
+    /// There is no disk, or none that its driver knows.
+    NoDisk,
     /// There is no source of random bytes. A network needs some: what others could guess, they could forge.
     NoEntropy,
     /// There is no timer.
@@ -21,6 +24,8 @@ pub enum Error {
     InUse,
     /// Whoever stands behind the network has broken its rules, or does not answer any more.
     Broken,
+    /// A disk did not do what it was asked for.
+    Disk(DiskError),
     /// The kernel or the runtime reports an error.
     Kernel(selkie::Error),
 }
@@ -31,6 +36,9 @@ impl fmt::Display for Error {
             Self::NoNetwork => f.write_str(
                 "there is no network: the recipe needs `[devices.net]`, or the machine a virtio card",
             ),
+            Self::NoDisk => f.write_str(
+                "there is no disk: the recipe needs `[devices.disk]`, or the machine a virtio disk",
+            ),
             Self::NoEntropy => f.write_str(
                 "there is no source of random bytes: neither the host's, nor a virtio-rng device, nor RDRAND",
             ),
@@ -38,10 +46,11 @@ impl fmt::Display for Error {
             Self::BadAddress(text) => {
                 write!(f, "`{text}` in the run configuration is no address that fits there")
             }
-            Self::InUse => f.write_str("the network is in use already"),
+            Self::InUse => f.write_str("the device is in use already, or by another thread"),
             Self::Broken => {
                 f.write_str("the network is broken: whoever stands behind it breaks the rules of its queues")
             }
+            Self::Disk(error) => error.fmt(f),
             Self::Kernel(error) => error.fmt(f),
         }
     }
@@ -52,5 +61,11 @@ impl core::error::Error for Error {}
 impl From<selkie::Error> for Error {
     fn from(error: selkie::Error) -> Self {
         Self::Kernel(error)
+    }
+}
+
+impl From<DiskError> for Error {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
     }
 }

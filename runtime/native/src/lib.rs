@@ -24,11 +24,15 @@ extern crate alloc;
 
 mod card;
 mod critical;
+pub mod disk;
 mod error;
 mod executor;
 pub mod http;
 mod network;
 mod stop;
 mod time;
+mod wake;
 
+pub use disk::Disk;
 pub use error::{Error, Result};
+pub use executor::block_on;

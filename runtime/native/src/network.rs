@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     executor::Tasks,
     time::Alarm,
+    wake,
 };
 use alloc::boxed::Box;
 use core::{
@@ -15,7 +16,7 @@ use core::{
 use embassy_net::{
     Config, ConfigV4, ConfigV6, Ipv4Cidr, Ipv6Cidr, Stack, StackResources, StaticConfigV4, StaticConfigV6,
 };
-use selkie::{System, config};
+use selkie::{System, cap::Notification, config};
 use selkie_drivers::Seed;
 
 /// The most TCP connections at a time.
@@ -27,6 +28,8 @@ const SOCKETS: usize = MAX_CONNECTIONS + 1;
 pub(crate) struct Network {
     pub(crate) stack: Stack<'static>,
     pub(crate) card: &'static Card,
+    /// What the function sleeps at.
+    pub(crate) wake: Notification,
     pub(crate) tasks: Tasks,
     /// What is left of the random bytes.
     pub(crate) seed: Seed,
@@ -48,21 +51,23 @@ pub(crate) fn start(sys: &mut System) -> Result<Network> {
         return Err(Error::InUse);
     }
     let (mut seed, source) = selkie_drivers::seed(sys).ok_or(Error::NoEntropy)?;
-    let device = selkie_drivers::network(sys).map_err(|error| match error {
+    let wake = wake::notification(sys)?;
+    let device = selkie_drivers::network(sys, wake).map_err(|error| match error {
         selkie::Error::NoDevice => Error::NoNetwork,
         other => Error::Kernel(other),
     })?;
     let card: &'static Card = Box::leak(Box::new(Card::new(device).ok_or(Error::NoNetwork)?));
-    let alarm = Alarm::new(sys, card.notification()).map_err(|_| Error::NoTimer)?;
+    let alarm = Alarm::new(sys, wake).map_err(|_| Error::NoTimer)?;
+    wake::add(card)?;
     log::info!("network starts; random bytes from {source}");
     let (first, _) = seed.split_first_chunk_mut::<8>().ok_or(Error::NoEntropy)?;
     let random = u64::from_le_bytes(core::mem::take(first));
     // SAFETY: `IN_USE` has said that nobody else uses it.
     let resources: &'static mut StackResources<SOCKETS> = unsafe { &mut *RESOURCES.0.get() };
     let (stack, mut runner) = embassy_net::new(Port(card), config, resources, random);
-    let tasks = Tasks::new(card, alarm);
+    let tasks = Tasks::new(wake, alarm);
     tasks.spawn(async move { runner.run().await });
-    Ok(Network { stack, card, tasks, seed })
+    Ok(Network { stack, card, wake, tasks, seed })
 }
 
 /// The addresses that the run configuration names, else DHCP's. One of each version of IP, and one router of each.

@@ -1,4 +1,10 @@
-//! A disk: sectors that are read and written.
+//! A disk: sectors that are read and written. [`BlockFunction`] and [`BlockHost`] are the two sides of it.
+
+mod function;
+mod host;
+
+pub use function::{BlockFunction, MAX_OPEN};
+pub use host::{BlockHost, Drive, TOKENS};
 
 use super::{BadDevices, Device, DeviceKind, buffers::Layout, queue::Entry};
 

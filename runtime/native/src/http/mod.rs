@@ -116,7 +116,7 @@ impl Server {
     /// Serves until Ctrl-C comes to the console: then what is being answered is finished first.
     pub fn serve(self, sys: &mut System, handler: impl Handler) -> Result<()> {
         let network = network::start(sys)?;
-        stop::listen(sys, network.card.notification())?;
+        stop::listen(sys, network.wake)?;
         let state: &'static State<_> = Box::leak(Box::new(State {
             handler,
             metrics: Metrics::new(network.card, &network.seed),
