@@ -56,6 +56,9 @@ pub struct Recipe {
     pub prebuilt_kernel: Option<InputPath>,
     /// Devices that the function owns.
     pub devices: RawDevices,
+    /// The folder whose files lie in the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<InputPath>,
     /// What the function is started with.
     pub run: RawRun,
     /// The `qemu` target, when the recipe has it.

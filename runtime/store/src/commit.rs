@@ -172,7 +172,9 @@ impl<B: Block> Store<B> {
         let (mut position, mut sequence) = (1, 0);
         let mut batch = Batch::new();
         while position < end {
-            let Some(bytes) = reader.batch(position, &old, sequence).await? else { return Err(Error::Damaged) };
+            let Some(bytes) = reader.batch(position, &old, sequence).await? else {
+                return Err(Error::Damaged);
+            };
             for record in records(bytes) {
                 let record = record.map_err(|()| Error::Damaged)?;
                 let Some(value) = record.value else { continue };

@@ -50,6 +50,8 @@ pub enum OpenError {
     BadFileSystem,
     /// The free room of its file system is in pieces.
     Fragmented,
+    /// It has one of the two files and not the other.
+    Half,
     /// Something that was acknowledged cannot be read any more.
     Damaged,
     /// There are more keys than the function has memory for.
@@ -67,6 +69,10 @@ impl fmt::Display for OpenError {
             }
             Self::BadFileSystem => "the disk's file system is damaged: check it with fsck.fat",
             Self::Fragmented => "the free room of the disk's file system is in pieces: take an empty disk",
+            Self::Half => {
+                "the disk has one of the files KV0.LOG and KV1.LOG and not the other: take both from a copy, or delete \
+                 the other one, too, to begin anew"
+            }
             Self::Damaged => {
                 "the data on the disk is damaged, which is left as it is: take the disk's files KV0.LOG and KV1.LOG \
                  from a copy"

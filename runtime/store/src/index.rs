@@ -138,7 +138,8 @@ mod tests {
         for key in ["a", "b/1", "b/2", "b/3", "c"] {
             index.set(key, entry(0));
         }
-        let keys = |prefix: &str, after: &str| index.keys(prefix, after).map(str::to_owned).collect::<Vec<_>>();
+        let keys =
+            |prefix: &str, after: &str| index.keys(prefix, after).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(keys("b/", ""), ["b/1", "b/2", "b/3"]);
         assert_eq!(keys("b/", "b/1"), ["b/2", "b/3"]);
         assert_eq!(keys("b/", "a"), ["b/1", "b/2", "b/3"]);

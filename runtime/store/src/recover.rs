@@ -24,7 +24,8 @@ impl<B: Block> Store<B> {
         let (queue, counts) = Default::default();
         let head = Head { generation: 0, salt: 0, version: 0 };
         let (position, sequence, version, active) = (1, 0, 0, 0);
-        let state = State { index: Index::default(), active, head, position, sequence, version, switch: None };
+        let state =
+            State { index: Index::default(), active, head, position, sequence, version, switch: None };
         let places = files.places;
         let mut store = Self { block, places, state: state.into(), queue, random, memory, counts };
         store.find_head().await?;

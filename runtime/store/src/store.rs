@@ -5,9 +5,7 @@ use crate::{
     index::{Entry, Index},
     log::{BLOCK, Head, MAX_BATCH},
 };
-use alloc::{
-    borrow::ToOwned, boxed::Box, collections::VecDeque, rc::Rc, string::String, vec, vec::Vec,
-};
+use alloc::{borrow::ToOwned, boxed::Box, collections::VecDeque, rc::Rc, string::String, vec, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
     future::poll_fn,

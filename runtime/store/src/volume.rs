@@ -24,6 +24,8 @@ const ALIGN: u64 = 4096;
 const EMPTY: u64 = 128 << 10;
 /// How much is read where one sector is missed.
 const AHEAD: u64 = 16;
+/// The sector that tables are read to in advance.
+const TABLES: u64 = 1024;
 /// How much is written at once.
 const PIECE: usize = 64 << 10;
 
@@ -43,7 +45,8 @@ pub struct Files {
 /// first file begins with when it is made, given its length in bytes.
 ///
 /// A crash while a disk is formatted leaves one that is formatted again. A crash while the files are made in a file system
-/// that was there before can leave clusters that no file has, which fsck frees; a later start makes the files again.
+/// that was there before can leave clusters that no file has, which fsck frees, and one file without the other, which is
+/// told: nothing is deleted here.
 pub async fn open<B: Block>(block: &B, first: impl FnOnce(u64) -> Vec<u8>) -> Result<Files, OpenError> {
     let known = EMPTY.min(block.sectors() * SECTOR as u64) as usize / SECTOR * SECTOR;
     let mut start = vec![0; known];
@@ -55,6 +58,12 @@ pub async fn open<B: Block>(block: &B, first: impl FnOnce(u64) -> Vec<u8>) -> Re
     overlay.learn(0, &start);
     drop(start);
     let tables = tables(&overlay).ok_or(OpenError::Foreign)?;
+    // They will be missed: all at once is faster.
+    let mut next = (known / SECTOR) as u64;
+    while next < tables.min(block.sectors()).min(TABLES) {
+        learn(block, &mut overlay, next, (PIECE / SECTOR) as u64).await?;
+        next += (PIECE / SECTOR) as u64;
+    }
     let (places, fresh) = with_missing(block, &mut overlay, find_or_create).await?;
     if fresh {
         // Tables and content first: a name never leads to what is not there.
@@ -111,14 +120,20 @@ async fn with_missing<B: Block, T>(
         let result = work(overlay);
         let Some(missing) = overlay.missing() else { return result };
         overlay.reset();
-        let count = AHEAD.min(block.sectors().saturating_sub(missing));
-        if count == 0 {
-            return Err(OpenError::BadFileSystem);
-        }
-        let mut bytes = vec![0; count as usize * SECTOR];
-        block.read(missing, &mut bytes).await.map_err(disk)?;
-        overlay.learn(missing, &bytes);
+        learn(block, overlay, missing, AHEAD).await?;
     }
+}
+
+/// Reads up to `count` sectors from `first` on.
+async fn learn<B: Block>(block: &B, overlay: &mut Overlay, first: u64, count: u64) -> Result<(), OpenError> {
+    let count = count.min(block.sectors().saturating_sub(first));
+    if count == 0 {
+        return Err(OpenError::BadFileSystem);
+    }
+    let mut bytes = vec![0; count as usize * SECTOR];
+    block.read(first, &mut bytes).await.map_err(disk)?;
+    overlay.learn(first, &bytes);
+    Ok(())
 }
 
 /// Where the files lie, and whether they were made just now.
@@ -128,20 +143,19 @@ fn find_or_create(overlay: &mut Overlay) -> Result<([Range<u64>; 2], bool), Open
         Fat::mount(overlay, &mut token).map_err(|error| kind(error.error().kind()))?;
     let failed = |error: hadris_io::Error<Infallible>| kind(error.kind());
     let root = fat.root();
-    let mut found = [false; 2];
-    for (name, found) in FILES.iter().zip(&mut found) {
+    let mut found = 0;
+    for name in FILES {
         match fat.metadata(root, name) {
-            Ok(_) => *found = true,
+            Ok(_) => found += 1,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
     }
-    let fresh = found != [true; 2];
+    let fresh = found == 0;
+    if found == 1 {
+        return Err(OpenError::Half);
+    }
     if fresh {
-        // One alone is what a crash left.
-        for (name, _) in FILES.iter().zip(found).filter(|(_, found)| *found) {
-            fat.remove_file(root, name).map_err(failed)?;
-        }
         let stats = fat.stats().map_err(failed)?;
         let cluster = fat.info().cluster_size() as u64;
         // A sixteenth of the room is left for other files.
@@ -182,7 +196,8 @@ fn tables(overlay: &Overlay) -> Option<u64> {
     let half = |at: usize| u64::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
     let long = u64::from(u32::from_le_bytes([boot[36], boot[37], boot[38], boot[39]]));
     let one = if half(22) > 0 { half(22) } else { long };
-    let good = boot[510..] == [0x55, 0xaa] && half(11) == SECTOR as u64 && half(14) > 0 && one > 0 && boot[16] > 0;
+    let good =
+        boot[510..] == [0x55, 0xaa] && half(11) == SECTOR as u64 && half(14) > 0 && one > 0 && boot[16] > 0;
     good.then(|| half(14) + u64::from(boot[16]) * one)
 }
 

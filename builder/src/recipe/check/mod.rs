@@ -3,6 +3,7 @@
 
 mod bare_metal;
 mod function;
+mod image_files;
 mod kernel;
 mod net;
 mod process;
@@ -66,6 +67,7 @@ pub(super) fn check(
     check.function();
     check.source();
     check.kernel();
+    check.image_files();
     check.run();
     check.net();
     let memory = check.qemu();
