@@ -36,5 +36,5 @@ pub const MAX_EVENTS: u64 = 8;
 pub const MAX_FRAMES: u64 = 64 << 10;
 /// Random bytes that are asked for at once.
 pub const SEED: u64 = 32;
-/// The most bytes of one access to a block device.
-pub const MAX_TRANSFER: u64 = 1 << 20;
+/// The most bytes of one access to a disk: as many as its buffers have.
+pub const MAX_TRANSFER: u64 = 128 << 10;

@@ -50,7 +50,7 @@ impl Display for Value {
         f.write_str(match self {
             Self::Number(_, name) => name,
             Self::Descriptor(descriptor) => descriptor.name(),
-            Self::Limit(Limit::Block) => "the device's size",
+            Self::Limit(Limit::Block) => "the disk's size",
         })
     }
 }
@@ -65,7 +65,7 @@ impl Descriptor {
             Self::Events => "of the events",
             Self::Net => "of the network device",
             Self::NetEvents => "of the network's events",
-            Self::Block => "of the block device",
+            Self::Block => "of the disk",
         }
     }
 }

@@ -91,14 +91,14 @@ pub enum Descriptor {
     Net,
     /// What tells of the network, and of input where there is any.
     NetEvents,
-    /// The block device.
+    /// The disk.
     Block,
 }
 
 /// A size that differs from run to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Bytes of the block device.
+    /// Bytes of the disk.
     Block,
 }
 
@@ -234,13 +234,19 @@ const RULES: &[Rule] = &[
         call: call!(pread64, __NR_pread64),
         condition: Condition::With(device::BLOCK),
         tests: BLOCK_ACCESS,
-        purpose: "read from the block device",
+        purpose: "read from the disk",
     },
     Rule {
         call: call!(pwrite64, __NR_pwrite64),
-        condition: Condition::With(device::BLOCK),
+        condition: Condition::With(device::BLOCK_WRITE),
         tests: BLOCK_ACCESS,
-        purpose: "write to the block device",
+        purpose: "write to the disk",
+    },
+    Rule {
+        call: call!(fdatasync, __NR_fdatasync),
+        condition: Condition::With(device::BLOCK_WRITE),
+        tests: &[(0, one(&[Value::Descriptor(Descriptor::Block)]))],
+        purpose: "make lasting what was written to the disk",
     },
     Rule {
         call: call!(rt_sigreturn, __NR_rt_sigreturn),
@@ -263,7 +269,7 @@ const NET_ACCESS: &[(usize, Test)] = &[
 
 const BLOCK_ACCESS: &[(usize, Test)] = &[
     (0, one(&[Value::Descriptor(Descriptor::Block)])),
-    (2, Test::Below(number(MAX_TRANSFER + 1, "1 MiB + 1"))),
+    (2, Test::Below(number(MAX_TRANSFER + 1, "128 KiB + 1"))),
     (3, Test::Below(Value::Limit(Limit::Block))),
 ];
 

@@ -40,7 +40,7 @@ pub struct Bindings {
     pub events: Option<i32>,
     /// The network device's descriptor, and the one that tells of it.
     pub net: Option<[i32; 2]>,
-    /// The block device's descriptor, and its bytes.
+    /// The disk's descriptor, and its bytes.
     pub block: Option<(i32, u64)>,
 }
 
@@ -332,7 +332,7 @@ impl Value {
                 number.ok_or(AssembleError::Unbound("a descriptor"))
             }
             Self::Limit(Limit::Block) => {
-                bindings.block.map(|(_, size)| size).ok_or(AssembleError::Unbound("the block device"))
+                bindings.block.map(|(_, size)| size).ok_or(AssembleError::Unbound("the disk"))
             }
         }
     }

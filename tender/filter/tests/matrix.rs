@@ -276,7 +276,10 @@ fn descriptors_are_bound() {
         (with(device::NET), __NR_epoll_pwait, &[NET_EVENTS]),
         (with(device::NET | device::INPUT), __NR_epoll_pwait, &[EVENTS, NET_EVENTS]),
         (with(device::BLOCK), __NR_pread64, &[BLOCK]),
-        (with(device::BLOCK), __NR_pwrite64, &[BLOCK]),
+        (with(device::BLOCK), __NR_pwrite64, &[]),
+        (with(device::BLOCK), __NR_fdatasync, &[]),
+        (with(device::BLOCK_WRITE), __NR_pwrite64, &[BLOCK]),
+        (with(device::BLOCK_WRITE), __NR_fdatasync, &[BLOCK]),
         (console, __NR_pread64, &[]),
     ] {
         for descriptor in (0..64).chain([u64::from(u32::MAX), u64::MAX, 1 << 32 | 1]) {
@@ -341,7 +344,12 @@ fn sleeping_and_transfers_are_bounded() {
     let block = with(device::BLOCK);
     assert_eq!(ask(block, __NR_pread64, [BLOCK, 0, MAX_TRANSFER, BLOCK_SIZE - 1, 0, 0]), Allow);
     assert_eq!(ask(block, __NR_pread64, [BLOCK, 0, MAX_TRANSFER + 1, 0, 0, 0]), Kill);
-    assert_eq!(ask(block, __NR_pwrite64, [BLOCK, 0, 0, BLOCK_SIZE, 0, 0]), Kill);
+    assert_eq!(ask(block, __NR_pread64, [BLOCK, 0, 0, BLOCK_SIZE, 0, 0]), Kill);
+    let written = with(device::BLOCK | device::BLOCK_WRITE);
+    assert_eq!(ask(written, __NR_pwrite64, [BLOCK, 0, MAX_TRANSFER, BLOCK_SIZE - 1, 0, 0]), Allow);
+    assert_eq!(ask(written, __NR_pwrite64, [BLOCK, 0, MAX_TRANSFER + 1, 0, 0, 0]), Kill);
+    assert_eq!(ask(written, __NR_pwrite64, [BLOCK, 0, 0, BLOCK_SIZE, 0, 0]), Kill);
+    assert_eq!(ask(written, __NR_fsync, [BLOCK, 0, 0, 0, 0, 0]), Kill);
     for timer in [ITIMER_VIRTUAL, ITIMER_PROF, 3] {
         assert_eq!(ask(input, __NR_setitimer, [timer.into(), 0, 0, 0, 0, 0]), Kill);
     }

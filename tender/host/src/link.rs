@@ -2,10 +2,11 @@
 //! QEMU speaks like this over stream sockets, and so does passt.
 
 use crate::{
+    region,
     state::Place,
     syscall::{Errno, syscall},
 };
-use core::{cell::UnsafeCell, ops::Range, slice, sync::atomic::AtomicU64};
+use core::{cell::UnsafeCell, ops::Range, sync::atomic::AtomicU64};
 use linux_raw_sys::{errno, general};
 use selkie_base::devices::net::{HEADER, NetHost, Nic, TOKENS};
 use selkie_tender_filter::MAX_FRAMES;
@@ -110,12 +111,6 @@ impl Socket {
         self.sent > 0 || self.lent_count > 0 && self.next_frame().is_some()
     }
 
-    /// The bytes of the region; none where it does not have them.
-    fn bytes(&self, range: Range<u32>) -> Option<*mut u8> {
-        let inside = range.start <= range.end && range.end as usize <= size_of_val(self.region);
-        inside.then(|| self.region.as_ptr().cast_mut().cast::<u8>().wrapping_add(range.start as usize))
-    }
-
     /// Where the next whole frame lies in `incoming`. Reads more when there is none.
     fn next_frame(&mut self) -> Option<Range<usize>> {
         loop {
@@ -202,7 +197,7 @@ impl Nic for Socket {
             self.flush();
         }
         if !self.closed {
-            let from = self.bytes(frame)?;
+            let from = region::bytes(self.region, frame)?;
             let place = self.outgoing.get_mut(self.kept..)?.get_mut(..PREFIX + size)?;
             let (prefix, bytes) = place.split_at_mut(PREFIX);
             prefix.copy_from_slice(&(size as u32).to_be_bytes());
@@ -250,7 +245,7 @@ impl Nic for Socket {
             let place = buffer.start..buffer.start + frame.len() as u32;
             (place.end <= buffer.end).then_some(place)
         });
-        let to = place.clone().and_then(|place| self.bytes(place));
+        let to = place.clone().and_then(|place| region::bytes(self.region, place));
         if let Some(to) = to {
             let bytes = &self.incoming[frame.clone()];
             // SAFETY: the region has as many bytes there, and nobody has a reference to them.
@@ -258,13 +253,4 @@ impl Nic for Socket {
         }
         Some((token, to.and(place)))
     }
-}
-
-/// The words of a region of the memory.
-///
-/// # Safety
-/// Nobody else has a reference to them but as cells, and they stay.
-pub(crate) unsafe fn region(words: &'static [core::cell::Cell<u64>]) -> &'static [AtomicU64] {
-    // SAFETY: both types are a `u64` that may change behind a shared reference; the rest is the caller's.
-    unsafe { slice::from_raw_parts(words.as_ptr().cast::<AtomicU64>(), words.len()) }
 }

@@ -11,6 +11,7 @@
 
 mod alarm;
 mod clock;
+mod disk;
 mod entry;
 mod events;
 mod fpu;
@@ -19,6 +20,7 @@ mod link;
 mod memory_functions;
 mod output;
 mod process;
+mod region;
 mod run;
 mod segment_bases;
 mod signal;

@@ -3,19 +3,21 @@
 use crate::{
     alarm,
     clock::Clock,
+    disk::Sectors,
     events,
     input::{Input, Source},
-    link::{self, Link},
+    link::Link,
     output::{Output, report},
+    region,
     state::Place,
     syscall::syscall,
     vdso::Vdso,
 };
-use core::fmt::Arguments;
+use core::{fmt::Arguments, sync::atomic::AtomicU64};
 use linux_raw_sys::general;
 use selkie_tender_filter::{GUEST_END, SEED};
 use selkie_tender_model::{Access, FirstWords, Host, MapError, Moved};
-use selkie_tender_setup::{Loaded, LoadedNet, NET, PHYSICAL_BASE};
+use selkie_tender_setup::{DISK_LAYOUT, Loaded, LoadedDisk, LoadedNet, NET, PHYSICAL_BASE};
 
 /// This process, as the model sees it.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Process {
     clock: Clock,
     /// The network, and the descriptor that tells of it.
     net: Option<(&'static mut Link, i32)>,
+    /// The disk.
+    disk: Option<&'static mut Sectors>,
 }
 
 /// What is kept of the console's output until it is put out.
@@ -43,28 +47,45 @@ impl Process {
     ) -> Self {
         // SAFETY: there is one process.
         let console = unsafe { CONSOLE.put(Output::new(Output::CONSOLE)) };
-        Self { loaded, first, console, input: Input::new(input), clock: Clock::new(vdso), net: None }
+        let (input, clock) = (Input::new(input), Clock::new(vdso));
+        Self { loaded, first, console, input, clock, net: None, disk: None }
     }
 
     /// Serves the network from now on; `events` tells of it. Whether that could be.
-    ///
-    /// The region moves to the memory's file with all of the first pages: there it stays, whatever the root task does
-    /// with its own pages.
     #[inline(never)] // Those without a network need less of the stack.
     pub(crate) fn serve_net(&mut self, net: LoadedNet, events: i32) -> bool {
         #[unsafe(link_section = ".link")]
         static LINK: Place<Link> = Place::new();
-        if self.move_first_pages().is_err() {
-            return false;
-        }
-        let start = net.region as usize / size_of::<u64>();
-        let words = self.first.words().get(start..).unwrap_or_default();
-        let words = words.get(..NET.layout.size() as usize / size_of::<u64>()).unwrap_or_default();
-        // SAFETY: the window stays, and others use what is in it as cells.
-        let Some(link) = Link::new(unsafe { link::region(words) }, net.descriptor) else { return false };
+        let Some(region) = self.region(net.region, NET.layout.size()) else { return false };
+        let Some(link) = Link::new(region, net.descriptor) else { return false };
         // SAFETY: there is one process.
         self.net = Some((unsafe { LINK.put(link) }, events));
         true
+    }
+
+    /// Serves the disk from now on. Whether that could be.
+    #[inline(never)] // As above.
+    pub(crate) fn serve_disk(&mut self, disk: LoadedDisk) -> bool {
+        #[unsafe(link_section = ".link")]
+        static SECTORS: Place<Sectors> = Place::new();
+        let Some(region) = self.region(disk.region, DISK_LAYOUT.size()) else { return false };
+        let Some(sectors) = Sectors::new(region, disk.disk) else { return false };
+        // SAFETY: there is one process.
+        self.disk = Some(unsafe { SECTORS.put(sectors) });
+        true
+    }
+
+    /// The region of a device with queues, which begins at this byte of the first pages.
+    ///
+    /// It moves to the memory's file with all of them: there it stays, whatever the root task does with its own pages.
+    fn region(&mut self, start: u64, size: u32) -> Option<&'static [AtomicU64]> {
+        if !self.first.has_moved() {
+            self.move_first_pages().ok()?;
+        }
+        let start = start as usize / size_of::<u64>();
+        let words = self.first.words().get(start..)?.get(..size as usize / size_of::<u64>())?;
+        // SAFETY: the window stays, and others use what is in it as cells.
+        Some(unsafe { region::words(words) })
     }
 
     /// Whether there is a network. A process that computes without end looks at it then and now, too.
@@ -208,6 +229,10 @@ impl Host for Process {
 
     fn move_frames(&mut self) -> Moved {
         self.net.as_mut().map(|(link, _)| link.work()).unwrap_or_default()
+    }
+
+    fn move_sectors(&mut self) -> Moved {
+        self.disk.as_mut().map(|sectors| sectors.work()).unwrap_or_default()
     }
 
     fn random(&mut self) -> Option<[u64; 4]> {

@@ -121,7 +121,8 @@ pub(crate) fn install(frame: usize) -> Result<(), &'static str> {
     for signal in EXCEPTIONS.into_iter().chain(handled) {
         set_action(signal, handle as *const () as usize)?;
     }
-    // A closed console is an error of `write`.
+    // A closed console, and a file that may not grow any more, are errors of `write`.
+    set_action(general::SIGXFSZ, SIG_IGN)?;
     set_action(general::SIGPIPE, SIG_IGN)
 }
 

@@ -122,6 +122,9 @@ fn go(
         Some(net) => Some(serve_net(kernel, net, events)?),
         None => None,
     };
+    if loaded.disk.is_some_and(|disk| !kernel.host().serve_disk(disk)) {
+        return Err(StartError::NoRegion);
+    }
     kernel.set_tracing(options.trace);
     if options.trace {
         tell_sites(loaded);
@@ -207,7 +210,7 @@ fn serve_net(
     input: Option<i32>,
 ) -> Result<i32, StartError> {
     let events = events::open_net(net.descriptor, input).map_err(StartError::Net)?;
-    if kernel.host().serve_net(net, events) { Ok(events) } else { Err(StartError::NoNet) }
+    if kernel.host().serve_net(net, events) { Ok(events) } else { Err(StartError::NoRegion) }
 }
 
 /// Says which system calls are slow.
@@ -241,7 +244,7 @@ enum StartError {
     Signals(&'static str),
     Events(syscall::Errno),
     Net(syscall::Errno),
-    NoNet,
+    NoRegion,
 }
 
 impl From<setup::Error> for StartError {
@@ -275,7 +278,7 @@ impl core::fmt::Display for StartError {
                 f.write_str("--net: nobody can wait for what it names\n  help: name a socket")
             }
             Self::Net(error) => write!(f, "the network cannot be watched (error {})", error.0),
-            Self::NoNet => f.write_str("the network's region cannot be mapped"),
+            Self::NoRegion => f.write_str("the region of the network or the disk cannot be mapped"),
             Self::Events(error) => write!(f, "the console's input cannot be watched (error {})", error.0),
         }
     }

@@ -37,8 +37,8 @@ pub struct Boot<'b> {
     pub entry: u64,
     /// Pages for the chunks after BootInfo; the chunks themselves have been written there.
     ///
-    /// In the chunk of devices the slots are left open, to be written here. A device gets a notification
-    /// when bit 0 of its flags is set; its region, if it has one, lies in these pages.
+    /// In the chunk of devices the slots are left open, to be written here. A console with input gets a notification,
+    /// and all devices with queues get one that is the same; a region, where a device has one, lies in these pages.
     pub extra_pages: u64,
     /// Bytes of those chunks.
     pub extra_bytes: u64,
@@ -384,7 +384,7 @@ impl<'m, H: Host> Kernel<'m, H> {
         let notification_bytes = 1 << self.table.number(Number::NotificationBits);
         let call = Rights { read: false, ..Rights::ALL };
         let wait = Rights { write: false, read: true, grant: false, grant_reply: false };
-        let mut before = None;
+        let (mut before, mut shared) = (None, None);
         for number in 0..count {
             let entry = list + 8 + number * 64;
             let (kind, region) = (memory.get(entry), memory.get(entry + 32));
@@ -404,13 +404,18 @@ impl<'m, H: Host> Kernel<'m, H> {
             }
             before = Some(slots.at(slot));
             memory.set(entry + 8, slot);
-            let is_net = device.kind == Devices::NET;
-            if device.flags & 1 != 0 || is_net {
+            let queues = Devices::has_queues(device.kind);
+            if let (true, Some((object, slot))) = (queues, shared) {
+                device.notification = object;
+                memory.set(entry + 16, slot);
+            } else if queues || device.has_input() {
                 device.notification = endpoint + (number + 1) * notification_bytes;
                 // A function that serves a network has its timers signal the same notification.
-                let rights = Rights { write: is_net, ..wait };
+                let rights = Rights { write: queues, ..wait };
                 let cap = Cap::Notification { address: device.notification, badge: 0, rights };
-                memory.set(entry + 16, slots.add(&memory, [cap].into_iter())?.start);
+                let slot = slots.add(&memory, [cap].into_iter())?.start;
+                memory.set(entry + 16, slot);
+                shared = queues.then_some((device.notification, slot)).or(shared);
             }
             let offset = region.wrapping_sub(boot.extra_address());
             if device.size != 0 && offset.saturating_add(device.size) <= boot.extra_pages * PAGE {

@@ -1,7 +1,7 @@
 //! Host devices: what the tender answers at their control endpoint (`docs/devices.md`).
 
 use crate::{
-    Host, Kernel, Memory, Register,
+    Host, Kernel, Memory, Moved, Register,
     request::{Answer, Request},
 };
 use selkie_base::devices::{self, Console, DeviceKind, RingPlace, RingSide, answer};
@@ -28,6 +28,13 @@ pub(crate) struct Device {
     pub(crate) notification: u64,
 }
 
+impl Device {
+    /// Whether it is a console that takes input.
+    pub(crate) fn has_input(&self) -> bool {
+        self.kind == DeviceKind::Console as u32 && self.flags & Console::HAS_INPUT != 0
+    }
+}
+
 /// The devices of the host. The badge of a device's endpoint is its number here plus 1.
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
@@ -38,8 +45,10 @@ pub(crate) struct Devices {
     console: Option<Rings>,
     /// The number of that.
     console_number: usize,
-    /// The notification of the network, when there is one.
-    net: Option<u64>,
+    /// There is a network.
+    net: bool,
+    /// The notification of all devices with queues, when there are such.
+    queues: Option<u64>,
 }
 
 /// The rings of a console.
@@ -61,8 +70,6 @@ struct Rings {
 impl Devices {
     /// The id of the BootInfo chunk that lists them.
     pub(crate) const CHUNK: u64 = devices::DEVICES_CHUNK;
-    /// The kind of a network, which always has a notification.
-    pub(crate) const NET: u32 = DeviceKind::Net as u32;
     /// The most devices that are served.
     pub(crate) const MOST: usize = 8;
 
@@ -71,11 +78,22 @@ impl Devices {
         if self.console.is_none() && device.kind == DeviceKind::Console as u32 {
             (self.console, self.console_number) = (Rings::new(&device), self.count);
         }
-        if device.kind == Self::NET {
-            self.net = Some(device.notification);
+        self.net |= device.kind == DeviceKind::Net as u32;
+        if Self::has_queues(device.kind) {
+            self.queues = Some(device.notification);
         }
         self.kinds[self.count] = device.kind;
         self.count += 1;
+    }
+
+    /// Whether a device of this kind has queues: all of those have one notification.
+    pub(crate) fn has_queues(kind: u32) -> bool {
+        [DeviceKind::Net as u32, DeviceKind::Block as u32].contains(&kind)
+    }
+
+    /// The notification of the devices with queues, once one of them was added.
+    pub(crate) fn queues(&self) -> Option<u64> {
+        self.queues
     }
 
     /// The number of the device that an endpoint with this badge stands for, and its kind.
@@ -87,7 +105,7 @@ impl Devices {
 
     /// Whether there is a network.
     pub(crate) fn has_net(&self) -> bool {
-        self.net.is_some()
+        self.net
     }
 
     /// Whether the console device is in use: what is typed goes there, not to the serial port.
@@ -196,7 +214,11 @@ impl<H: Host> Kernel<'_, H> {
                     None => self.answer_label(request, answer::NOT_SERVED),
                 }
             }
-            Some((_, DeviceKind::Block)) => self.answer_label(request, answer::NOT_SERVED),
+            Some((_, DeviceKind::Block)) if label == devices::request::QUEUE_LOOK => {
+                let moved = self.host.move_sectors();
+                self.tell_queues(moved);
+                self.answer_label(request, if moved.broken { answer::BROKEN } else { answer::DONE })
+            }
             _ => self.answer_label(request, answer::UNKNOWN),
         }
     }
@@ -220,12 +242,19 @@ impl<H: Host> Kernel<'_, H> {
 
     /// Moves frames of the network, when there is one, and tells the function; whether it has broken a queue.
     pub(crate) fn move_frames(&mut self) -> bool {
-        let Some(notification) = self.devices.net else { return false };
+        if !self.devices.has_net() {
+            return false;
+        }
         let moved = self.host.move_frames();
-        if moved.signal && notification != 0 {
+        self.tell_queues(moved);
+        moved.broken
+    }
+
+    /// Signals the function, where it waits for what has become of its queues.
+    fn tell_queues(&mut self, moved: Moved) {
+        if let Some(notification) = self.devices.queues().filter(|_| moved.signal) {
             self.signal(notification, SIGNAL);
         }
-        moved.broken
     }
 
     /// Puts what was typed into the console's input and tells the function, when it has used the console.

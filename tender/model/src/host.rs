@@ -13,7 +13,7 @@ pub enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MapError;
 
-/// What became of the frames of a network.
+/// What became of the queues of a network or a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moved {
     /// The function has to be told.
@@ -43,6 +43,9 @@ pub trait Host {
 
     /// Moves frames between the network's queues and the network; only called where there is one.
     fn move_frames(&mut self) -> Moved;
+
+    /// Does what was asked of the disk, and answers it; only called where there is one.
+    fn move_sectors(&mut self) -> Moved;
 
     /// Random bits, never the same ones again; none when there are none to be had.
     fn random(&mut self) -> Option<[u64; 4]>;

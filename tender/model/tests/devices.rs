@@ -126,7 +126,6 @@ fn the_clock_tells_both_times() {
     let reply = host.machine.call(host.clock.endpoint, request::CLOCK_READ, &[], &[]);
     assert_eq!(reply, Reply { label: 0, words: vec![5, 1_000_000_000_000_000_005] });
     assert_eq!(host.machine.call(host.clock.endpoint, 2, &[], &[]), label(answer::UNKNOWN));
-    assert_eq!(host.machine.call(host.disk.endpoint, 1, &[], &[]), label(answer::NOT_SERVED));
     assert_eq!(host.machine.call(host.console.endpoint, 7, &[], &[]), label(answer::UNKNOWN));
 }
 
@@ -155,6 +154,23 @@ fn frames_are_moved_when_the_function_asks_and_when_something_has_come() {
     assert_eq!(look(&mut host), label(answer::DONE));
     assert_eq!(host.poll_at(host.net.notification), 1);
     host.machine.kernel.host().moved.0.broken = true;
+    assert_eq!(look(&mut host), label(answer::BROKEN));
+}
+
+#[test]
+fn a_disk_is_served_when_the_function_asks_and_signals_what_the_network_does() {
+    let mut host = Host::new(0);
+    assert_eq!(host.disk.notification, host.net.notification);
+    let look = |host: &mut Host| host.machine.call(host.disk.endpoint, request::QUEUE_LOOK, &[], &[]);
+    assert_eq!(look(&mut host), label(answer::DONE));
+    assert_eq!(host.machine.call(host.disk.endpoint, 2, &[], &[]), label(answer::UNKNOWN));
+    assert_eq!(host.poll_at(host.disk.notification), 0, "there is nothing to tell");
+    host.machine.kernel.host().sectors.0.signal = true;
+    host.machine.kernel.interrupt();
+    assert_eq!(host.machine.kernel.host().sectors.1, 1, "nobody has asked");
+    assert_eq!(look(&mut host), label(answer::DONE));
+    assert_eq!(host.poll_at(host.net.notification), 1);
+    host.machine.kernel.host().sectors.0.broken = true;
     assert_eq!(look(&mut host), label(answer::BROKEN));
 }
 

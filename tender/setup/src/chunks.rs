@@ -2,11 +2,12 @@
 //! configuration. Formats: `docs/devices.md` and `selkie_base`.
 
 use crate::{
-    Error, Options,
+    Disk, Error, Options,
+    disk::DISK_LAYOUT,
     linux::Calls,
     net::{self, NET},
 };
-use selkie_base::devices::{Console, DEVICES_CHUNK, Device, DeviceKind, Devices, RUN_CHUNK};
+use selkie_base::devices::{Console, DEVICES_CHUNK, Device, DeviceKind, Devices, RUN_CHUNK, block::Block};
 use selkie_tender_table::payload::device;
 
 /// The most bytes of all chunks.
@@ -20,7 +21,7 @@ const REGION_ALIGN: usize = 64;
 const LEAST: usize =
     (2 * HEADER + 8 + 64 * MOST_DEVICES).next_multiple_of(REGION_ALIGN) + Console::SMALL_SIZE as usize;
 /// The most devices in the list.
-const MOST_DEVICES: usize = 4;
+const MOST_DEVICES: usize = 5;
 
 const MAGIC: &[u8] = b"SELKIERUN1\0";
 
@@ -33,12 +34,28 @@ pub(crate) struct Extent {
     pub(crate) all: usize,
     /// Where the network's region begins, when there is a network.
     pub(crate) net: Option<usize>,
+    /// Where the disk's region begins, when there is a disk.
+    pub(crate) disk: Option<usize>,
 }
 
 /// The most bytes that [`write`] takes with these options and devices.
 pub(crate) fn room(options: &Options, devices: u64) -> usize {
     let room = if options.overrides_run() { MAX_CHUNKS } else { LEAST };
-    if devices & device::NET != 0 { net::region(room) + NET.layout.size() as usize } else { room }
+    regions(devices, room).2
+}
+
+/// Where the regions of network and disk begin behind `end`, where there are such, and where all ends.
+fn regions(devices: u64, mut end: usize) -> (Option<usize>, Option<usize>, usize) {
+    let mut place = |device: u64, size: u32| {
+        (devices & device != 0).then(|| {
+            let begin = net::region(end);
+            end = begin + size as usize;
+            begin
+        })
+    };
+    let net = place(device::NET, NET.layout.size());
+    let disk = place(device::BLOCK, DISK_LAYOUT.size());
+    (net, disk, end)
 }
 
 /// Writes the chunks to the begin of `out`, which the root task sees at `address`.
@@ -46,6 +63,7 @@ pub(crate) fn write(
     calls: Calls<'_>,
     options: &Options,
     devices: u64,
+    disk: Option<Disk>,
     out: &mut [u8],
     address: u64,
 ) -> Result<Extent, Error> {
@@ -59,11 +77,7 @@ pub(crate) fn write(
     };
     let chunks = list_size + run_size;
     let region = chunks.next_multiple_of(REGION_ALIGN);
-    let mut all = region + Console::SMALL_SIZE as usize;
-    let net = (devices & device::NET != 0).then(|| net::region(all));
-    if let Some(net) = net {
-        all = net + NET.layout.size() as usize;
-    }
+    let (net, disk_region, all) = regions(devices, region + Console::SMALL_SIZE as usize);
     if all > out.len() {
         return Err(Error::RunSize);
     }
@@ -85,9 +99,15 @@ pub(crate) fn write(
             place.size = NET.layout.size().into();
             place.params = NET.params();
         }
+        if let (DeviceKind::Block, Some(region), Some(disk)) = (*kind, disk_region, disk) {
+            place.flags = if disk.read_only { Block::READ_ONLY } else { 0 };
+            place.address = address + region as u64;
+            place.size = DISK_LAYOUT.size().into();
+            place.params = disk.block().params();
+        }
     }
     Devices::write(&filled[..list.len()], &mut out[HEADER..]).ok_or(Error::RunSize)?;
-    Ok(Extent { chunks, all, net })
+    Ok(Extent { chunks, all, net, disk: disk_region })
 }
 
 /// The devices in the order in which they are listed, and how many they are.
@@ -96,6 +116,7 @@ fn list(devices: u64) -> ([DeviceKind; MOST_DEVICES], usize) {
         (device::CONSOLE, DeviceKind::Console),
         (device::CLOCK, DeviceKind::Clock),
         (device::NET, DeviceKind::Net),
+        (device::BLOCK, DeviceKind::Block),
         (device::ENTROPY, DeviceKind::Entropy),
     ];
     let mut list = [DeviceKind::Console; MOST_DEVICES];

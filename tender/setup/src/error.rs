@@ -64,11 +64,6 @@ pub enum Error {
         "--verify: the {0} does not have the SHA-256 that the executable names\n  help: it was changed after it was built: build it anew, or copy it anew"
     )]
     Digest(&'static str),
-    /// A device that nobody serves.
-    #[error(
-        "the image needs a {0} device, which this tender does not serve yet\n  help: run the image under QEMU"
-    )]
-    NotServed(&'static str),
     /// The image needs a network, and nobody has named one.
     #[error(
         "the image needs a network\n  help: start `passt --socket PATH` and give --net unix:PATH, or do without by --net none; `cargo xtask run` does the former"
@@ -88,6 +83,44 @@ pub enum Error {
         option: &'static [u8],
         /// Why.
         errno: Errno,
+    },
+    /// The image needs a disk, and nobody has named one.
+    #[error(
+        "the image needs a disk\n  help: name a file by --disk FILE, or do without by --disk none; `truncate -s 16M FILE` makes one, and `cargo xtask run` does so by itself"
+    )]
+    NoDisk,
+    /// A disk was named for an image that has none.
+    #[error(
+        "--disk: the image has no disk\n  help: leave the option out, or add [devices.disk] to its recipe"
+    )]
+    NeedlessDisk,
+    /// The disk cannot be had.
+    #[error(
+        "--disk {}: it cannot be opened ({errno})\n  help: name a file or a block device that can be read and written, or FILE,ro for one that is only read", Text(.path)
+    )]
+    Disk {
+        /// Its path.
+        path: &'static [u8],
+        /// Why.
+        errno: Errno,
+    },
+    /// The disk is something else than a file or a block device.
+    #[error("--disk {}: it is neither a regular file nor a block device\n  help: name one", Text(.path))]
+    NoDiskFile {
+        /// Its path.
+        path: &'static [u8],
+    },
+    /// The disk has no sector.
+    #[error("--disk {}: it has less than one sector of 512 bytes\n  help: make it larger, for instance by `truncate -s 16M`", Text(.path))]
+    EmptyDisk {
+        /// Its path.
+        path: &'static [u8],
+    },
+    /// Somebody else has the disk.
+    #[error("--disk {}: another process uses it\n  help: wait until that has ended, or use a copy", Text(.path))]
+    DiskInUse {
+        /// Its path.
+        path: &'static [u8],
     },
     /// The memory is too small for the image.
     #[error(

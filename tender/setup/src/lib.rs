@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), no_std)]
 
 mod chunks;
+mod disk;
 mod elf;
 mod error;
 mod linux;
@@ -27,14 +28,15 @@ mod process;
 mod report;
 mod sites;
 
+pub use disk::{DISK_LAYOUT, Disk};
 pub use elf::{Access, ElfError, MAX_SEGMENTS, RootTask, Segment};
 pub use error::{Error, Text};
 pub use linux::{Errno, Linux, above_console};
-pub use load::{Loaded, LoadedNet, PHYSICAL_BASE, load};
+pub use load::{Loaded, LoadedDisk, LoadedNet, PHYSICAL_BASE, load};
 pub use lock::{Hardening, LockDown, Missing, lock};
 pub use net::NET;
 pub use note::Note;
-pub use options::{Command, HELP_OPERATOR, HELP_SINGLE, NetOption, Options, UsageError};
+pub use options::{Command, DiskOption, HELP_OPERATOR, HELP_SINGLE, NetOption, Options, UsageError};
 pub use payload::Payload;
 pub use process::{Args, Process};
 pub use report::{CANNOT_START, print, report};

@@ -99,7 +99,12 @@ impl Calls<'_> {
 
     /// Opens a file for reading; the descriptor is above those of the console.
     pub(crate) fn open(self, path: &CStr) -> Result<i32, Errno> {
-        let flags = general::O_RDONLY | general::O_CLOEXEC | general::O_NOCTTY | general::O_NONBLOCK;
+        self.open_with(path, general::O_RDONLY)
+    }
+
+    /// As [`open`](Self::open), with this access (`O_…`).
+    pub(crate) fn open_with(self, path: &CStr, access: u32) -> Result<i32, Errno> {
+        let flags = access | general::O_CLOEXEC | general::O_NOCTTY | general::O_NONBLOCK;
         let path = path.as_ptr() as usize;
         let at = general::AT_FDCWD as isize as usize;
         // SAFETY: the kernel reads the path, which ends in a NUL.
@@ -147,13 +152,47 @@ impl Calls<'_> {
 
     /// Bytes of a regular file; none for anything else.
     pub(crate) fn file_size(self, descriptor: i32) -> Result<Option<u64>, Errno> {
+        let (kind, size) = self.kind_and_size(descriptor)?;
+        Ok((kind == general::S_IFREG).then_some(size))
+    }
+
+    /// Bytes of a regular file or a block device; none for anything else.
+    pub(crate) fn disk_size(self, descriptor: i32) -> Result<Option<u64>, Errno> {
+        match self.kind_and_size(descriptor)? {
+            (general::S_IFREG, size) => Ok(Some(size)),
+            (general::S_IFBLK, _) => {
+                let arguments = [descriptor as usize, 0, general::SEEK_END as usize, 0];
+                self.plain(general::__NR_lseek, arguments).map(|end| Some(end as u64))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps a file to those who have it open by this descriptor, as long as it is open: from all others, or from
+    /// those who lock it to write.
+    pub(crate) fn lock_file(self, descriptor: i32, write: bool) -> Result<(), Errno> {
+        let kind = if write { general::F_WRLCK } else { general::F_RDLCK };
+        // From the begin on, and without an end.
+        let lock = general::flock { l_type: kind as _, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+        let place = (&raw const lock) as usize;
+        // SAFETY: the kernel reads the lock.
+        unsafe {
+            self.raw(
+                general::__NR_fcntl,
+                [descriptor as usize, general::F_OFD_SETLK as usize, place, 0, 0, 0],
+            )
+        }
+        .map(drop)
+    }
+
+    /// What a descriptor is (`S_IF…`), and its bytes.
+    fn kind_and_size(self, descriptor: i32) -> Result<(u32, u64), Errno> {
         // SAFETY: all bytes zero is a value of this type.
         let mut stat: general::stat = unsafe { core::mem::zeroed() };
         let place = (&raw mut stat) as usize;
         // SAFETY: the kernel writes one `stat` to where there is one.
         unsafe { self.raw(general::__NR_fstat, [descriptor as usize, place, 0, 0, 0, 0]) }?;
-        let is_file = stat.st_mode & general::S_IFMT == general::S_IFREG;
-        Ok(is_file.then_some(stat.st_size as u64))
+        Ok((stat.st_mode & general::S_IFMT, stat.st_size as u64))
     }
 
     /// Reads up to as many bytes as `buffer` has; 0 at the end.

@@ -1,13 +1,14 @@
 //! From the command line to a root task that could run.
 
 use crate::{
-    Error, Options, PAGE, Payload, Process, RootTask, SiteCount, Thunks,
+    Disk, Error, Options, PAGE, Payload, Process, RootTask, SiteCount, Thunks,
     chunks::{self, Extent},
+    disk,
     elf::{Access, MAX_SEGMENTS},
     linux::{Calls, Errno, Linux},
     map::{self, Image},
     net,
-    options::NetOption,
+    options::{DiskOption, NetOption},
 };
 use core::{cell::Cell, ffi::CStr, ops::Range};
 use selkie_tender_table::{
@@ -66,6 +67,8 @@ pub struct Loaded {
     pub thunks: Thunks,
     /// The network.
     pub net: Option<LoadedNet>,
+    /// The disk.
+    pub disk: Option<LoadedDisk>,
 }
 
 /// A network that is open.
@@ -73,6 +76,15 @@ pub struct Loaded {
 pub struct LoadedNet {
     /// The descriptor of its frames.
     pub descriptor: i32,
+    /// Bytes from the memory's first page to its region.
+    pub region: u64,
+}
+
+/// A disk that is open, and has its region.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadedDisk {
+    /// What is open.
+    pub disk: Disk,
     /// Bytes from the memory's first page to its region.
     pub region: u64,
 }
@@ -166,6 +178,10 @@ pub unsafe fn load(
         Some(option) => net::open(calls, option)?,
         None => None,
     };
+    let disk = match options.disk {
+        Some(option) => disk::open(calls, option, settings.devices & device::BLOCK_WRITE != 0)?,
+        None => None,
+    };
     if !(file.as_ptr() as u64).is_multiple_of(PAGE) {
         return Err(Error::Payload("its root task does not begin on a page"));
     }
@@ -173,7 +189,7 @@ pub unsafe fn load(
     let headers = process.program_headers().filter(|_| !payload.is_operator()).unwrap_or_default();
     let shown = Image { root_task: &root_task, file, headers };
     // SAFETY: the caller vouches for these addresses; nothing runs there yet.
-    let (first, extent) = unsafe { first_pages(calls, shown, options, &settings) }?;
+    let (first, extent) = unsafe { first_pages(calls, shown, options, &settings, disk) }?;
     // SAFETY: the image has just been mapped like this.
     let (thunks, sites) = unsafe {
         map::copy_data(&root_task, file);
@@ -192,6 +208,8 @@ pub unsafe fn load(
     let region = root_task.image().end - first.start + BOOT_PAGES * PAGE;
     let net = descriptor.zip(extent.net);
     let net = net.map(|(descriptor, offset)| LoadedNet { descriptor, region: region + offset as u64 });
+    let disk = disk.zip(extent.disk);
+    let disk = disk.map(|(disk, offset)| LoadedDisk { disk, region: region + offset as u64 });
     Ok(Loaded {
         table,
         settings,
@@ -214,6 +232,7 @@ pub unsafe fn load(
         sites,
         thunks,
         net,
+        disk,
     })
 }
 
@@ -227,6 +246,7 @@ unsafe fn first_pages(
     shown: Image<'_>,
     options: &Options,
     settings: &Settings,
+    disk: Option<Disk>,
 ) -> Result<(Range<u64>, Extent), Error> {
     let image = shown.root_task.image();
     let start = image.end + BOOT_PAGES * PAGE;
@@ -239,7 +259,7 @@ unsafe fn first_pages(
         map::guest(calls, shown, BOOT_PAGES * PAGE + room)?;
         core::slice::from_raw_parts_mut(start as *mut u8, room as usize)
     };
-    let extent = chunks::write(calls, options, settings.devices, chunks, start)?;
+    let extent = chunks::write(calls, options, settings.devices, disk, chunks, start)?;
     let end = start + (extent.all as u64).next_multiple_of(PAGE);
     // SAFETY: no chunk lies there.
     unsafe { map::trim(calls, &(end..start + room)) }?;
@@ -283,17 +303,7 @@ fn named(calls: Calls<'_>, path: &'static CStr) -> Result<&'static [u8], Error> 
 /// What the root task gets: the image may ask, the command line decides.
 fn settings(payload: &Payload, options: &Options, asked: Option<u64>) -> Result<Settings, Error> {
     let own = payload.header.settings;
-    let mut devices = if payload.is_operator() { OPERATOR_DEVICES } else { own.devices };
-    if devices & device::BLOCK != 0 {
-        return Err(Error::NotServed("block"));
-    }
-    match options.net {
-        Some(NetOption::None) => devices &= !device::NET,
-        Some(_) if payload.is_operator() => devices |= device::NET | device::ENTROPY,
-        Some(_) if devices & device::NET == 0 => return Err(Error::NeedlessNetwork),
-        None if devices & device::NET != 0 => return Err(Error::NoNetwork),
-        _ => {}
-    }
+    let devices = devices(payload, options)?;
     let image = Some(own.memory).filter(|memory| *memory != 0 && !payload.is_operator()).or(asked);
     let limit = options.allow_memory.unwrap_or(u64::MAX);
     // What nobody asked for shrinks to the limit by itself.
@@ -305,4 +315,28 @@ fn settings(payload: &Payload, options: &Options, asked: Option<u64>) -> Result<
         return Err(Error::Memory(memory));
     }
     Ok(Settings { memory, devices })
+}
+
+/// The devices that the root task gets.
+fn devices(payload: &Payload, options: &Options) -> Result<u64, Error> {
+    let operator = payload.is_operator();
+    let mut devices = if operator { OPERATOR_DEVICES } else { payload.header.settings.devices };
+    match options.net {
+        Some(NetOption::None) => devices &= !device::NET,
+        Some(_) if operator => devices |= device::NET | device::ENTROPY,
+        Some(_) if devices & device::NET == 0 => return Err(Error::NeedlessNetwork),
+        None if devices & device::NET != 0 => return Err(Error::NoNetwork),
+        _ => {}
+    }
+    if operator && matches!(options.disk, Some(DiskOption::File { .. })) {
+        devices |= device::BLOCK | device::BLOCK_WRITE;
+    }
+    match options.disk {
+        Some(DiskOption::None) => devices &= !(device::BLOCK | device::BLOCK_WRITE),
+        Some(_) if devices & device::BLOCK == 0 => return Err(Error::NeedlessDisk),
+        Some(DiskOption::File { read_only: true, .. }) => devices &= !device::BLOCK_WRITE,
+        None if devices & device::BLOCK != 0 => return Err(Error::NoDisk),
+        _ => {}
+    }
+    Ok(devices)
 }

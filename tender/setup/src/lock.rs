@@ -164,7 +164,7 @@ fn bindings(loaded: &Loaded, how: &LockDown) -> Bindings {
         memory: loaded.memory_fd,
         events: how.events,
         net: net(loaded, how),
-        block: None,
+        block: loaded.disk.map(|loaded| (loaded.disk.descriptor, loaded.disk.bytes())),
     }
 }
 
@@ -177,7 +177,8 @@ fn net(loaded: &Loaded, how: &LockDown) -> Option<[i32; 2]> {
 fn close_others(calls: Calls<'_>, loaded: &Loaded, how: &LockDown) -> Result<(), Errno> {
     let input = if loaded.settings.devices & device::INPUT != 0 { 0 } else { 1 };
     let [net, net_events] = net(loaded, how).unwrap_or([2, 2]);
-    let mut kept = [input, 1, 2, loaded.memory_fd, how.events.unwrap_or(2), net, net_events];
+    let disk = loaded.disk.map_or(2, |loaded| loaded.disk.descriptor);
+    let mut kept = [input, 1, 2, loaded.memory_fd, how.events.unwrap_or(2), net, net_events, disk];
     kept.sort_unstable();
     let mut next = 0;
     for descriptor in kept.map(|descriptor| descriptor as usize) {

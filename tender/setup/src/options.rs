@@ -34,6 +34,8 @@ pub struct Options {
     pub run_fd: Option<i32>,
     /// The network, where one is named.
     pub net: Option<NetOption>,
+    /// The disk, where one is named.
+    pub disk: Option<DiskOption>,
     /// The root task's file, for the operator's tender.
     pub root_task: Option<&'static CStr>,
     /// The command line, to find `--env` in.
@@ -77,6 +79,33 @@ impl NetOption {
     }
 }
 
+/// What `--disk` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskOption {
+    /// None: the function has to do without.
+    None,
+    /// A file or a block device.
+    File {
+        /// Its path.
+        path: &'static [u8],
+        /// It is only read.
+        read_only: bool,
+    },
+}
+
+impl DiskOption {
+    fn parse(value: &'static [u8]) -> Option<Self> {
+        if value == b"none" {
+            return Some(Self::None);
+        }
+        let (path, read_only) = match value.strip_suffix(b",ro") {
+            Some(path) => (path, true),
+            None => (value, false),
+        };
+        (!path.is_empty()).then_some(Self::File { path, read_only })
+    }
+}
+
 /// A command line that cannot be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsageError {
@@ -92,10 +121,10 @@ enum Problem {
     Size,
     Descriptor,
     Net,
+    Disk,
     Environment,
     NotText,
     Allow,
-    NotServed,
     NotOperator,
     Extra,
     NoRootTask,
@@ -114,6 +143,8 @@ Options:
       --env NAME=VALUE   a variable of the function's environment; it sees no other of yours
       --net NETWORK      for an image with a network: unix:PATH, the socket of a running passt; fd:N, an
                          open descriptor of one; or none
+      --disk FILE        for an image with a disk: a file or a block device, as large as it is; FILE,ro is
+                         only read; or none
       --run-fd N         an open descriptor with an override of the run configuration (SELKIERUN1)
       --trace            print every seL4 call, decoded, to standard error
       --verify           compare the digests of tables and root task before the start
@@ -133,12 +164,12 @@ Usage: selkie-tender [OPTIONS] ROOT-TASK [-- ARGUMENT...]
 The arguments after `--` replace those that the root task was built with.
 
 Options:
-      --allow LIST       upper limits, separated by commas: memory=SIZE; disk= has its place but is not
-                         served yet
+      --allow LIST       upper limits, separated by commas: memory=SIZE
       --memory SIZE      memory for image, kernel objects and untypeds: bytes, or with K, M or G
       --env NAME=VALUE   a variable of the function's environment; it sees no other of yours
       --net NETWORK      the root task gets a network, and random bytes: unix:PATH, the socket of a running
                          passt; fd:N, an open descriptor of one
+      --disk FILE        the root task gets a disk: a file or a block device; FILE,ro is only read
       --run-fd N         an open descriptor with an override of the run configuration (SELKIERUN1)
       --trace            print every seL4 call, decoded, to standard error
       --verify           compare the digests of the interface tables before the start
@@ -156,6 +187,7 @@ enum Item {
     Env(&'static str),
     RunFd(i32),
     Net(NetOption),
+    Disk(DiskOption),
     Trace,
     Verify,
     Strict,
@@ -178,6 +210,7 @@ impl Command {
             strict: false,
             run_fd: None,
             net: None,
+            disk: None,
             root_task: None,
             args: args.clone(),
             operator,
@@ -191,6 +224,7 @@ impl Command {
                 Item::Env(_) => {}
                 Item::RunFd(descriptor) => options.run_fd = Some(descriptor),
                 Item::Net(net) => options.net = Some(net),
+                Item::Disk(disk) => options.disk = Some(disk),
                 Item::Trace => options.trace = true,
                 Item::Verify => options.verify = true,
                 Item::Strict => options.strict = true,
@@ -242,8 +276,6 @@ impl Options {
         for entry in list.split(|byte| *byte == b',') {
             if let Some(size) = entry.strip_prefix(b"memory=") {
                 self.allow_memory = Some(parse_size(size).ok_or(Problem::Size.of(entry))?);
-            } else if entry.starts_with(b"disk=") {
-                return Err(Problem::NotServed.of(entry));
             } else {
                 return Err(Problem::Allow.of(entry));
             }
@@ -270,7 +302,7 @@ fn next_item(args: &mut Args, operator: bool) -> Result<Option<Item>, UsageError
         b"--strict" => Some(Item::Strict),
         b"--help" | b"-h" => Some(Item::Help),
         b"--version" | b"-V" => Some(Item::Version),
-        b"--memory" | b"--env" | b"--run-fd" | b"--net" | b"--allow" => None,
+        b"--memory" | b"--env" | b"--run-fd" | b"--net" | b"--disk" | b"--allow" => None,
         _ => return Err(Problem::Unknown.of(bytes)),
     };
     if let Some(item) = simple {
@@ -288,6 +320,7 @@ fn next_item(args: &mut Args, operator: bool) -> Result<Option<Item>, UsageError
         b"--env" => Item::Env(parse_env(value)?),
         b"--run-fd" => Item::RunFd(parse_descriptor(value).ok_or(Problem::Descriptor.of(value))?),
         b"--net" => Item::Net(NetOption::parse(value).ok_or(Problem::Net.of(value))?),
+        b"--disk" => Item::Disk(DiskOption::parse(value).ok_or(Problem::Disk.of(value))?),
         _ => Item::Allow(value),
     };
     Ok(Some(item))
@@ -362,6 +395,10 @@ impl Display for UsageError {
                 write!(f, "`{argument}` is not a network")?;
                 "write --net unix:PATH, --net fd:N with an open descriptor above 2, or --net none"
             }
+            Problem::Disk => {
+                write!(f, "`{argument}` is not a disk")?;
+                "write --disk FILE, --disk FILE,ro or --disk none"
+            }
             Problem::Environment => {
                 write!(f, "`{argument}` is not a variable with its value")?;
                 "write --env NAME=VALUE; the name is not empty"
@@ -373,10 +410,6 @@ impl Display for UsageError {
             Problem::Allow => {
                 write!(f, "--allow knows no `{argument}`")?;
                 "write memory=SIZE"
-            }
-            Problem::NotServed => {
-                write!(f, "--allow {argument}: this tender does not serve that device yet")?;
-                "leave it out; a root task that needs the device runs under QEMU"
             }
             Problem::NotOperator => {
                 write!(f, "`{argument}`: limits are set by the operator's tender only")?;

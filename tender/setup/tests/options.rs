@@ -1,6 +1,6 @@
 //! The command line.
 
-use selkie_tender_setup::{Args, Command, HELP_OPERATOR, HELP_SINGLE, NetOption, Options};
+use selkie_tender_setup::{Args, Command, DiskOption, HELP_OPERATOR, HELP_SINGLE, NetOption, Options};
 use std::{
     ffi::{CString, c_char},
     os::unix::ffi::OsStringExt,
@@ -51,6 +51,17 @@ fn options_are_read() {
     ] {
         assert_eq!(run(single(&["--net", value])).net, Some(net));
         assert_eq!(run(operator(&["--net", value, "a"])).net, Some(net));
+    }
+    let file = |path, read_only| DiskOption::File { path, read_only };
+    for (value, disk) in [
+        ("none", DiskOption::None),
+        ("none,ro", file(b"none", true)),
+        ("./none", file(b"./none", false)),
+        ("/a b/c,d", file(b"/a b/c,d", false)),
+        ("disk.img,ro", file(b"disk.img", true)),
+    ] {
+        assert_eq!(run(single(&["--disk", value])).disk, Some(disk));
+        assert_eq!(run(operator(&["--disk", value, "a"])).disk, Some(disk));
     }
 }
 
@@ -111,6 +122,8 @@ fn mistakes_are_named_with_their_remedy() {
         (&["--net", "fd:2"], "`fd:2` is not a network"),
         (&["--net", "fd:x"], "`fd:x` is not a network"),
         (&["--net=tap:3"], "`tap:3` is not a network"),
+        (&["--disk", ""], "`` is not a disk"),
+        (&["--disk=,ro"], "`,ro` is not a disk"),
         (&["--env", "A"], "`A` is not a variable with its value"),
         (&["--env", "=b"], "`=b` is not a variable with its value"),
         (&["--allow", "memory=1G"], "`--allow`: limits are set by the operator's tender only"),
@@ -126,7 +139,7 @@ fn mistakes_are_named_with_their_remedy() {
         (&[][..], "no root task is named"),
         (&["a", "b"], "there is no place for the argument `b`"),
         (&["--allow", "net=tap0", "a"], "--allow knows no `net=tap0`"),
-        (&["--allow", "memory=1G,disk=x", "a"], "--allow disk=x: this tender does not serve that device yet"),
+        (&["--allow", "memory=1G,disk=x", "a"], "--allow knows no `disk=x`"),
         (&["--allow", "usb=1", "a"], "--allow knows no `usb=1`"),
         (&["--allow", "", "a"], "--allow knows no ``"),
         (&["--allow", "memory=x", "a"], "`memory=x` is not a size"),

@@ -57,6 +57,7 @@ fn the_image_is_mapped_as_it_says() {
 fn arguments_and_environment_reach_the_root_task() {
     check(&["chunks"], End::Exit(0));
     check(&["net"], End::Exit(0));
+    check(&["disk"], End::Exit(0));
 }
 
 fn what_the_lock_allows_still_works() {
@@ -67,6 +68,8 @@ fn what_the_lock_allows_still_works() {
     check(&["lock", "guest-site"], End::Exit(ENTERED));
     check(&["lock", "guest-unlisted"], End::Exit(TRAPPED));
     check(&["lock", "environment"], End::Exit(0));
+    check(&["lock", "disk write"], End::Exit(0));
+    check(&["lock", "disk-ro read"], End::Exit(0));
 }
 
 fn what_the_lock_forbids_kills() {
@@ -96,6 +99,15 @@ fn what_the_lock_forbids_kills() {
         "int80",
         "x32",
         "timer",
+        "disk end",
+        "disk write-end",
+        "disk long",
+        "disk other",
+        "disk plain-read",
+        "disk truncate",
+        "disk-ro write",
+        "disk-ro flush",
+        "no-disk",
     ] {
         check(&["lock", action], End::Signal(SIGSYS));
     }
@@ -220,7 +232,13 @@ fn what_cannot_be_loaded_is_told() {
         ("no-elf", "it is not a 64-bit x86-64 ELF file"),
         ("digest", "the root task does not have the SHA-256"),
         ("tables", "the set of interface tables does not have the SHA-256"),
-        ("block", "needs a block device, which this tender does not serve yet"),
+        ("disk", "the image needs a disk"),
+        ("disk-needless", "--disk: the image has no disk"),
+        ("disk-gone", "--disk /no/such/disk: it cannot be opened (ENOENT"),
+        ("disk-kind", "--disk /dev/null: it is neither a regular file nor a block device"),
+        ("disk-small", "it has less than one sector"),
+        ("disk-read-only", "--disk /proc/self/exe: it cannot be opened ("),
+        ("disk-long", "it cannot be opened (error 36"),
         ("net", "the image needs a network"),
         ("net-needless", "--net: the image has no network"),
         ("net-closed", "--net fd: it cannot be had (EBADF"),

@@ -62,10 +62,12 @@ pub mod device {
     pub const CLOCK: u64 = 1 << 2;
     /// A network: what `--net` names.
     pub const NET: u64 = 1 << 3;
-    /// A block device; has its place, nothing serves it yet.
+    /// A disk: what `--disk` names.
     pub const BLOCK: u64 = 1 << 4;
     /// Random bytes.
     pub const ENTROPY: u64 = 1 << 5;
+    /// The disk can be written to.
+    pub const BLOCK_WRITE: u64 = 1 << 6;
 }
 
 impl Part {

@@ -39,6 +39,8 @@ pub struct FakeHost {
     pub trace: Vec<String>,
     /// What becomes of frames, and how often they were to be moved.
     pub moved: (Moved, u32),
+    /// What becomes of requests to the disk, and how often they were to be looked at.
+    pub sectors: (Moved, u32),
     /// How often random bits were asked for; none are given at the third time.
     pub randoms: u64,
 }
@@ -72,6 +74,11 @@ impl Host for FakeHost {
     fn move_frames(&mut self) -> Moved {
         self.moved.1 += 1;
         self.moved.0
+    }
+
+    fn move_sectors(&mut self) -> Moved {
+        self.sectors.1 += 1;
+        self.sectors.0
     }
 
     fn random(&mut self) -> Option<[u64; 4]> {

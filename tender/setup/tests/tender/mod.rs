@@ -5,11 +5,11 @@ use crate::common::{
     self, BASE, DATA, DIGEST, GREETING, IMAGE_END, RODATA, Random, SITE, SITE_BYTES, Sample, TEXT, UNLISTED,
 };
 use linux_raw_sys::{errno, general::*};
-use selkie_base::devices::{Console, DEVICES_CHUNK, DeviceKind, Devices, RUN_CHUNK, net::Net};
+use selkie_base::devices::{Console, DEVICES_CHUNK, DeviceKind, Devices, RUN_CHUNK, block::Block, net::Net};
 use selkie_tender_filter::{GUEST_END, TENDER};
 use selkie_tender_setup::{
-    CANNOT_START, Command, Error, Linux, Loaded, LockDown, NET, Options, PHYSICAL_BASE, Payload, Process,
-    SiteCount, load, lock, report,
+    CANNOT_START, Command, DISK_LAYOUT, Error, Linux, Loaded, LockDown, NET, Options, PHYSICAL_BASE, Payload,
+    Process, SiteCount, load, lock, report,
 };
 use selkie_tender_table::{
     Table,
@@ -206,7 +206,9 @@ impl Setup {
         options: &mut Options,
         file: Option<CString>,
     ) -> Result<Loaded, Error> {
-        let unserved = self.settings.devices & (device::NET | device::BLOCK) != 0 && options.net.is_none();
+        let lacks = |device: u64, named: bool| self.settings.devices & device != 0 && !named;
+        let unserved =
+            lacks(device::NET, options.net.is_some()) || lacks(device::BLOCK, options.disk.is_some());
         if options.verify || unserved || file.is_none() {
             // SAFETY: nothing of this program lies below 2 GiB or behind the stand-in for the tender.
             return unsafe { load(gate, process, payload, options, entry(), kernel_bytes) };
@@ -247,6 +249,7 @@ pub(crate) fn child(arguments: &[String]) -> ExitCode {
         ["load-sites"] => check_sites(),
         ["chunks"] => check_chunks(),
         ["net"] => check_net(),
+        ["disk"] => check_disk(),
         ["lock", action] => locked(action, None, false),
         ["lock", action, call, errno] => locked(action, Some((call, errno)), false),
         ["strict", action, call, errno] => locked(action, Some((call, errno)), true),
@@ -427,6 +430,44 @@ fn check_net() {
     fs::remove_file(path).expect("it is there");
 }
 
+/// The devices of a root task with a disk.
+const DISK: u64 = device::CONSOLE | device::CLOCK | device::BLOCK | device::BLOCK_WRITE;
+
+/// A disk has its place among the devices, with the sectors that its file has, and is there for one process only.
+fn check_disk() {
+    let path = file(&[7; 3 * 512 + 100]).into_string().expect("text");
+    for read_only in [false, true] {
+        let gate = Gate::new(None);
+        let option = if read_only { format!("{path},ro") } else { path.clone() };
+        let loaded = Setup::new().with(DISK).args(&["--disk", &option]).load(&gate).0;
+        let loaded = loaded.expect("it can be loaded");
+        assert_eq!(loaded.settings.devices & device::BLOCK_WRITE == 0, read_only);
+        let address = IMAGE_END + 2 * 4096;
+        let (list, _) = chunk(guest(address, loaded.extra_bytes as usize), DEVICES_CHUNK);
+        let entry = Devices::new(list).expect("a list").find(DeviceKind::Block).expect("a disk");
+        let expected = Block { sectors: 3, read_only, layout: DISK_LAYOUT };
+        assert_eq!(Block::of(&entry), Ok(expected));
+        assert_eq!((entry.address + entry.size).next_multiple_of(4096), address + loaded.extra_pages * 4096);
+        let disk = loaded.disk.expect("it is open");
+        assert_eq!(disk.region, entry.address - loaded.image().start);
+        let flags = raw(__NR_fcntl, [disk.disk.descriptor as usize, F_GETFL as usize, 0, 0, 0, 0]);
+        assert_eq!(flags as u32 & O_ACCMODE, if read_only { O_RDONLY } else { O_RDWR });
+        unload(&loaded);
+        let _ = raw(__NR_munmap, [0x1_0000, (1 << 31) - 0x1_0000, 0, 0, 0, 0]);
+        // It is open still.
+        for (option, in_use) in [(path.clone(), true), (format!("{path},ro"), !read_only)] {
+            let again = Setup::new().with(DISK).args(&["--disk", &option]).load(&gate).0;
+            assert_eq!(matches!(again, Err(Error::DiskInUse { .. })), in_use, "{option}: {again:?}");
+            if let Ok(again) = again {
+                unload(&again);
+                let _ = raw(__NR_munmap, [0x1_0000, (1 << 31) - 0x1_0000, 0, 0, 0, 0]);
+            }
+        }
+        let all = [(); 2].map(|()| raw(__NR_close_range, [disk.disk.descriptor as usize, 64, 0, 0, 0, 0]));
+        assert_eq!(all, [0, 0]);
+    }
+}
+
 /// The content of the chunk at the begin, and what follows it.
 fn chunk(bytes: &[u8], id: u64) -> (&[u8], &[u8]) {
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
@@ -472,7 +513,12 @@ fn locked(action: &str, refuse: Option<(&str, &str)>, strict: bool) {
         (call.to_owned(), -(number as isize))
     });
     let gate = Gate::new(refuse);
-    let (loaded, process, secret) = Setup::new().load(&gate);
+    let setup = match action.split_once(' ') {
+        Some(("disk", _)) => Setup::new().with(DISK).args(&["--disk", &disk_file()]),
+        Some(("disk-ro", _)) => Setup::new().with(DISK).args(&["--disk", &format!("{},ro", disk_file())]),
+        _ => Setup::new(),
+    };
+    let (loaded, process, secret) = setup.load(&gate);
     let loaded = loaded.expect("it can be loaded");
     catch_traps();
     // SAFETY: this process needs nothing but its one instruction.
@@ -484,6 +530,11 @@ fn locked(action: &str, refuse: Option<(&str, &str)>, strict: bool) {
     let forgotten = unsafe { core::slice::from_raw_parts(secret, 15) }.iter().all(|byte| *byte == 0);
     act(action, &loaded, forgotten);
     exit(7)
+}
+
+/// A file of two sectors.
+fn disk_file() -> String {
+    file(&[7; 1024]).into_string().expect("text")
 }
 
 /// The kernel's `struct sigaction`.
@@ -513,6 +564,8 @@ fn act(action: &str, loaded: &Loaded, forgotten: bool) {
     let shared = (MAP_SHARED | MAP_FIXED) as usize;
     let frame: usize = 0x1000_0000;
     let memory = loaded.memory_fd as usize;
+    let disk = loaded.disk.map_or(usize::MAX, |loaded| loaded.disk.descriptor as usize);
+    let (mut bytes, text) = ([0u8; 16], c"sectors".as_ptr() as usize);
     let call = |number: u32, arguments: [usize; 6]| {
         raw(number, arguments);
     };
@@ -577,6 +630,28 @@ fn act(action: &str, loaded: &Loaded, forgotten: bool) {
                     ((here - below) as *mut u8).write_volatile(1);
                 }
             }
+            "disk write" => {
+                let written = raw(__NR_pwrite64, [disk, text, 8, 1016, 0, 0]);
+                let lasts = raw(__NR_fdatasync, [disk, 0, 0, 0, 0, 0]);
+                let read = raw(__NR_pread64, [disk, (&raw mut bytes) as usize, 16, 1008, 0, 0]);
+                exit(i32::from(
+                    (written, lasts, read, &bytes)
+                        != (8, 0, 16, b"\x07\x07\x07\x07\x07\x07\x07\x07sectors\0"),
+                ));
+            }
+            "disk-ro read" => {
+                let read = raw(__NR_pread64, [disk, (&raw mut bytes) as usize, 16, 0, 0, 0]);
+                exit(i32::from((read, &bytes) != (16, &[7; 16])));
+            }
+            "disk end" => call(__NR_pread64, [disk, (&raw mut bytes) as usize, 8, 1024, 0, 0]),
+            "disk write-end" => call(__NR_pwrite64, [disk, text, 8, 1024, 0, 0]),
+            "disk long" => call(__NR_pread64, [disk, (&raw mut bytes) as usize, (128 << 10) + 1, 0, 0, 0]),
+            "disk other" => call(__NR_pwrite64, [memory, text, 8, 0, 0, 0]),
+            "disk plain-read" => call(__NR_read, [disk, (&raw mut bytes) as usize, 8, 0, 0, 0]),
+            "disk truncate" => call(__NR_ftruncate, [disk, 0, 0, 0, 0, 0]),
+            "disk-ro write" => call(__NR_pwrite64, [disk, text, 8, 0, 0, 0]),
+            "disk-ro flush" => call(__NR_fdatasync, [disk, 0, 0, 0, 0, 0]),
+            "no-disk" => call(__NR_pread64, [memory, (&raw mut bytes) as usize, 8, 0, 0, 0]),
             other => panic!("{other}"),
         }
     }
@@ -609,7 +684,13 @@ fn fails(case: &str) -> ExitCode {
         "no-elf" => operator("/proc/self/environ").args(&[file(b"#!/bin/sh").to_str().expect("text")]),
         "digest" => Setup { damage: Some(0x2000 + 0x3000), ..good }.args(&["--verify"]),
         "tables" => Setup { damage: Some(0x1000 + 0x100), ..good }.args(&["--verify"]),
-        "block" => good.with(device::BLOCK),
+        "disk" => good.with(DISK),
+        "disk-needless" => good.args(&["--verify", "--disk", "/proc/self/exe"]),
+        "disk-gone" => good.with(DISK).args(&["--disk", "/no/such/disk,ro"]),
+        "disk-kind" => good.with(DISK).args(&["--disk", "/dev/null"]),
+        "disk-small" => good.with(DISK).args(&["--disk", file(&[0; 511]).to_str().expect("text")]),
+        "disk-read-only" => good.with(DISK).args(&["--disk", "/proc/self/exe"]),
+        "disk-long" => good.with(DISK).args(&["--disk", &"x".repeat(4096)]),
         "net" => good.with(device::NET),
         "net-needless" => good.args(&["--verify", "--net", "fd:77"]),
         "net-closed" => good.with(device::NET).args(&["--net", "fd:77"]),
