@@ -29,7 +29,9 @@ mod error;
 mod executor;
 pub mod http;
 mod network;
+mod random;
 mod stop;
+pub mod store;
 mod time;
 mod wake;
 

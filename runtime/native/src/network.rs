@@ -4,6 +4,7 @@ use crate::{
     card::{Card, Port},
     error::{Error, Result},
     executor::Tasks,
+    random,
     time::Alarm,
     wake,
 };
@@ -50,7 +51,7 @@ pub(crate) fn start(sys: &mut System) -> Result<Network> {
     if IN_USE.swap(true, Ordering::Relaxed) {
         return Err(Error::InUse);
     }
-    let (mut seed, source) = selkie_drivers::seed(sys).ok_or(Error::NoEntropy)?;
+    let (mut seed, source) = random::seed(sys)?;
     let wake = wake::notification(sys)?;
     let device = selkie_drivers::network(sys, wake).map_err(|error| match error {
         selkie::Error::NoDevice => Error::NoNetwork,

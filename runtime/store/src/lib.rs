@@ -22,7 +22,7 @@ pub mod volume;
 
 pub use error::{Error, OpenError};
 pub use index::{MAX_KEY, MAX_VALUE};
-pub use store::{Condition, Stats, Store, Value};
+pub use store::{Condition, Stats, Store, Value, Written};
 
 use core::fmt::Debug;
 

@@ -164,7 +164,8 @@ impl<'a, H: Handler> Peer<'a, '_, H> {
         match request.path() {
             "/healthz" => Response::text("ok\n"),
             "/metrics" => {
-                let text = self.state.metrics.text();
+                let mut text = self.state.metrics.text();
+                self.state.handler.metrics(&mut text);
                 Response::new(200).body("text/plain; version=0.0.4", text.into_bytes())
             }
             _ => {

@@ -12,7 +12,7 @@ use crate::{
     network::{self, MAX_CONNECTIONS},
     stop::{self, Stop},
 };
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use core::cell::Cell;
 use embassy_net::{Stack, tcp::TcpSocket};
 use embassy_time::Duration;
@@ -24,6 +24,15 @@ use selkie::{System, println};
 pub trait Handler: 'static {
     /// Answers a request.
     fn handle(&self, request: Request) -> impl Future<Output = Response>;
+
+    /// What is done beside the answers, from the start of the server on: what handlers wait for, for instance. That it
+    /// ends, or does not, makes no difference.
+    fn background(&self) -> impl Future<Output = ()> {
+        async {}
+    }
+
+    /// Adds what the handler itself counts to the answer to `/metrics`, in the text format of Prometheus.
+    fn metrics(&self, _text: &mut String) {}
 }
 
 impl<F: AsyncFn(Request) -> Response + 'static> Handler for F {
@@ -129,6 +138,7 @@ impl Server {
             network.tasks.spawn(worker(network.stack, state));
         }
         network.tasks.spawn(announce(network.stack, state));
+        network.tasks.spawn(background(state));
         let end = Cell::new(None);
         network.tasks.run(&state.stop, || {
             if !state.stop.is_asked() {
@@ -171,6 +181,11 @@ async fn announce<H: Handler>(stack: Stack<'static>, state: &'static State<H>) {
     if let Some(config) = stack.config_v6() {
         println!("Listening on http://[{}]:{port}/", config.address.address());
     }
+}
+
+/// Does what the handler does beside answers.
+async fn background<H: Handler>(state: &'static State<H>) {
+    state.handler.background().await;
 }
 
 /// Accepts connections and serves them, one after the other.
