@@ -28,6 +28,7 @@ pub mod context;
 pub mod diagnostic;
 pub mod diff;
 pub mod digest;
+pub mod disk;
 pub mod doctor;
 mod document;
 pub mod elf;

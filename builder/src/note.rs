@@ -88,8 +88,9 @@ crate::exit_code!(Error, Failed);
 impl Manifest {
     /// The manifest of `recipe` built for a kernel of this release with this interface.
     pub fn new(recipe: &Recipe, kernel: &KernelConfig, version: &str, interface: Digest) -> Self {
-        let RawDevices { serial, net } = &recipe.devices;
-        let net = net.as_ref().map(|_| ("net".to_owned(), "virtio".to_owned()));
+        let RawDevices { serial, net, disk } = &recipe.devices;
+        let virtio = |name: &str| (name.to_owned(), "virtio".to_owned());
+        let (net, disk) = (net.as_ref().map(|_| virtio("net")), disk.as_ref().map(|_| virtio("disk")));
         Self {
             format: 1,
             function: Function {
@@ -105,6 +106,7 @@ impl Manifest {
             devices: [("serial".to_owned(), serial_name(*serial).to_owned())]
                 .into_iter()
                 .chain(net)
+                .chain(disk)
                 .collect(),
             targets: recipe.targets(),
             memory: recipe

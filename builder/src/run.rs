@@ -8,6 +8,7 @@ pub use overrides::{Overrides, OverridesError};
 
 use crate::{
     Context, Result, Target,
+    disk::{self, Attached},
     kernel_config::KernelConfig,
     net::{self, Passt, PortChoice, Published},
     process::Program,
@@ -43,6 +44,9 @@ pub struct RunOptions {
     pub console_on_stderr: bool,
     /// Ports of the host instead of those that the recipe names, or besides.
     pub ports: Vec<PortChoice>,
+    /// The file or block device that is the function's disk, instead of the one that is kept in `out/`; with `,ro` at its
+    /// end it is only read.
+    pub disk: Option<PathBuf>,
 }
 
 /// A run that is over.
@@ -135,6 +139,11 @@ pub fn run(
     let fds = (stdin.as_fd(), output);
     let ports = net::publish(recipe.devices.net.as_ref(), &options.ports)?;
     tell_ports(ctx, recipe, &ports);
+    let disk = disk::of_run(ctx.project, recipe, options.disk.as_deref())?;
+    let disk = disk.as_ref();
+    if let Some(disk) = disk {
+        ctx.progress.note(&format!("its disk is {}", disk.option()));
+    }
     match target {
         Target::Qemu => {
             let kernel = KernelConfig::of(ctx.project, recipe)?;
@@ -145,10 +154,10 @@ pub fn run(
             let probe = qemu::Probe::new(&qemu, &boot, sign);
             let accelerator = qemu::choose(ctx, options.accel, &Host::read(), &probe)?;
             fit(ctx, &boot.vm, &accelerator)?;
-            boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, &ports, fds)
+            boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, (&ports, disk), fds)
         }
         Target::BareMetal => {
-            pc::run(ctx, recipe, dir, smoke::boot_of(dir, options.boot)?, options, &ports, fds)
+            pc::run(ctx, recipe, dir, smoke::boot_of(dir, options.boot)?, options, (&ports, disk), fds)
         }
         Target::Process => {
             let program = Program::find(dir, &recipe.function.name)?;
@@ -156,7 +165,7 @@ pub fn run(
             // What the tender says, traces among it, is for the user's eyes as it comes.
             let launch = |run_file| Launch {
                 show_stderr: true,
-                ..program.launch(run_file, net, &options.tender_options)
+                ..program.launch(run_file, net, disk, &options.tender_options)
             };
             let outcome = at_console(ctx, launch, None, &options.overrides, fds);
             if let Some(failure) = passt.and_then(|mut passt| passt.failure()) {
@@ -189,11 +198,11 @@ fn boot_at(
     qemu: &Binary,
     accelerator: Accelerator,
     overrides: &Overrides,
-    ports: &[Published],
+    (ports, disk): (&[Published], Option<&Attached>),
     fds: (BorrowedFd<'_>, BorrowedFd<'_>),
 ) -> Result<RunOutcome> {
     let accel = accelerator.accel;
-    let launch = |run_file| boot.launch(qemu, accel, run_file, ports);
+    let launch = |run_file| boot.launch(qemu, accel, run_file, ports, disk);
     at_console(ctx, launch, Some(accelerator), overrides, fds)
 }
 

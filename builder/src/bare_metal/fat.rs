@@ -1,7 +1,7 @@
 //! FAT file systems: written by the crate `fatfs`, and read, as far as our own media need it, from images that
 //! somebody else may have made.
 
-use fatfs::{Date, DateTime, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider};
+use fatfs::{Date, DateTime, FileSystem, FormatVolumeOptions, FsOptions, ReadWriteSeek, Time, TimeProvider};
 use std::io::{self, Cursor, Write};
 
 /// Bytes of a sector, in what is written.
@@ -31,13 +31,7 @@ pub(crate) fn write(files: &[(String, &[u8])], serial: u32, label: &str) -> io::
     let size = content + content / 64 + 16 * 1024 * (content / (8 << 20)).min(8) + 48 * 1024;
     let size = size.next_multiple_of(STEP);
     let mut volume = Cursor::new(vec![0; size]);
-    let mut padded = [b' '; 11];
-    padded.iter_mut().zip(label.bytes()).for_each(|(place, letter)| *place = letter);
-    let options = FormatVolumeOptions::new()
-        .total_sectors(u32::try_from(size / SECTOR).map_err(io::Error::other)?)
-        .max_root_dir_entries(64)
-        .volume_id(serial)
-        .volume_label(padded);
+    let options = volume_options(size as u64, serial, label)?.max_root_dir_entries(64);
     fatfs::format_volume(&mut volume, options)?;
     let options = FsOptions::new().time_provider(&FirstDay).update_accessed_date(false);
     let system = FileSystem::new(&mut volume, options)?;
@@ -51,6 +45,19 @@ pub(crate) fn write(files: &[(String, &[u8])], serial: u32, label: &str) -> io::
     }
     system.unmount()?;
     Ok(volume.into_inner())
+}
+
+/// Writes an empty file system to the begin of `volume`, which has `size` bytes, all of them zero. What else it is, is
+/// said at [`write`].
+pub(crate) fn format(volume: impl ReadWriteSeek, size: u64, serial: u32, label: &str) -> io::Result<()> {
+    fatfs::format_volume(volume, volume_options(size, serial, label)?)
+}
+
+fn volume_options(size: u64, serial: u32, label: &str) -> io::Result<FormatVolumeOptions> {
+    let mut padded = [b' '; 11];
+    padded.iter_mut().zip(label.bytes()).for_each(|(place, letter)| *place = letter);
+    let sectors = u32::try_from(size / SECTOR as u64).map_err(io::Error::other)?;
+    Ok(FormatVolumeOptions::new().total_sectors(sectors).volume_id(serial).volume_label(padded))
 }
 
 /// What is wrong with a file system.

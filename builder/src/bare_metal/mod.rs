@@ -19,9 +19,11 @@ mod pack;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fat::format as format_fat;
 pub use grub::Error as GrubError;
 pub(crate) use grub::additions as grub_additions;
 pub use headers::Headers;
+pub(crate) use layout::serial;
 pub(crate) use media::halts;
 pub use media::{Error as MediaError, LeftOut, Media, Protocol};
 pub use medium::Error as MediumError;

@@ -27,17 +27,23 @@ pub fn settings(recipe: &Recipe) -> Settings {
         Some(net) if net.has_card() => device::NET | device::ENTROPY,
         Some(_) => device::ENTROPY,
     };
-    Settings { memory: recipe.process.memory, devices: device::CONSOLE | device::CLOCK | input | net }
+    let disk = match &recipe.devices.disk {
+        None => 0,
+        Some(disk) if disk.read_only => device::BLOCK,
+        Some(_) => device::BLOCK | device::BLOCK_WRITE,
+    };
+    Settings { memory: recipe.process.memory, devices: device::CONSOLE | device::CLOCK | input | net | disk }
 }
 
 /// The names of devices, in the order of their bits.
-const DEVICES: [(u64, &str); 6] = [
+const DEVICES: [(u64, &str); 7] = [
     (device::CONSOLE, "console"),
     (device::INPUT, "input"),
     (device::CLOCK, "clock"),
     (device::NET, "net"),
     (device::BLOCK, "block"),
     (device::ENTROPY, "entropy"),
+    (device::BLOCK_WRITE, "block-write"),
 ];
 
 /// The names of the devices that a payload asks for.

@@ -1,6 +1,9 @@
 //! Starting a root task's own executable.
 
-use crate::qemu::{self, GuestEnd, Launch};
+use crate::{
+    disk::Attached,
+    qemu::{self, GuestEnd, Launch},
+};
 use std::{
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
@@ -28,14 +31,18 @@ impl Program {
 
     /// A start of it with the console on standard input and output. `run_file` overrides the image's run
     /// configuration: an anonymous file, so that nothing of it ever lies on a disk or a command line. `net` takes the
-    /// frames of its network.
+    /// frames of its network, `disk` is its disk.
     pub(crate) fn launch(
         &self,
         run_file: Option<OwnedFd>,
         net: Option<OwnedFd>,
+        disk: Option<&Attached>,
         options: &[String],
     ) -> Launch {
         let mut args = options.to_vec();
+        if let Some(disk) = disk {
+            args.extend(["--disk".to_owned(), disk.option()]);
+        }
         if let Some(socket) = &net {
             args.extend(["--net".to_owned(), format!("fd:{}", socket.as_raw_fd())]);
         }

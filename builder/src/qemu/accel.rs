@@ -205,7 +205,7 @@ impl Probe<'_> {
     /// Boots the image under KVM.
     fn run(&self, ctx: &Context<'_>) -> crate::Result<Accelerator> {
         let mut watch = Watch { sign: self.sign.as_ref(), text: Vec::new(), seen: false };
-        let launch = self.boot.launch(self.qemu, Accel::Kvm, None, &[]);
+        let launch = self.boot.launch(self.qemu, Accel::Kvm, None, &[], None);
         let ended = match drive(launch, Some(self.limit), &ctx.cancel, &mut watch) {
             Ok(ended) => ended,
             Err(Error::Exec(exec::Error::Start { source, .. })) => {

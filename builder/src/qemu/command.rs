@@ -1,12 +1,13 @@
 //! QEMU's command line: one function, for `run.sh`, `run`, `smoke` and the KVM probe alike.
 
-use super::{Accel, Binary, Error, GuestEnd, Launch};
+use super::{Accel, Binary, Error, GuestEnd, Launch, in_option};
 use crate::{
+    disk::Attached,
     exec::quote,
     image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
     net::Published,
-    recipe::{Machine, Protocol, RawForward, RawNet, Recipe, Serial},
+    recipe::{DiskFormat, Machine, Protocol, RawForward, RawNet, Recipe, Serial},
     run_config::FW_CFG_FILE,
     template,
 };
@@ -34,6 +35,19 @@ pub struct Vm {
     pub beyond_tcg: Vec<String>,
     /// The network card, with random bytes.
     pub net: Option<RawNet>,
+    /// The disk.
+    pub disk: Option<VmDisk>,
+}
+
+/// The disk of a virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct VmDisk {
+    /// Its size where Selkie makes it, in bytes.
+    pub size: u64,
+    /// What it begins with there.
+    pub format: DiskFormat,
+    /// It cannot be written to.
+    pub read_only: bool,
 }
 
 /// What QEMU connects the guest's console to.
@@ -68,6 +82,7 @@ impl Vm {
             extra_args: recipe.qemu.extra_args.clone(),
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
+            disk: VmDisk::of(recipe),
         }
     }
 
@@ -133,7 +148,35 @@ impl Vm {
     }
 }
 
+impl VmDisk {
+    /// The disk of a recipe.
+    pub fn of(recipe: &Recipe) -> Option<Self> {
+        let disk = recipe.devices.disk.as_ref()?;
+        let (size, format, read_only) = (recipe.disk.unwrap_or_default(), disk.format, disk.read_only);
+        Some(Self { size, format, read_only })
+    }
+}
+
+/// What QEMU does with a disk: what the guest has flushed lasts, and a failure is the guest's to see.
+fn drive_option(file: impl Display, read_only: bool) -> String {
+    let access = if read_only { "readonly=on" } else { "werror=report" };
+    format!("if=none,id=disk0,format=raw,cache=writeback,rerror=report,{access},file={file}")
+}
+
+/// The disk's controller.
+const DISK: &str = "virtio-blk-pci,drive=disk0";
+
 impl Vm {
+    /// The disk: `attached`, or one that reads as zeros and forgets what is written, where nothing is to be kept.
+    pub(super) fn disk(&self, attached: Option<&Attached>) -> Vec<String> {
+        let Some(disk) = self.disk else { return Vec::new() };
+        let drive = match attached {
+            Some(attached) => drive_option(in_option(&attached.path), attached.read_only),
+            None => format!("if=none,id=disk0,driver=null-co,read-zeroes=on,size={}", disk.size),
+        };
+        ["-drive", &drive, "-device", DISK].map(str::to_owned).to_vec()
+    }
+
     /// What the network card is plugged into: user networking, which hands connections to `ports` on.
     pub(super) fn network(&self, ports: &[Published]) -> Vec<String> {
         if !self.net.as_ref().is_some_and(RawNet::has_card) {
@@ -180,17 +223,19 @@ impl Boot {
 
     /// A start of `qemu` with its console on standard input and output. `run_file` is what the guest
     /// finds as `opt/selkie/run`: an anonymous file, so that nothing of it ever lies on a disk. The function is
-    /// reached at `ports`.
+    /// reached at `ports`, and has the disk `disk`.
     pub(crate) fn launch(
         &self,
         qemu: &Binary,
         accel: Accel,
         run_file: Option<OwnedFd>,
         ports: &[Published],
+        disk: Option<&Attached>,
     ) -> Launch {
         let mut args = vec!["-accel".to_owned(), accel.name().to_owned()];
         args.extend(self.vm.options(Console::Plain).into_iter().flatten());
         args.extend(self.vm.network(ports));
+        args.extend(self.vm.disk(disk));
         if let Some(file) = &run_file {
             args.push("-fw_cfg".into());
             args.push(format!("name={FW_CFG_FILE},file=/proc/self/fd/{}", file.as_raw_fd()));
@@ -221,6 +266,15 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         options: Vec<String>,
         ports: Vec<Port>,
         network: Option<String>,
+        disk: Option<ScriptDisk>,
+    }
+    #[derive(Serialize)]
+    struct ScriptDisk {
+        size: u64,
+        kib: u64,
+        fat: bool,
+        drive: String,
+        device: &'static str,
     }
     #[derive(Serialize)]
     struct Port {
@@ -248,7 +302,14 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         format!(",{}", forward(port.protocol, format_args!("${{{}}}", variable(port)), port.guest))
     };
     let network = net.map(|_| format!("{USER_NETWORK}{}", forwarded().map(forward).collect::<String>()));
-    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network })
+    let disk = vm.disk.map(|disk| ScriptDisk {
+        size: disk.size,
+        kib: disk.size >> 10,
+        fat: disk.format == DiskFormat::Fat,
+        drive: drive_option("$disk", disk.read_only),
+        device: DISK,
+    });
+    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network, disk })
 }
 
 /// The host's port in `run.sh` where the user names none: a script cannot look for a free one.
@@ -278,6 +339,7 @@ pub(crate) mod tests {
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
             net: None,
+            disk: None,
         }
     }
 
@@ -298,6 +360,7 @@ pub(crate) mod tests {
                 Accel::Tcg,
                 run_file,
                 &[Published { protocol: Protocol::Tcp, host: 4711, guest: 80 }],
+                Some(&Attached { path: "/a,b/disk.img".into(), read_only: false }),
             )
             .args
             .join(" ")

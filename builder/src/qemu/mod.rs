@@ -11,7 +11,7 @@ mod run_file;
 pub use accel::{Accel, AccelRequest, Accelerator, Host, PROBE_LIMIT, Probe, UnknownAccel, choose};
 pub use binary::{Binary, PROGRAM};
 pub(crate) use command::is_cpu_model;
-pub use command::{Boot, Console, Vm, run_script};
+pub use command::{Boot, Console, Vm, VmDisk, run_script};
 pub use exit::GuestEnd;
 pub(crate) use exit::{own_words, signal_name};
 pub use pc::{BootPath, Lacking, UnknownBoot};
@@ -20,7 +20,15 @@ pub(crate) use process::{Ended, Flow, Group, How, Launch, Peer, drive, guarded};
 pub(crate) use run_file::run_file;
 
 use crate::exec;
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A path as part of an option of QEMU, where a comma ends a value.
+fn in_option(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
 
 /// QEMU could not be found or started.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! The expanded recipe: every default written out, as it goes into the image.
 
 use super::{
-    BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawBareMetal, RawFiles, RawHttp,
-    RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawSmoke, RawTargets, RawTcp, Recipe,
+    After, BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawAgain, RawBareMetal, RawFiles,
+    RawHttp, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawSmoke, RawTargets, RawTcp, Recipe,
     RootTaskSource, Size, Smoke, TcpExchange,
     units::{show_period, show_size},
 };
@@ -88,6 +88,12 @@ fn raw_bare_metal(target: &BareMetalTarget) -> RawBareMetal {
 }
 
 fn raw_smoke(smoke: &Smoke) -> RawSmoke {
+    let again = smoke.boots().zip(smoke.boots().skip(1)).map(|(before, boot)| RawAgain {
+        after: if before.kill { After::Kill } else { After::Stop },
+        expect: boot.expect.clone(),
+        http: boot.http.iter().map(raw_http).collect(),
+        tcp: boot.tcp.iter().map(raw_tcp).collect(),
+    });
     RawSmoke {
         expect: smoke.expect.clone(),
         forbid: smoke.forbid.clone(),
@@ -96,7 +102,8 @@ fn raw_smoke(smoke: &Smoke) -> RawSmoke {
         input: smoke.input.clone(),
         http: smoke.http.iter().map(raw_http).collect(),
         tcp: smoke.tcp.iter().map(raw_tcp).collect(),
-        stop: smoke.stop.clone(),
+        stop: smoke.boots().find_map(|boot| boot.stop.clone()),
+        again: again.collect(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! From a recipe's name or path to a checked [`Recipe`].
 
 use super::{
-    BareMetalTarget, HttpRequest, InputPath, ProcessTarget, Protocol, QemuTarget, RawBareMetal, RawRecipe,
-    RawSmoke, RawTargets, Recipe, RootTaskSource, SERIAL_SPEED, Serial, Smoke, TcpExchange,
+    After, BareMetalTarget, HttpRequest, InputPath, ProcessTarget, Protocol, QemuTarget, RawBareMetal,
+    RawHttp, RawRecipe, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, SERIAL_SPEED, Serial, Size,
+    Smoke, TcpExchange,
     check::{Quantities, check, resolve},
+    show_size,
 };
 use crate::{
     Digest, Project, Result,
@@ -23,7 +25,7 @@ use std::{
 };
 
 /// What people write for a recipe's keys.
-const HABITS: [(&str, &str); 34] = [
+const HABITS: [(&str, &str); 35] = [
     ("address", "addresses"),
     ("arguments", "args"),
     ("author", "license"),
@@ -50,6 +52,7 @@ const HABITS: [(&str, &str); 34] = [
     ("publish", "forward"),
     ("qemu-args", "extra-args"),
     ("ram", "memory"),
+    ("readonly", "read-only"),
     ("router", "gateways"),
     ("uri", "path"),
     ("url", "path"),
@@ -149,7 +152,7 @@ fn missing(project: &Project, path: &Path, arg: &str) -> Diagnostic {
 }
 
 /// Fills in the defaults.
-fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> Recipe {
+fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities) -> Recipe {
     let input = |written: String| InputPath { path: resolve(path, &written), written };
     let task = raw.root_task;
     let source = match (task.crate_dir, task.prebuilt) {
@@ -159,6 +162,9 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
             RootTaskSource::C(task.c_sources.unwrap_or_default().into_iter().map(input).collect())
         }
     };
+    if let Some(disk) = &mut raw.devices.disk {
+        disk.size = quantities.disk.map(|size| Size::Text(show_size(size)));
+    }
     let RawTargets { qemu, process, bare_metal } = raw.targets;
     // The checks let no request without a port pass where there is none or a choice.
     let only_port = raw.devices.forwarded(Protocol::Tcp).next().map(|port| port.guest).unwrap_or_default();
@@ -185,6 +191,7 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
         },
         process: ProcessTarget { memory: quantities.process_memory, input: process.input.unwrap_or(true) },
         bare_metal: bare_metal_target(bare_metal, raw.devices.serial, quantities.bare_metal_memory),
+        disk: quantities.disk,
         devices: raw.devices,
         needs: task.needs,
         wants: task.wants,
@@ -193,47 +200,59 @@ fn fill(path: &Path, digest: Digest, raw: RawRecipe, quantities: Quantities) -> 
 }
 
 /// The smoke test with its defaults. `port` is the one that requests go to when they name none, `answers` what
-/// they may take.
+/// they may take, boot by boot.
 fn fill_smoke(raw: RawSmoke, port: u16, timeout: u64, answers: &[u64]) -> Smoke {
     let mut answers = answers.iter().copied().map(Duration::from_millis);
-    let mut answer = || answers.next().unwrap_or_default();
-    let http: Vec<_> = raw
-        .http
-        .into_iter()
-        .map(|request| HttpRequest {
-            method: request.method.unwrap_or_else(|| "GET".into()),
-            path: request.path,
-            port: request.port.unwrap_or(port),
-            headers: request.headers,
-            body: request.body,
-            status: request.status.unwrap_or(200),
-            expect_headers: request.expect_headers,
-            expect_body: request.expect_body,
-            repeat: request.repeat.unwrap_or(1),
-            concurrency: request.concurrency.unwrap_or(1),
-            timeout: answer(),
-        })
-        .collect();
-    let tcp: Vec<_> = raw
-        .tcp
-        .into_iter()
-        .map(|connection| TcpExchange {
-            port: connection.port.unwrap_or(port),
-            send: connection.send,
-            expect: connection.expect,
-            timeout: answer(),
-        })
-        .collect();
-    let asks = !http.is_empty() || !tcp.is_empty();
-    Smoke {
-        expect: raw.expect,
-        forbid: raw.forbid,
-        status: raw.status,
-        timeout: Duration::from_millis(timeout),
-        input: raw.input,
-        stop: asks.then(|| raw.stop.unwrap_or_else(|| CTRL_C.into())),
-        http,
-        tcp,
+    let mut boot = |expect, http: Vec<RawHttp>, tcp: Vec<RawTcp>, input| {
+        let mut answer = || answers.next().unwrap_or_default();
+        let http: Vec<_> = http.into_iter().map(|request| fill_http(request, port, answer())).collect();
+        let tcp: Vec<_> = tcp.into_iter().map(|connection| fill_tcp(connection, port, answer())).collect();
+        let asks = !http.is_empty() || !tcp.is_empty();
+        Smoke {
+            expect,
+            forbid: raw.forbid.clone(),
+            status: raw.status,
+            timeout: Duration::from_millis(timeout),
+            input,
+            stop: asks.then(|| raw.stop.clone().unwrap_or_else(|| CTRL_C.into())),
+            http,
+            tcp,
+            kill: false,
+            again: None,
+        }
+    };
+    let mut first = boot(raw.expect, raw.http, raw.tcp, raw.input);
+    let mut last = &mut first;
+    for again in raw.again {
+        last.kill = again.after == After::Kill;
+        let next = boot(again.expect, again.http, again.tcp, None);
+        last = last.again.insert(Box::new(next));
+    }
+    first
+}
+
+fn fill_http(request: RawHttp, port: u16, timeout: Duration) -> HttpRequest {
+    HttpRequest {
+        method: request.method.unwrap_or_else(|| "GET".into()),
+        path: request.path,
+        port: request.port.unwrap_or(port),
+        headers: request.headers,
+        body: request.body,
+        status: request.status.unwrap_or(200),
+        expect_headers: request.expect_headers,
+        expect_body: request.expect_body,
+        repeat: request.repeat.unwrap_or(1),
+        concurrency: request.concurrency.unwrap_or(1),
+        timeout,
+    }
+}
+
+fn fill_tcp(connection: RawTcp, port: u16, timeout: Duration) -> TcpExchange {
+    TcpExchange {
+        port: connection.port.unwrap_or(port),
+        send: connection.send,
+        expect: connection.expect,
+        timeout,
     }
 }
 

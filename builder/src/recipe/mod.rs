@@ -56,6 +56,9 @@ pub struct Recipe {
     pub prebuilt_kernel: Option<InputPath>,
     /// Devices that the function owns.
     pub devices: RawDevices,
+    /// Bytes of its disk where Selkie makes it, a multiple of 1 MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
     /// The folder whose files lie in the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<InputPath>,
@@ -201,6 +204,19 @@ pub struct Smoke {
     /// Sent to the console when all requests have their answers; none where there are no requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<String>,
+    /// The boot is killed when all requests have their answers.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub kill: bool,
+    /// The next boot on the same disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<Box<Smoke>>,
+}
+
+impl Smoke {
+    /// All boots, one after the other.
+    pub fn boots(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |boot| boot.again.as_deref())
+    }
 }
 
 /// An HTTP request and the answer that is expected.

@@ -132,12 +132,44 @@ pub struct RawDevices {
     /// A network card, and a source of random bytes with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub net: Option<RawNet>,
+    /// A disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<RawDisk>,
 }
 
 impl Default for RawDevices {
     fn default() -> Self {
-        Self { serial: Serial::Com1, net: None }
+        Self { serial: Serial::Com1, net: None, disk: None }
     }
+}
+
+/// `[devices.disk]`: a disk. `run` keeps it in `out/NAME/disk.img`, a smoke test has a new one for each run. A real machine has the disk that it has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawDisk {
+    /// Its size where Selkie makes it, 1 MiB to 1024 GiB in whole MiB. Only what is written takes room on the host. Default: 16 MiB.
+    pub size: Option<Size>,
+    /// What it begins with where Selkie makes it.
+    pub format: DiskFormat,
+    /// The function cannot write to it. The content is what `--disk` names.
+    pub read_only: bool,
+}
+
+impl Default for RawDisk {
+    fn default() -> Self {
+        Self { size: None, format: DiskFormat::None, read_only: false }
+    }
+}
+
+/// What a new disk begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFormat {
+    /// Zeros.
+    #[default]
+    None,
+    /// An empty FAT file system over the whole disk, without partitions.
+    Fat,
 }
 
 /// `[devices.net]`: a network card, and a source of random bytes with it.
@@ -380,6 +412,37 @@ pub struct RawSmoke {
     /// Sent to the console when all requests have their answers, so that a server ends. Default: `"\u0003"` (Ctrl-C),
     /// by which the native libOS stops gracefully, with status 0.
     pub stop: Option<String>,
+    /// Further boots on the same disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<RawAgain>,
+}
+
+/// `[[smoke.again]]`: a further boot on the disk that the boot before has left, with the same time-out, forbidden texts and status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawAgain {
+    /// How the boot before it ends.
+    #[serde(default)]
+    pub after: After,
+    /// What the console must show, in this order.
+    pub expect: Vec<RawPattern>,
+    /// HTTP requests, as in `[smoke]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<RawHttp>,
+    /// TCP connections, as in `[smoke]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<RawTcp>,
+}
+
+/// How a boot ends that another one follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum After {
+    /// As any other run: with its exit line and the expected status
+    #[default]
+    Stop,
+    /// Killed, in the moment in which the last of its requests has its answer
+    Kill,
 }
 
 /// `[[smoke.http]]`: an HTTP request, and the answer that is expected.

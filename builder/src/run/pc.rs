@@ -3,6 +3,7 @@
 use super::{Error, RunOptions, RunOutcome, console, fit, terminal::Terminal};
 use crate::{
     Context, Result,
+    disk::Attached,
     kernel_config::KernelConfig,
     net::Published,
     qemu::{self, Binary, BootPath, Ended, Flow, GuestEnd, How, Pc, Peer},
@@ -20,7 +21,7 @@ pub(super) fn run(
     dir: &Path,
     path: BootPath,
     options: &RunOptions,
-    ports: &[Published],
+    (ports, disk): (&[Published], Option<&Attached>),
     fds: (BorrowedFd<'_>, BorrowedFd<'_>),
 ) -> Result<RunOutcome> {
     if !options.overrides.are_none() {
@@ -37,7 +38,7 @@ pub(super) fn run(
     let nonce = nonce::fresh().map_err(Error::Override)?;
     let run_file = Override { nonce: Some(nonce.clone()), ..Override::default() }.encode()?;
     let run_file = qemu::run_file(&run_file).map_err(Error::Override)?;
-    let (launch, mut traces) = pc.launch(&qemu, accelerator.accel, run_file, ports)?;
+    let (launch, mut traces) = pc.launch(&qemu, accelerator.accel, run_file, ports, disk)?;
     let terminal = Terminal::new(fds.0, fds.1).map_err(Error::Terminal)?;
     let sign = sign.filter(|_| !terminal.has_keys());
     let mut listener = Listener { terminal, text: Vec::new(), sign, held: Vec::new() };

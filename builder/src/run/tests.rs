@@ -21,7 +21,7 @@ use std::{
 fn at(stage: &Stage, overrides: &Overrides, fds: (BorrowedFd<'_>, BorrowedFd<'_>)) -> Result<RunOutcome> {
     let qemu = Binary::find(Some(&stand_in())).unwrap();
     let accelerator = Accelerator { accel: Accel::Tcg, reason: "a test".into(), remembered: false };
-    boot_at(&stage.context(), &stage.boot, &qemu, accelerator, overrides, &[], fds)
+    boot_at(&stage.context(), &stage.boot, &qemu, accelerator, overrides, (&[], None), fds)
 }
 
 /// Runs `guest` between two pipes and returns the outcome and what was printed.
@@ -170,7 +170,8 @@ fn a_signal_restores_the_terminal() {
     let qemu = Binary::find(Some(&stand_in())).unwrap();
     let accelerator = Accelerator { accel: Accel::Tcg, reason: "a test".into(), remembered: false };
     let fds = (program.as_fd(), program.as_fd());
-    let error = boot_at(&ctx, &stage.boot, &qemu, accelerator, &Overrides::default(), &[], fds).unwrap_err();
+    let error =
+        boot_at(&ctx, &stage.boot, &qemu, accelerator, &Overrides::default(), (&[], None), fds).unwrap_err();
     assert!(error.to_string().contains("stopped by the user"), "{error}");
     assert_eq!(tcgetattr(&program).unwrap().local_modes, before.local_modes);
 }

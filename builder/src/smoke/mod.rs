@@ -22,6 +22,7 @@ pub use verdict::{Cause, Verdict};
 
 use crate::{
     Context, Result, Target,
+    disk::{self, Attached},
     image::Manifest,
     kernel_config::KernelConfig,
     net::{self, Passt, Published},
@@ -86,11 +87,12 @@ crate::exit_code!(Error, Failed);
 /// `smoke-iso-cd-bios.log`.
 pub const LOG: &str = "smoke.log";
 
-/// The name of the console's log: each boot of an image has its own.
-fn log_name(boot: Option<BootPath>) -> String {
-    match boot {
-        None => LOG.to_owned(),
-        Some(boot) => format!("smoke-{}.log", boot.name().replace('/', "-")),
+/// The name of the console's log: each boot of an image has its own, and so has each that follows on the same disk.
+fn log_name(boot: Option<BootPath>, number: usize) -> String {
+    let path = boot.map(|boot| format!("-{}", boot.name().replace('/', "-"))).unwrap_or_default();
+    match number {
+        0 | 1 => format!("smoke{path}.log"),
+        _ => format!("smoke{path}-again-{}.log", number - 1),
     }
 }
 
@@ -143,7 +145,9 @@ fn judged(
         return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(boot));
     };
     let net = recipe.devices.net.as_ref();
-    let trial = Trial { name, target, boot, spec, net, dir, timeout: options.timeout };
+    let disk = disk::of_test(recipe, dir)?;
+    let disk = disk.as_ref().map(|(_, attached)| attached);
+    let trial = Trial { name, target, boot, spec, net, disk, dir, timeout: options.timeout };
     match target {
         Target::Qemu => {
             let kernel = KernelConfig::of(ctx.project, recipe)?;
@@ -188,6 +192,8 @@ struct Trial<'a> {
     spec: &'a Smoke,
     /// The function's network.
     net: Option<&'a RawNet>,
+    /// Its disk.
+    disk: Option<&'a Attached>,
     /// The image's folder.
     dir: &'a Path,
     /// Instead of the recipe's time-out.
@@ -209,9 +215,10 @@ impl Trial<'_> {
         let sign = expected.expect.first().map(|pattern| pattern.regex.clone());
         let accelerator = qemu::choose(ctx, options.accel, host, &Probe::new(&qemu, boot, sign))?;
         let accel = accelerator.accel;
-        let launch =
-            |run_file, ports: &[Published]| Ok(boot.launch(&qemu, accel, Some(run_file), ports).into());
-        self.emulated(ctx, &expected, launch, accelerator, &boot.vm)
+        let launch = |run_file, ports: &[Published]| {
+            Ok(boot.launch(&qemu, accel, Some(run_file), ports, self.disk).into())
+        };
+        self.emulated(ctx, expected, launch, accelerator, &boot.vm)
     }
 
     /// Lets the firmware of a PC boot the image.
@@ -229,25 +236,25 @@ impl Trial<'_> {
         let accelerator = pc.accelerator(ctx, options.accel, &qemu, sign)?;
         let accel = accelerator.accel;
         let launch = |run_file, ports: &[Published]| {
-            let (launch, traces) = pc.launch(&qemu, accel, run_file, ports)?;
+            let (launch, traces) = pc.launch(&qemu, accel, run_file, ports, self.disk)?;
             Ok(Run { launch, traces: Some(traces), passt: None })
         };
-        self.emulated(ctx, &expected, launch, accelerator, &pc.vm)
+        self.emulated(ctx, expected, launch, accelerator, &pc.vm)
     }
 
     /// One run in QEMU, where the accelerator gives the machine what its kernel needs.
     fn emulated(
         &self,
         ctx: &Context<'_>,
-        expected: &Expectation,
-        launch: impl FnOnce(OwnedFd, &[Published]) -> Result<Run>,
+        expected: Expectation,
+        launch: impl Fn(OwnedFd, &[Published]) -> Result<Run>,
         accelerator: Accelerator,
         vm: &Vm,
     ) -> Result<RunReport> {
         if let Some(reason) = vm.unfit(accelerator.accel) {
             return Ok(RunReport::not_run(self.name, self.target, Verdict::Skip { reason }).by(self.boot));
         }
-        self.once(ctx, expected, launch, Some(accelerator))
+        self.all(ctx, expected, launch, Some(accelerator))
     }
 
     /// Starts the image's executable.
@@ -255,9 +262,9 @@ impl Trial<'_> {
         let program = Program::find(self.dir, self.name)?;
         let launch = |run_file, ports: &[Published]| {
             let (passt, net) = Passt::serve(self.net, ports)?.unzip();
-            Ok(Run { launch: program.launch(Some(run_file), net, &[]), traces: None, passt })
+            Ok(Run { launch: program.launch(Some(run_file), net, self.disk, &[]), traces: None, passt })
         };
-        self.once(ctx, &self.expectation()?, launch, None)
+        self.all(ctx, self.expectation()?, launch, None)
     }
 
     fn expectation(&self) -> Result<Expectation> {
@@ -269,18 +276,42 @@ impl Trial<'_> {
             allowance: Duration::ZERO,
             at_exit: None,
             nonce: nonce::fresh().map_err(Error::Nonce)?,
+            killed: self.spec.kill,
         })
     }
 
-    /// One run of what `launch` makes of the file with the run's nonce, and of the host's ports.
+    /// One run for each boot of the recipe, on the same disk, until one fails.
+    fn all(
+        &self,
+        ctx: &Context<'_>,
+        first: Expectation,
+        launch: impl Fn(OwnedFd, &[Published]) -> Result<Run>,
+        accelerator: Option<Accelerator>,
+    ) -> Result<RunReport> {
+        let (allowance, at_exit) = (first.allowance, first.at_exit);
+        let mut report = self.once(ctx, &first, &launch, accelerator.clone(), 1)?;
+        for (spec, number) in self.spec.boots().skip(1).zip(2..) {
+            if !report.verdict.passed() {
+                break;
+            }
+            let trial = Trial { spec, ..*self };
+            let expected = Expectation { allowance, at_exit, ..trial.expectation()? };
+            let next = trial.once(ctx, &expected, &launch, accelerator.clone(), number)?;
+            report = report.then(next, number);
+        }
+        Ok(report)
+    }
+
+    /// One run of what `launch` makes of the file with the run's nonce, and of the host's ports: boot `number`.
     fn once(
         &self,
         ctx: &Context<'_>,
         expected: &Expectation,
         launch: impl FnOnce(OwnedFd, &[Published]) -> Result<Run>,
         accelerator: Option<Accelerator>,
+        number: usize,
     ) -> Result<RunReport> {
-        let log = self.dir.join(log_name(self.boot));
+        let log = self.dir.join(log_name(self.boot, number));
         let file = new_log(&log).map_err(|source| Error::Log { path: log.clone(), source })?;
         let nonce = Override { nonce: Some(expected.nonce.clone()), ..Override::default() };
         let run_file = qemu::run_file(&nonce.encode()?).map_err(Error::Nonce)?;
@@ -290,6 +321,9 @@ impl Trial<'_> {
             Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first())
                 .asking(Requests::of(self.spec, &ports), self.spec.stop.as_deref())
                 .beside(passt);
+        if expected.killed {
+            watcher = watcher.killing();
+        }
         if expected.at_exit == Some(AtExit::Halt) {
             watcher = watcher.until(&expected.nonce);
         }

@@ -90,6 +90,20 @@ impl RunReport {
         }
     }
 
+    /// The report of this boot, which was good, and of `next`, which came after it as number `number`.
+    pub(crate) fn then(mut self, next: Self, number: usize) -> Self {
+        self.requests.extend(next.requests);
+        let verdict = match next.verdict {
+            Verdict::Fail { cause, detail } => {
+                Verdict::Fail { cause, detail: format!("boot {number} on the same disk: {detail}") }
+            }
+            other => other,
+        };
+        let end = self.timing.end.zip(next.timing.end).map(|(one, other)| one + other);
+        let timing = Timing { end, ..self.timing };
+        Self { verdict, timing, requests: self.requests, ..next }
+    }
+
     /// The same report for this boot.
     pub fn by(self, boot: Option<BootPath>) -> Self {
         Self { boot, ..self }

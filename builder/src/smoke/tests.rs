@@ -52,6 +52,7 @@ impl Stage {
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
             net: None,
+            disk: None,
         };
         let spec = Smoke {
             expect: vec![
@@ -65,6 +66,8 @@ impl Stage {
             http: Vec::new(),
             tcp: Vec::new(),
             stop: None,
+            kill: false,
+            again: None,
         };
         let options = SmokeOptions {
             accel: AccelRequest::Only(Accel::Tcg),
@@ -98,6 +101,7 @@ impl Stage {
             boot: None,
             spec,
             net: boot.vm.net.as_ref(),
+            disk: None,
             dir: &boot.dir,
             timeout: options.timeout,
         };
@@ -482,7 +486,7 @@ fn nothing_is_left_after_a_panic() {
     let stage = Stage::new(FAMILY);
     let log = stage.boot.dir.join(LOG);
     let qemu = Binary::find(Some(&stand_in())).unwrap();
-    let launch = stage.boot.launch(&qemu, Accel::Tcg, None, &[]);
+    let launch = stage.boot.launch(&qemu, Accel::Tcg, None, &[], None);
     let run = std::panic::AssertUnwindSafe(|| {
         let _ = qemu::drive(launch, None, &stage.context().cancel, &mut Panics(log.clone()));
     });

@@ -182,6 +182,8 @@ pub(crate) struct Expectation {
     /// What the machine does after the exit line, when it has no exit port.
     pub(crate) at_exit: Option<AtExit>,
     pub(crate) nonce: String,
+    /// The test ends the guest when all requests have their answers.
+    pub(crate) killed: bool,
 }
 
 /// What one run showed.
@@ -214,6 +216,11 @@ pub(crate) fn judge(expected: &Expectation, observed: &Observed<'_>) -> (Verdict
     let scene = Scene::new(expected, observed);
     if let Err(verdict) = scene.forbidden() {
         return (verdict, None);
+    }
+    if expected.killed && *observed.how == How::Stopped && observed.overflow.is_none() {
+        // It had no time to end by itself.
+        let verdict = scene.output().and_then(|()| scene.requests());
+        return (verdict.err().unwrap_or(Verdict::Pass), None);
     }
     let status = match scene.ended().and_then(|status| scene.exit_line(status)) {
         Ok(status) => status,

@@ -25,6 +25,8 @@ pub(crate) struct Watcher<'a> {
     log: File,
     /// Who else is shown the console.
     show: &'a dyn Progress,
+    /// The machine is ended when all requests have their answers.
+    kills: bool,
     /// What is still to be typed.
     input: Option<&'a str>,
     /// The text to wait for before it is typed, and before requests are sent.
@@ -91,6 +93,7 @@ impl<'a> Watcher<'a> {
         Self {
             log,
             show,
+            kills: false,
             input,
             cue,
             cued: false,
@@ -113,6 +116,12 @@ impl<'a> Watcher<'a> {
     /// The machine halts after the exit line with this nonce.
     pub(crate) fn until(mut self, nonce: &'a str) -> Self {
         self.halts = Some(nonce);
+        self
+    }
+
+    /// Ends the machine, without a word, when all requests have their answers.
+    pub(crate) fn killing(mut self) -> Self {
+        self.kills = true;
         self
     }
 
@@ -184,6 +193,9 @@ impl Peer for Watcher<'_> {
         if let Some((requests, stop)) = &mut self.requests
             && requests.finished()
         {
+            if self.kills {
+                return Flow::Stop;
+            }
             input.extend_from_slice(stop.as_bytes());
         }
         let over = self.last.is_some_and(|last| at >= last + AFTERWARDS);

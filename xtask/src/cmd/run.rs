@@ -11,6 +11,8 @@ use builder::{
     run::{self, Overrides, RunOptions},
 };
 
+use std::path::PathBuf;
+
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask run hello                        its console here; Ctrl-A x leaves
@@ -48,6 +50,9 @@ pub(crate) struct Run {
     /// A port of this host, on 127.0.0.1, for one of the function's; 0 as HOST is any free one
     #[arg(long = "port", value_name = "HOST:GUEST[/udp]")]
     ports: Vec<PortChoice>,
+    /// The function's disk instead of the one that is kept in `out/`: a file or a block device; FILE,ro is only read
+    #[arg(long, value_name = "FILE")]
+    disk: Option<PathBuf>,
     /// Target process: every seL4 call on stderr, decoded
     #[arg(long)]
     trace: bool,
@@ -74,6 +79,7 @@ impl Run {
             tender_options: self.tender_options(target)?,
             console_on_stderr: json,
             ports: self.ports.clone(),
+            disk: self.disk.clone(),
             ..RunOptions::default()
         };
         let outcome = run::run(&ctx, &recipe, target, &image.dir, &options)?;

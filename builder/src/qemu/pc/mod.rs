@@ -16,10 +16,11 @@ pub use path::{BootPath, UnknownBoot};
 
 use super::{
     Accel, AccelRequest, Accelerator, Binary, Boot, Console, Ended, Error, GuestEnd, Host, How, Launch,
-    Probe, Vm, choose,
+    Probe, Vm, VmDisk, choose, in_option,
 };
 use crate::{
     Context,
+    disk::Attached,
     kernel::multiboot_header,
     kernel_config::KernelConfig,
     net::Published,
@@ -138,17 +139,20 @@ impl Pc {
             extra_args: Vec::new(),
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
+            disk: VmDisk::of(recipe),
         }
     }
 
     /// A start with the console on standard input and output. `run_file` is what a guest finds as
-    /// `opt/selkie/run`, with the nonce of this run. The function is reached at `ports`.
+    /// `opt/selkie/run`, with the nonce of this run. The function is reached at `ports`, and has the disk `disk`
+    /// beside the medium that it is booted from.
     pub(crate) fn launch(
         &self,
         qemu: &Binary,
         accel: Accel,
         run_file: OwnedFd,
         ports: &[Published],
+        disk: Option<&Attached>,
     ) -> Result<(Launch, Traces), Error> {
         let talk = |source| Error::Talk { program: qemu.path.display().to_string(), source };
         let (monitor, monitor_end, screen) = Monitor::new().map_err(talk)?;
@@ -159,6 +163,7 @@ impl Pc {
         let mut args = vec!["-accel".to_owned(), accel.name().to_owned()];
         args.extend(self.vm.machine_options(Console::Plain).into_iter().flatten());
         args.extend(self.vm.network(ports));
+        args.extend(self.vm.disk(disk));
         let medium = self.medium(&mut inherit)?;
         let fixed = [
             // What a PC has: firmware may look for it, and a boot loader tells the kernel of it.
@@ -243,25 +248,10 @@ impl Pc {
     }
 }
 
-/// A path as part of an option of QEMU, where a comma ends a value.
-fn in_option(path: &Path) -> String {
-    path.display().to_string().replace(',', ",,")
-}
-
 /// A file in memory that nobody else finds, with this content.
 fn anonymous(content: &[u8]) -> io::Result<File> {
     let mut file = File::from(rustix::fs::memfd_create("selkie-pc", rustix::fs::MemfdFlags::CLOEXEC)?);
     file.write_all(content)?;
     file.rewind()?;
     Ok(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_comma_in_a_path_is_no_end_of_a_value() {
-        assert_eq!(in_option(Path::new("/a,b/c")), "/a,,b/c");
-    }
 }

@@ -2,6 +2,7 @@
 //! and what to do; all of them run, so that a user sees everything at once.
 
 mod bare_metal;
+mod disk;
 mod function;
 mod image_files;
 mod kernel;
@@ -41,6 +42,8 @@ pub(super) struct Quantities {
     pub(super) process_memory: u64,
     /// Memory of the bare machine in bytes.
     pub(super) bare_metal_memory: u64,
+    /// Its disk in bytes, when it has one.
+    pub(super) disk: Option<u64>,
     /// The smoke test's time-out in milliseconds.
     pub(super) timeout: u64,
     /// How long each HTTP request, then each TCP connection of it may take, in milliseconds.
@@ -70,6 +73,7 @@ pub(super) fn check(
     check.image_files();
     check.run();
     check.net();
+    let disk = check.disk();
     let memory = check.qemu();
     let process_memory = check.process();
     let bare_metal_memory = check.bare_metal(memory);
@@ -78,7 +82,7 @@ pub(super) fn check(
     check.needs();
     let (timeout, answers) = check.smoke();
     check.findings.finish()?;
-    Ok(Quantities { acpi, stack, heap, memory, process_memory, bare_metal_memory, timeout, answers })
+    Ok(Quantities { acpi, stack, heap, memory, process_memory, bare_metal_memory, disk, timeout, answers })
 }
 
 /// Memory where a recipe says nothing.

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::{
     document::{Step, at},
-    recipe::{Period, RawHttp, RawPattern, RawSmoke, units::show_period},
+    recipe::{After, Period, RawHttp, RawPattern, RawSmoke, RawTcp, units::show_period},
 };
 
 /// How long an answer may take where nobody says, in milliseconds.
@@ -14,23 +14,17 @@ const OWN_HEADERS: [&str; 6] =
     ["connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"];
 
 impl Check<'_> {
-    /// How long each HTTP request, then each TCP connection may take, in milliseconds.
+    /// How long each HTTP request, then each TCP connection may take, in milliseconds: boot by boot.
     pub(super) fn requests(&mut self, smoke: &RawSmoke) -> Vec<u64> {
-        let mut periods = Vec::new();
-        for (i, request) in smoke.http.iter().enumerate() {
-            self.port(at!["smoke", "http", i], request.port);
-            self.request(at!["smoke", "http", i], request);
-            periods.push(self.answer_period(at!["smoke", "http", i, "timeout"], request.timeout.as_ref()));
-        }
-        for (i, connection) in smoke.tcp.iter().enumerate() {
-            self.port(at!["smoke", "tcp", i], connection.port);
-            self.pattern(at!["smoke", "tcp", i, "expect"], &connection.expect);
-            periods.push(self.answer_period(at!["smoke", "tcp", i, "timeout"], connection.timeout.as_ref()));
+        let mut periods = self.boot(at!["smoke"], &smoke.http, &smoke.tcp);
+        for (i, again) in smoke.again.iter().enumerate() {
+            periods.extend(self.boot(at!["smoke", "again", i], &again.http, &again.tcp));
         }
         if smoke.stop.is_some() && periods.is_empty() {
             let message = "it is sent when all requests have their answers, and there are none";
             self.findings.key(at!["smoke", "stop"], message, "add [[smoke.http]], or write `input` instead");
         }
+        self.further_boots(smoke);
         if smoke.stop.as_deref() == Some("") {
             let help = "take it out: the default stops the native libOS";
             self.wrong(at!["smoke", "stop"], "the text is empty: it would stop nothing", help);
@@ -39,6 +33,61 @@ impl Check<'_> {
             let message = "a server is stopped by the console's input, which this process would not take";
             let help = "take it out, or take the requests out of [smoke]";
             self.wrong(at!["targets", "process", "input"], message, help);
+        }
+        periods
+    }
+
+    /// What boots after the first one need.
+    fn further_boots(&mut self, smoke: &RawSmoke) {
+        let asks = |http: &[RawHttp], tcp: &[RawTcp]| !http.is_empty() || !tcp.is_empty();
+        let mut before = asks(&smoke.http, &smoke.tcp);
+        for (i, again) in smoke.again.iter().enumerate() {
+            if self.raw.devices.disk.is_none() && i == 0 {
+                let help = "add [devices.disk], or take the table out";
+                self.wrong(at!["smoke", "again", i], "there is no disk that a further boot could find", help);
+            }
+            if again.after == After::Kill && !before {
+                let message = "the boot before it has no requests, after which it could be killed";
+                self.wrong(
+                    at!["smoke", "again", i, "after"],
+                    message,
+                    "add [[smoke.http]] to it, or write `\"stop\"`",
+                );
+            }
+            if again.expect.is_empty() {
+                let help = "write at least one text that only a good run prints";
+                self.wrong(
+                    at!["smoke", "again", i, "expect"],
+                    "nothing is expected, so that anything would pass",
+                    help,
+                );
+            }
+            for (j, pattern) in again.expect.iter().enumerate() {
+                self.pattern(at!["smoke", "again", i, "expect", j], pattern);
+            }
+            before = asks(&again.http, &again.tcp);
+        }
+    }
+
+    /// The requests of one boot, whose table is `place`.
+    fn boot(&mut self, place: &[Step<'_>], http: &[RawHttp], tcp: &[RawTcp]) -> Vec<u64> {
+        let entry = |key: &'static str, i: usize| [place, &[Step::Key(key), i.into()]].concat();
+        let mut periods = Vec::new();
+        for (i, request) in http.iter().enumerate() {
+            let at = entry("http", i);
+            self.port(&at, request.port);
+            self.request(&at, request);
+            periods.push(
+                self.answer_period(&[&at[..], &[Step::Key("timeout")]].concat(), request.timeout.as_ref()),
+            );
+        }
+        for (i, connection) in tcp.iter().enumerate() {
+            let at = entry("tcp", i);
+            self.port(&at, connection.port);
+            self.pattern(&[&at[..], &[Step::Key("expect")]].concat(), &connection.expect);
+            periods.push(
+                self.answer_period(&[&at[..], &[Step::Key("timeout")]].concat(), connection.timeout.as_ref()),
+            );
         }
         periods
     }

@@ -21,7 +21,16 @@ fn run(rest: &str) -> RunReport {
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     let timeout = Some(Duration::from_millis(1500));
     let (spec, dir) = (&stage.spec, stage.boot.dir.as_path());
-    let trial = Trial { name: "hello", target: Target::Process, boot: None, spec, net: None, dir, timeout };
+    let trial = Trial {
+        name: "hello",
+        target: Target::Process,
+        boot: None,
+        spec,
+        net: None,
+        disk: None,
+        dir,
+        timeout,
+    };
     trial.as_process(&stage.context()).unwrap()
 }
 
@@ -80,8 +89,16 @@ fn a_process_that_hangs_is_ended() {
 fn an_executable_that_is_not_there_is_no_verdict() {
     let stage = Stage::new("");
     let (spec, dir) = (&stage.spec, stage.boot.dir.as_path());
-    let trial =
-        Trial { name: "hello", target: Target::Process, boot: None, spec, net: None, dir, timeout: None };
+    let trial = Trial {
+        name: "hello",
+        target: Target::Process,
+        boot: None,
+        spec,
+        net: None,
+        disk: None,
+        dir,
+        timeout: None,
+    };
     let error = trial.as_process(&stage.context()).unwrap_err();
     assert!(error.to_string().contains("build the image again"), "{error}");
 }

@@ -1,0 +1,124 @@
+//! The disk of a function: a file that is made when it is not there.
+
+use crate::{
+    Project,
+    bare_metal::{format_fat, serial},
+    digest::Digest,
+    recipe::{DiskFormat, Recipe},
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+use tempfile::NamedTempFile;
+
+/// The name of the disk that `run` keeps, in the recipe's folder of `out/`.
+pub const FILE: &str = "disk.img";
+
+/// A disk cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be made or read.
+    #[error(
+        "{path}: {source}\n  help: the function's disk is this file, which must be readable and writable; `--disk FILE` names another one"
+    )]
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A disk was named for a function without one.
+    #[error(
+        "--disk: `{name}` has no disk\n  help: leave the option out, or add [devices.disk] to its recipe"
+    )]
+    Needless {
+        /// The recipe's name.
+        name: String,
+    },
+}
+
+crate::exit_code!(Error, |error| match error {
+    Error::Needless { .. } => crate::ExitCode::Usage,
+    Error::File { .. } => crate::ExitCode::Failed,
+});
+
+/// A disk as QEMU or a tender gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attached {
+    /// Its file, as an absolute path.
+    pub(crate) path: PathBuf,
+    /// The function cannot write to it.
+    pub(crate) read_only: bool,
+}
+
+impl Attached {
+    /// As a tender takes it.
+    pub(crate) fn option(&self) -> String {
+        format!("{}{}", self.path.display(), if self.read_only { ",ro" } else { "" })
+    }
+}
+
+/// The disk of a run: `named` by the user, else the one that is kept; none when the recipe has none. It is made when it
+/// is not there.
+pub(crate) fn of_run(
+    project: &Project,
+    recipe: &Recipe,
+    named: Option<&Path>,
+) -> Result<Option<Attached>, Error> {
+    let name = &recipe.function.name;
+    let Some(disk) = &recipe.devices.disk else {
+        return if named.is_some() { Err(Error::Needless { name: name.clone() }) } else { Ok(None) };
+    };
+    if let Some(named) = named {
+        let (path, read_only) = match named.to_str().and_then(|text| text.strip_suffix(",ro")) {
+            Some(path) => (Path::new(path), true),
+            None => (named, disk.read_only),
+        };
+        return Ok(Some(Attached { path: path.canonicalize().map_err(failed(path))?, read_only }));
+    }
+    let path = project.out.join(name).join(FILE);
+    if !path.exists() {
+        make(recipe, &path)?;
+    }
+    Ok(Some(Attached { path: path.canonicalize().map_err(failed(&path))?, read_only: disk.read_only }))
+}
+
+/// The disk of a test in the folder `dir`: a new one, which goes away with the value.
+pub(crate) fn of_test(recipe: &Recipe, dir: &Path) -> Result<Option<(NamedTempFile, Attached)>, Error> {
+    let Some(disk) = &recipe.devices.disk else { return Ok(None) };
+    let file = tempfile::Builder::new().prefix(".disk-").tempfile_in(dir).map_err(failed(dir))?;
+    fill(recipe, file.as_file()).map_err(failed(file.path()))?;
+    let attached = Attached { path: file.path().to_owned(), read_only: disk.read_only };
+    Ok(Some((file, attached)))
+}
+
+/// Makes the disk of `recipe` at `path`: whole, or not at all.
+fn make(recipe: &Recipe, path: &Path) -> Result<(), Error> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(failed(dir))?;
+    let file = tempfile::Builder::new().prefix(".disk-").tempfile_in(dir).map_err(failed(dir))?;
+    fill(recipe, file.as_file()).map_err(failed(path))?;
+    // Another run may have been quicker: then its disk is the one.
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(failed(path)(error.error)),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file the size and the content that the recipe's disk begins with: the same bytes each time.
+fn fill(recipe: &Recipe, file: &File) -> io::Result<()> {
+    file.set_len(recipe.disk.unwrap_or_default())?;
+    let format = recipe.devices.disk.as_ref().map(|disk| disk.format);
+    if format == Some(DiskFormat::Fat) {
+        let serial = serial(Digest::of(&recipe.function.name), "disk of the function");
+        format_fat(file, recipe.disk.unwrap_or_default(), serial, "SELKIE")?;
+    }
+    file.sync_all()
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::File { path: path.clone(), source }
+}
