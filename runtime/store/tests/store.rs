@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{MEMORY, RANDOM, Ram, Random, block_on, open, program, with};
+use common::{MEMORY, RANDOM, Ram, Random, block_on, open, program, skip, with};
 use selkie_store::{
     Block, Condition, Error, MAX_KEY, MAX_VALUE, OpenError, SECTOR, Store, Value, log, volume,
 };
@@ -286,21 +286,21 @@ fn a_value_that_looks_like_a_batch_is_none() {
 
 #[test]
 fn a_disk_that_the_host_has_formatted_keeps_its_files() {
-    formatted_by_the_host("12", 4 << 20);
-    formatted_by_the_host("16", 9 << 20);
+    formatted_by_the_host("a_disk_that_the_host_has_formatted_keeps_its_files", "12", 4 << 20);
+    formatted_by_the_host("a_disk_that_the_host_has_formatted_keeps_its_files", "16", 9 << 20);
 }
 
 #[test]
 #[ignore = "long: FAT32 has many clusters"]
 fn a_disk_with_fat32_that_the_host_has_formatted_keeps_its_files() {
-    formatted_by_the_host("32", 40 << 20);
+    formatted_by_the_host("a_disk_with_fat32_that_the_host_has_formatted_keeps_its_files", "32", 40 << 20);
 }
 
-fn formatted_by_the_host(bits: &str, size: usize) {
+fn formatted_by_the_host(test: &str, bits: &str, size: usize) {
     let tools = ["mkfs.fat", "fsck.fat", "mcopy", "mdel"].map(program);
     let [Some(mkfs), Some(fsck), Some(mcopy), Some(mdel)] = tools else {
-        println!("SKIP mkfs.fat, fsck.fat (Debian: dosfstools) and mcopy (mtools) are needed");
-        return;
+        let reason = "mkfs.fat and fsck.fat (Debian: dosfstools), mcopy and mdel (mtools) are needed";
+        return skip(test, reason);
     };
     let run = |program: &std::path::Path, args: &[&str]| {
         let output = Command::new(program).args(args).output().unwrap();
@@ -334,8 +334,8 @@ fn formatted_by_the_host(bits: &str, size: usize) {
 #[test]
 fn disks_of_all_sizes_are_formatted_so_that_the_host_can_check_them() {
     let Some(fsck) = program("fsck.fat") else {
-        println!("SKIP fsck.fat is not installed (Debian: dosfstools)");
-        return;
+        let test = "disks_of_all_sizes_are_formatted_so_that_the_host_can_check_them";
+        return skip(test, "fsck.fat is not installed (Debian: dosfstools)");
     };
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("disk");
