@@ -18,13 +18,14 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "[function]",
     "[root-task]",
     "[kernel]",
     "[devices]",
     "[devices.net]",
     "[[devices.net.forward]]",
+    "[files]",
     "[run]",
     "[run.net]",
     "[run.qemu]",

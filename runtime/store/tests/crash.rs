@@ -164,7 +164,10 @@ fn has_file_system(disk: &[u8]) -> bool {
 /// Says so where no program checks the file systems of `test`'s disks.
 fn needs_fsck(test: &str) {
     if program("fsck.fat").is_none() {
-        skip(test, "fsck.fat is not installed (Debian: dosfstools), so nothing checked the disks' file systems");
+        skip(
+            test,
+            "fsck.fat is not installed (Debian: dosfstools), so nothing checked the disks' file systems",
+        );
     }
 }
 
