@@ -163,7 +163,7 @@ mod tests {
     fn the_example_is_a_recipe_and_shows_every_key() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        for path in ["recipes", "functions/greeter", "kernel-configs"] {
+        for path in ["recipes", "functions/greeter/site", "kernel-configs"] {
             fs::create_dir_all(root.join(path)).unwrap();
         }
         fs::write(root.join("functions/greeter/Cargo.toml"), "").unwrap();
