@@ -7,8 +7,9 @@ use crate::{
     recipe::{DiskFormat, Recipe},
 };
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
@@ -98,7 +99,12 @@ pub(crate) fn of_test(recipe: &Recipe, dir: &Path) -> Result<Option<(NamedTempFi
 fn make(recipe: &Recipe, path: &Path) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(failed(dir))?;
-    let file = tempfile::Builder::new().prefix(".disk-").tempfile_in(dir).map_err(failed(dir))?;
+    let mut new = tempfile::Builder::new();
+    let file = new
+        .prefix(".disk-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(dir)
+        .map_err(failed(dir))?;
     fill(recipe, file.as_file()).map_err(failed(path))?;
     // Another run may have been quicker: then its disk is the one.
     match file.persist_noclobber(path) {
@@ -121,4 +127,68 @@ fn fill(recipe: &Recipe, file: &File) -> io::Result<()> {
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
     let path = path.to_owned();
     move |source| Error::File { path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Project, recipe::MIB};
+    use std::{io::Read, os::unix::fs::MetadataExt};
+
+    fn recipe(project: &Project, disk: &str) -> Recipe {
+        fs::create_dir_all(project.recipes()).unwrap();
+        for folder in ["kernel-configs", "functions/store"] {
+            fs::create_dir_all(project.root.join(folder)).unwrap();
+        }
+        fs::write(project.root.join("functions/store/Cargo.toml"), "").unwrap();
+        fs::write(project.root.join("kernel-configs/x86_64-release.toml"), "").unwrap();
+        let text = format!(
+            "[function]\nname = \"store\"\nversion = \"1.0.0\"\n[root-task]\ncrate = \"../functions/store\"\n\
+             libos = \"native\"\n{disk}"
+        );
+        fs::write(project.recipes().join("store.toml"), text).unwrap();
+        Recipe::load(project, "store").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_disk_is_made_once_and_takes_no_room_before_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = Project { root: dir.path().to_owned(), out: dir.path().join("out") };
+        let plain = recipe(&project, "[devices.disk]\nsize = \"2 GiB\"\n");
+        let made = of_run(&project, &plain, None).unwrap().unwrap();
+        let meta = fs::metadata(&made.path).unwrap();
+        assert_eq!((meta.len(), meta.blocks(), meta.mode() & 0o777), (2048 * MIB, 0, 0o644));
+        fs::write(&made.path, "mine").unwrap();
+        assert_eq!(of_run(&project, &plain, None).unwrap().unwrap(), made);
+        assert_eq!(fs::read(&made.path).unwrap(), b"mine");
+        let read_only = of_run(&project, &plain, Some(Path::new(&made.option()))).unwrap().unwrap();
+        assert!(!read_only.read_only);
+        let option = format!("{},ro", made.path.display());
+        let read_only = of_run(&project, &plain, Some(Path::new(&option))).unwrap().unwrap();
+        assert_eq!((read_only.option(), read_only.read_only), (option, true));
+        let missing = of_run(&project, &plain, Some(Path::new("/no/such/disk"))).unwrap_err();
+        assert!(missing.to_string().starts_with("/no/such/disk: "), "{missing}");
+        let without = of_run(&project, &recipe(&project, ""), Some(&made.path)).unwrap_err();
+        assert!(without.to_string().contains("`store` has no disk"), "{without}");
+    }
+
+    #[test]
+    fn a_formatted_disk_has_the_same_bytes_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = Project { root: dir.path().to_owned(), out: dir.path().join("out") };
+        for (size, kind) in [("1 MiB", &b"FAT12"[..]), ("16 MiB", b"FAT16"), ("1 GiB", b"FAT32")] {
+            let fat = recipe(&project, &format!("[devices.disk]\nsize = \"{size}\"\nformat = \"fat\"\n"));
+            let begin = || {
+                let (file, attached) = of_test(&fat, dir.path()).unwrap().unwrap();
+                let mut bytes = vec![0; 1 << 20];
+                File::open(&attached.path).unwrap().read_exact(&mut bytes).unwrap();
+                drop(file);
+                assert!(!attached.path.exists());
+                bytes
+            };
+            let bytes = begin();
+            assert!(bytes[..512].windows(5).any(|text| text == kind), "{size}");
+            assert!(bytes == begin(), "{size}");
+        }
+    }
 }

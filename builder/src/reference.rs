@@ -18,13 +18,14 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 23] = [
     "[function]",
     "[root-task]",
     "[kernel]",
     "[devices]",
     "[devices.net]",
     "[[devices.net.forward]]",
+    "[devices.disk]",
     "[files]",
     "[run]",
     "[run.net]",
@@ -40,6 +41,7 @@ const ORDER: [&str; 21] = [
     "[smoke]",
     "[[smoke.http]]",
     "[[smoke.tcp]]",
+    "[[smoke.again]]",
 ];
 
 /// One table's section.
@@ -83,6 +85,8 @@ fn message() -> String {
 /// The sections of a schema's tables; tables that only hold tables have none.
 fn sections(schema: &Schema) -> Vec<Section> {
     let mut tables = schema.tables();
+    // They are explained where they come first.
+    tables.retain(|table| !table.header.starts_with("[[smoke.again."));
     tables
         .sort_by_key(|table| ORDER.iter().position(|header| *header == table.header).unwrap_or(ORDER.len()));
     let sections = tables.iter().map(|table| Section {

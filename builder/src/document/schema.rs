@@ -62,7 +62,8 @@ impl Schema {
         let keys = table.keys.clone();
         into.push(table);
         for (key, value) in keys {
-            let inner = join(&path, key);
+            // In a list of tables, the header of an inner one has the list's name as well.
+            let inner = join(path.trim_matches(['[', ']']), key);
             let about = text(value, "description");
             let value = self.resolve(value);
             if value["properties"].is_object() {

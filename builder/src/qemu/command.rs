@@ -397,6 +397,54 @@ pub(crate) mod tests {
         assert!(without.contains("virtio-rng-pci") && !without.contains("net0"), "{without}");
     }
 
+    fn disk(format: DiskFormat, read_only: bool) -> Vm {
+        Vm { disk: Some(VmDisk { size: 16 << 20, format, read_only }), ..vm() }
+    }
+
+    #[test]
+    fn a_disk_reports_its_failures_to_the_guest_and_is_written_back() {
+        let text = args(disk(DiskFormat::None, false), None);
+        let words = "-drive if=none,id=disk0,format=raw,cache=writeback,rerror=report,werror=report,\
+                     file=/a,,b/disk.img -device virtio-blk-pci,drive=disk0";
+        assert!(text.ends_with(words), "{text}");
+        let probed = disk(DiskFormat::None, false).disk(None).join(" ");
+        assert_eq!(
+            probed,
+            "-drive if=none,id=disk0,driver=null-co,read-zeroes=on,size=16777216 \
+             -device virtio-blk-pci,drive=disk0"
+        );
+        assert!(vm().disk(None).is_empty());
+    }
+
+    #[test]
+    fn run_sh_makes_the_disk_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("a, b");
+        fs::create_dir(&image).unwrap();
+        let script = image.join("run.sh");
+        fs::write(&script, run_script("hello", &disk(DiskFormat::None, false))).unwrap();
+        let run = |file: Option<&str>| {
+            let mut command = Command::new("sh");
+            command.arg(&script).current_dir(dir.path()).env("SELKIE_QEMU", "echo");
+            file.map(|file| command.env("SELKIE_DISK", file));
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        for (file, path) in [(None, image.join("disk.img")), (Some("own disk"), dir.path().join("own disk"))]
+        {
+            let text = run(file);
+            let escaped = path.canonicalize().unwrap().display().to_string().replace(',', ",,");
+            assert!(text.contains(&format!("werror=report,file={escaped} -device virtio-blk-pci")), "{text}");
+            assert_eq!(fs::metadata(&path).unwrap().len(), 16 << 20);
+            fs::write(&path, "content").unwrap();
+            run(file);
+            assert_eq!(fs::read(&path).unwrap(), b"content");
+        }
+        let fat = run_script("hello", &disk(DiskFormat::Fat, true));
+        assert!(fat.contains("mkfs.fat -C \"$disk\" 16384 ") && fat.contains("readonly=on"), "{fat}");
+    }
+
     #[test]
     fn run_sh_takes_its_ports_from_variables() {
         let dir = tempfile::tempdir().unwrap();

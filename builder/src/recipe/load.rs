@@ -25,7 +25,7 @@ use std::{
 };
 
 /// What people write for a recipe's keys.
-const HABITS: [(&str, &str); 35] = [
+const HABITS: [(&str, &str); 34] = [
     ("address", "addresses"),
     ("arguments", "args"),
     ("author", "license"),
@@ -52,7 +52,6 @@ const HABITS: [(&str, &str); 35] = [
     ("publish", "forward"),
     ("qemu-args", "extra-args"),
     ("ram", "memory"),
-    ("readonly", "read-only"),
     ("router", "gateways"),
     ("uri", "path"),
     ("url", "path"),

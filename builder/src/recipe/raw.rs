@@ -132,7 +132,8 @@ pub struct RawDevices {
     /// A network card, and a source of random bytes with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub net: Option<RawNet>,
-    /// A disk.
+    /// A disk. `run` keeps it in `out/NAME/disk.img`, `smoke` has a new one for each run. A real machine has the disk
+    /// that it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<RawDisk>,
 }
@@ -412,12 +413,13 @@ pub struct RawSmoke {
     /// Sent to the console when all requests have their answers, so that a server ends. Default: `"\u0003"` (Ctrl-C),
     /// by which the native libOS stops gracefully, with status 0.
     pub stop: Option<String>,
-    /// Further boots on the same disk.
+    /// Further boots on the disk that the one before has left, with the same time-out, forbidden texts, status and `stop`.
+    /// Each may have `[[smoke.again.http]]` and `[[smoke.again.tcp]]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<RawAgain>,
 }
 
-/// `[[smoke.again]]`: a further boot on the disk that the boot before has left, with the same time-out, forbidden texts and status.
+/// `[[smoke.again]]`: a further boot on the disk that the boot before has left, with the same time-out, forbidden texts, status and `stop`, and with its own `[[smoke.again.http]]` and `[[smoke.again.tcp]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RawAgain {
@@ -426,10 +428,10 @@ pub struct RawAgain {
     pub after: After,
     /// What the console must show, in this order.
     pub expect: Vec<RawPattern>,
-    /// HTTP requests, as in `[smoke]`.
+    /// HTTP requests, as in `[[smoke.http]]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<RawHttp>,
-    /// TCP connections, as in `[smoke]`.
+    /// TCP connections, as in `[[smoke.tcp]]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tcp: Vec<RawTcp>,
 }

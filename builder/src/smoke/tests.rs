@@ -1,6 +1,7 @@
 //! The smoke runner cannot lie: stand-in QEMUs do everything that a guest and a QEMU can do wrong, each
 //! has its own verdict, and only the good one passes.
 
+mod again;
 mod pc;
 mod process;
 mod real;

@@ -133,10 +133,13 @@ fn configuration(transport: &Msix, features: u64, layout: Layout<1>) -> Result<B
     let small = features & feature::SIZE_MAX != 0 && size_max < most;
     let large = features & feature::BLOCK_SIZE != 0 && block_size > SECTOR;
     let sectors = u64::from(low) | u64::from(high) << 32;
+    if large {
+        log::warn!("a disk with sectors of {block_size} bytes is not served");
+    }
+    if small {
+        log::warn!("a disk that takes {size_max} bytes at most is not served");
+    }
     if small || large || sectors > u64::MAX / u64::from(SECTOR) {
-        log::warn!(
-            "the disk has sectors of {block_size} bytes, or takes {size_max} bytes at most: not served"
-        );
         return Err(Error::NoDevice);
     }
     Ok(Block { sectors, read_only: features & feature::READ_ONLY != 0, layout })

@@ -34,7 +34,7 @@ impl Card {
     /// The function's side of `device`, which was not used yet; none where its entry is not that of a network.
     pub(crate) fn new(device: Device) -> Option<Self> {
         let net = Net::of(&device).ok()?;
-        if device.address == 0 {
+        if device.address == 0 || !wake::signals(&device) {
             return None;
         }
         let words = device.size as usize / size_of::<AtomicU64>();

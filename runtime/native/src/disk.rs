@@ -236,7 +236,7 @@ impl Inner {
     /// The function's side of `device`, which was not used yet; none where its entry is not that of a disk.
     fn new(device: Device) -> Option<Self> {
         let block = Block::of(&device).ok()?;
-        if device.address == 0 {
+        if device.address == 0 || !wake::signals(&device) {
             return None;
         }
         let words = device.size as usize / size_of::<AtomicU64>();

@@ -59,6 +59,11 @@ pub(crate) fn notification(sys: &mut System) -> Result<Notification> {
     Ok(Notification::at(Slot(slot)))
 }
 
+/// Whether a device signals what the function sleeps at: in a list, all devices with queues have one notification.
+pub(crate) fn signals(device: &Device) -> bool {
+    device.notification == WAKE.load(Ordering::Relaxed)
+}
+
 /// Whether this is the thread that uses the devices.
 pub(crate) fn is_own_thread() -> bool {
     thread::current().number() + 1 == THREAD.load(Ordering::Relaxed)

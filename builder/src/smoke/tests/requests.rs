@@ -29,7 +29,7 @@ fn post() -> HttpRequest {
 }
 
 /// A stage whose guest listens at its forwarded port and does what `behaviour` says.
-fn serving(behaviour: &str) -> Stage {
+pub(super) fn serving(behaviour: &str) -> Stage {
     let mut stage = Stage::new(&format!("serve {behaviour} && frame 0 && leave 0; leave 1"));
     stage.spec.expect = vec![literal("listening")];
     stage.spec.http = vec![post()];

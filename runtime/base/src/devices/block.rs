@@ -77,6 +77,9 @@ impl Block {
 }
 
 #[cfg(test)]
+mod side_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
