@@ -2,7 +2,7 @@
 //!
 //! A disk remembers what was asked of it while clients write. From that, disks are made as a crash could leave them:
 //! whatever was flushed is there, and of what was not flushed any part, in pieces of any number of sectors, some of them
-//! with other bytes than were ever written.
+//! with other bytes than were ever written. A write of one sector alone is there or not: that is what formatting needs.
 
 mod common;
 
@@ -133,8 +133,8 @@ impl History {
 /// Some sectors of a write are there, some are not, and one may be neither.
 fn tear(place: &mut [u8], bytes: &[u8], random: &mut Random) {
     let whole = random.below(3);
-    if whole < 2 {
-        if whole == 1 {
+    if whole < 2 || bytes.len() == SECTOR {
+        if whole > 0 {
             place.copy_from_slice(bytes);
         }
         return;
