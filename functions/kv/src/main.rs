@@ -75,7 +75,9 @@ impl Kv {
         match request.method {
             Method::Get | Method::Head => {
                 let value = self.0.get(key).await?;
-                let Some(value) = value else { return Ok(Response::text("There is no such key.\n").status(404)) };
+                let Some(value) = value else {
+                    return Ok(Response::text("There is no such key.\n").status(404));
+                };
                 if request.field("if-match").is_some_and(|tags| !names(tags, value.version)) {
                     return Err(Error::Changed);
                 }

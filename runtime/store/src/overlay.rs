@@ -63,16 +63,23 @@ impl Overlay {
         self.read.get(&number).map(AsRef::as_ref).or(self.blank.then_some(&ZERO))
     }
 
-    /// What is to be written below sector `end`, or from there on: neighbours together, zeros as none.
+    /// What is to be written to these sectors: neighbours together, zeros as none.
     pub(crate) fn changes(&self, range: Range<u64>) -> Vec<(Range<u64>, Option<Vec<u8>>)> {
         let mut changes: Vec<(Range<u64>, Option<Vec<u8>>)> = Vec::new();
         for (&first, &end) in &self.zeros {
-            let (first, end) = (first.max(range.start), end.min(range.end));
+            let (mut first, end) = (first.max(range.start), end.min(range.end));
+            // No sector is written twice: a crash could leave the first of the two.
+            let inside = if first < end { first..end } else { 0..0 };
+            for (&number, _) in self.written.range(inside) {
+                if first < number {
+                    changes.push((first..number, None));
+                }
+                first = number + 1;
+            }
             if first < end {
                 changes.push((first..end, None));
             }
         }
-        // After the zeros: they may lie in one of their ranges.
         for (&number, bytes) in self.written.range(range) {
             match changes.last_mut() {
                 Some((range, Some(content))) if range.end == number => {
@@ -174,13 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_gathered_and_come_after_the_zeros_that_they_replace() {
+    fn changes_are_gathered_and_no_sector_is_written_twice() {
         let mut disk = Overlay::new(100, true);
         write(&mut disk, 10, &[0; 5 * 512]);
         write(&mut disk, 12, &[1; 1024]);
         write(&mut disk, 50, &[2; 512]);
         let ranges = |range| disk.changes(range).into_iter().map(|(range, bytes)| (range, bytes.is_some()));
-        assert_eq!(ranges(0..100).collect::<Vec<_>>(), [(10..15, false), (12..14, true), (50..51, true)]);
-        assert_eq!(ranges(11..13).collect::<Vec<_>>(), [(11..13, false), (12..13, true)]);
+        let all = [(10..12, false), (14..15, false), (12..14, true), (50..51, true)];
+        assert_eq!(ranges(0..100).collect::<Vec<_>>(), all);
+        assert_eq!(ranges(11..13).collect::<Vec<_>>(), [(11..12, false), (12..13, true)]);
     }
 }

@@ -3,6 +3,7 @@
 //! A disk remembers what was asked of it while clients write. From that, disks are made as a crash could leave them:
 //! whatever was flushed is there, and of what was not flushed any part, in pieces of any number of sectors, some of them
 //! with other bytes than were ever written. A write of one sector alone is there or not: that is what formatting needs.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 mod common;
 

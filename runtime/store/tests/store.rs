@@ -1,4 +1,5 @@
 //! What the store does on disks that are whole, full, foreign, damaged, or that fail.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 mod common;
 
