@@ -48,7 +48,7 @@ struct Kv {
 impl Kv {
     /// Starts it with the file as its disk, and waits until it listens.
     fn start(disk: &Path) -> Self {
-        let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        let xtask = Command::new(env!("CARGO_BIN_EXE_xtask"))
             .args(["run", "kv", "--target", "process", "--port", "0:80", "--disk"])
             .arg(disk)
             .current_dir(root())
@@ -57,16 +57,17 @@ impl Kv {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut kv = Self { xtask, pid: 0, port: 0 };
         // Where it listens is said beside the console, before anything is on it.
-        let mut errors = BufReader::new(xtask.stderr.take().unwrap());
+        let mut errors = BufReader::new(kv.xtask.stderr.take().unwrap());
         let at = wait_for(&mut errors, "listening on http://127.0.0.1:");
-        let port = at.trim_end_matches('/').parse().unwrap();
+        kv.port = at.trim_end_matches('/').parse().unwrap();
         drain(errors);
-        let mut console = BufReader::new(xtask.stdout.take().unwrap());
+        let mut console = BufReader::new(kv.xtask.stdout.take().unwrap());
         wait_for(&mut console, "Listening on http://");
         drain(console);
-        let pid = child(xtask.id(), "kv").expect("the function is a child of the program");
-        Self { xtask, pid, port }
+        kv.pid = child(kv.xtask.id(), "kv").expect("the function is a child of the program");
+        kv
     }
 
     fn connect(&self) -> Client {
@@ -84,6 +85,19 @@ impl Kv {
     fn stop(mut self) {
         self.xtask.stdin.take().unwrap().write_all(b"\x03").unwrap();
         assert!(self.xtask.wait().unwrap().success());
+    }
+}
+
+impl Drop for Kv {
+    /// A test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        if matches!(self.xtask.try_wait(), Ok(None)) {
+            if let Some(pid) = child(self.xtask.id(), "kv") {
+                let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+            }
+            let _ = self.xtask.kill();
+            let _ = self.xtask.wait();
+        }
     }
 }
 
