@@ -18,7 +18,7 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "[function]",
     "[root-task]",
     "[kernel]",
@@ -26,6 +26,7 @@ const ORDER: [&str; 23] = [
     "[devices.net]",
     "[[devices.net.forward]]",
     "[devices.disk]",
+    "[files]",
     "[run]",
     "[run.net]",
     "[run.qemu]",
@@ -167,7 +168,7 @@ mod tests {
     fn the_example_is_a_recipe_and_shows_every_key() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        for path in ["recipes", "functions/greeter", "kernel-configs"] {
+        for path in ["recipes", "functions/greeter/site", "kernel-configs"] {
             fs::create_dir_all(root.join(path)).unwrap();
         }
         fs::write(root.join("functions/greeter/Cargo.toml"), "").unwrap();

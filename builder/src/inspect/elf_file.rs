@@ -5,7 +5,7 @@ use crate::{
     Digest,
     elf::{self, Elf},
     kernel, note,
-    root_task::SITES,
+    root_task::{SITES, files_section},
     run_config,
 };
 use object::elf::{EM_386, EM_X86_64, PT_LOAD};
@@ -33,6 +33,9 @@ pub struct ElfReport {
     pub manifest: Option<note::Manifest>,
     /// The records of a root task's run configuration.
     pub run: Option<Vec<(String, String)>>,
+    /// The files that lie in a root task: names and sizes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<(String, u64)>>,
     /// The number of listed system-call sites.
     pub system_call_sites: Option<u64>,
 }
@@ -66,6 +69,10 @@ pub(super) fn inspect_elf(data: &[u8], problems: &mut Vec<String>) -> Result<(Ki
     if run == Some(None) {
         problems.push(format!("the run configuration in `{}` is damaged", run_config::SECTION));
     }
+    let files = content(files_section::SECTION).filter(|bytes| !bytes.is_empty()).map(files_section::list);
+    if let Some(Err(error)) = &files {
+        problems.push(format!("the files in `{}` are damaged: {error}", files_section::SECTION));
+    }
     let sites = content(SITES).map(|bytes| bytes.len() as u64);
     if sites.is_some_and(|bytes| !bytes.is_multiple_of(8)) {
         problems.push(format!("the list of system-call sites in `{SITES}` is damaged"));
@@ -94,6 +101,7 @@ pub(super) fn inspect_elf(data: &[u8], problems: &mut Vec<String>) -> Result<(Ki
         segments: elf.segments.iter().map(segment).collect(),
         manifest,
         run: run.flatten(),
+        files: files.and_then(Result::ok),
         system_call_sites: sites.map(|bytes| bytes / 8),
     };
     Ok((kind, report))

@@ -153,6 +153,9 @@ fn render_elf(out: &mut String, name: &str, elf: &ElfReport) -> std::fmt::Result
     for (key, value) in elf.run.iter().flatten() {
         writeln!(out, "  run: {}={}", printable(key), printable(value))?;
     }
+    for (name, size) in elf.files.iter().flatten() {
+        writeln!(out, "  file: {}, {size} bytes", printable(name))?;
+    }
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! The expanded recipe: every default written out, as it goes into the image.
 
 use super::{
-    After, BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawAgain, RawBareMetal, RawHttp,
-    RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawServer, RawSmoke, RawTargets, RawTcp, Recipe,
-    RootTaskSource, Server, Size, Smoke, TcpExchange,
+    After, BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawAgain, RawBareMetal, RawFiles,
+    RawHttp, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawServer, RawSmoke, RawTargets, RawTcp,
+    Recipe, RootTaskSource, Server, Size, Smoke, TcpExchange,
     units::{show_period, show_size},
 };
 use std::time::Duration;
@@ -28,6 +28,7 @@ impl Recipe {
                 prebuilt: self.prebuilt_kernel.as_ref().map(|file| file.written.clone()),
             },
             devices: self.devices.clone(),
+            files: self.files.as_ref().map(|folder| RawFiles { from: folder.written.clone() }),
             run: self.run.clone(),
             targets: RawTargets {
                 qemu: raw_qemu(&self.qemu),

@@ -26,18 +26,21 @@ use std::{
 };
 
 /// What people write for a recipe's keys.
-const HABITS: [(&str, &str); 31] = [
+const HABITS: [(&str, &str); 34] = [
     ("address", "addresses"),
     ("arguments", "args"),
     ("author", "license"),
     ("code", "status"),
     ("commandline", "args"),
     ("deadline", "timeout"),
+    ("dir", "from"),
+    ("directory", "from"),
     ("elf", "prebuilt"),
     ("environment", "env"),
     ("exit-code", "status"),
     ("exit-status", "status"),
     ("flags", "extra-args"),
+    ("folder", "from"),
     ("gateway", "gateways"),
     ("ip", "addresses"),
     ("kernel-config", "config"),
@@ -178,6 +181,7 @@ fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities)
         kernel: raw.kernel.config,
         kernel_source: None,
         prebuilt_kernel: raw.kernel.prebuilt.map(input),
+        files: raw.files.map(|files| input(files.from)),
         run: raw.run,
         qemu: QemuTarget {
             memory: quantities.memory,

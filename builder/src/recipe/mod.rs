@@ -59,6 +59,9 @@ pub struct Recipe {
     /// Bytes of its disk where Selkie makes it, a multiple of 1 MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<u64>,
+    /// The folder whose files lie in the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<InputPath>,
     /// What the function is started with.
     pub run: RawRun,
     /// The `qemu` target, when the recipe has it.

@@ -18,6 +18,9 @@ pub struct RawRecipe {
     /// Devices that the function owns.
     #[serde(default)]
     pub devices: RawDevices,
+    /// Files that lie in the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<RawFiles>,
     /// What the function is started with, on every target. It lies in the image, the same bytes for every target.
     #[serde(default)]
     pub run: RawRun,
@@ -231,6 +234,15 @@ pub enum Protocol {
     Tcp,
     /// UDP datagrams.
     Udp,
+}
+
+/// `[files]`: files that lie in the image, the same bytes for every target. The function reads them by their paths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawFiles {
+    /// The folder that they are in, with all folders below it. It has files only, no links, 16 MiB of them at most. What
+    /// editors and version control keep beside files is left out.
+    pub from: String,
 }
 
 /// A serial port of the PC.

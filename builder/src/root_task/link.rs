@@ -1,7 +1,7 @@
 //! What is handed to the linker beside the compiled code: the script, the manifest note, the run
 //! configuration, and the arguments.
 
-use super::{BASE, Error, Job};
+use super::{BASE, Error, Job, files_section};
 use crate::{Digest, files, note, run_config, template};
 use object::{
     Architecture, BinaryFormat, Endianness, SectionFlags, SectionKind,
@@ -42,7 +42,9 @@ impl Job<'_> {
             recipe.bare_metal.serial_speed,
             self.nonce,
         )?;
-        let note = store(dir, "data", "o", &data_object(&self.manifest.encode(), &run))?;
+        let files =
+            recipe.files.as_ref().map(|folder| files_section::pack(self.ctx, &folder.path)).transpose()?;
+        let note = store(dir, "data", "o", &data_object(&self.manifest.encode(), &run, files.as_deref()))?;
         let libraries = dir.join("empty");
         for name in EMPTY_LIBRARIES {
             write(&libraries.join(format!("lib{name}.a")), b"!<arch>\n")?;
@@ -79,12 +81,15 @@ fn script(stack: u64, heap: u64) -> String {
     template::render(SCRIPT, &serde_json::json!({ "base": base, "stack": stack, "heap": heap }))
 }
 
-/// An object file with the manifest note and the run configuration.
-fn data_object(note: &[u8], run: &[u8]) -> Vec<u8> {
+/// An object file with the manifest note, the run configuration, and the files of the image when it has any.
+fn data_object(note: &[u8], run: &[u8], files: Option<&[u8]>) -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
-    for (name, kind, data, align) in
-        [(note::SECTION, SHT_NOTE, note, 4), (run_config::SECTION, SHT_PROGBITS, run, 1)]
-    {
+    let sections = [
+        Some((note::SECTION, SHT_NOTE, note, 4)),
+        Some((run_config::SECTION, SHT_PROGBITS, run, 1)),
+        files.map(|files| (files_section::SECTION, SHT_PROGBITS, files, 1)),
+    ];
+    for (name, kind, data, align) in sections.into_iter().flatten() {
         let section = object.add_section(Vec::new(), name.as_bytes().to_vec(), SectionKind::ReadOnlyData);
         object.section_mut(section).flags = SectionFlags::Elf { sh_type: kind, sh_flags: SHF_ALLOC };
         object.append_section_data(section, data, align);

@@ -9,6 +9,7 @@ mod code;
 mod crate_build;
 mod crates;
 mod csource;
+pub(crate) mod files_section;
 mod included;
 pub(crate) mod leaks;
 mod link;
@@ -38,7 +39,7 @@ use crate::{
     inputs::tree,
     kernel_config::{KernelConfig, OptionValue},
     note::Manifest,
-    recipe::{RawRun, Recipe, RootTaskSource},
+    recipe::{InputPath, RawRun, Recipe, RootTaskSource},
     run_config,
 };
 use serde::Serialize;
@@ -108,6 +109,9 @@ pub enum Error {
     /// A program could not be run.
     #[error(transparent)]
     Exec(#[from] exec::Error),
+    /// The files of the image cannot be packed.
+    #[error(transparent)]
+    Packed(#[from] files_section::Error),
     /// The run configuration cannot be written.
     #[error(transparent)]
     RunConfig(#[from] run_config::Error),
@@ -239,6 +243,7 @@ crate::exit_code!(Error, |error| match error {
     Error::Cache(error) => error.exit_code(),
     Error::Exec(error) => error.exit_code(),
     Error::RunConfig(error) => error.exit_code(),
+    Error::Packed(error) => error.exit_code(),
     _ => crate::ExitCode::Failed,
 });
 
@@ -267,6 +272,8 @@ struct Key<'a> {
     format: u32,
     manifest: Manifest,
     run: &'a RawRun,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<&'a InputPath>,
     source: &'a RootTaskSource,
     features: &'a [String],
     acpi: bool,
@@ -284,6 +291,7 @@ impl<'a> Key<'a> {
             format: FORMAT,
             manifest: Manifest::new(recipe, inputs.kernel, inputs.version, inputs.interface),
             run: &recipe.run,
+            files: recipe.files.as_ref(),
             source: &recipe.source,
             features: &recipe.features,
             acpi: recipe.acpi,

@@ -50,6 +50,7 @@ pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Res
         RootTaskSource::Prebuilt(file) => Sources { files: [file.path.clone()].into(), ..Sources::default() },
     };
     included::follow(ctx, &mut sources)?;
+    sources.folders.extend(recipe.files.iter().map(|folder| folder.path.clone()));
     sources.files.extend(memory::recall::<BTreeSet<PathBuf>>(&seen_file(ctx, recipe)).unwrap_or_default());
     let folders = &sources.folders;
     sources.files.retain(|file| !folders.iter().any(|folder| file.starts_with(folder)));

@@ -6,6 +6,7 @@
 pub mod acpi;
 mod date;
 pub mod devices;
+pub mod files;
 mod pool;
 mod ranges;
 pub mod rtc;

@@ -2,6 +2,7 @@
 
 use crate::disk::DiskError;
 use core::fmt;
+use selkie_store::OpenError;
 
 /// What a call of this crate returns.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -35,6 +36,8 @@ pub enum Error {
     Broken,
     /// A disk did not do what it was asked for.
     Disk(DiskError),
+    /// What is on a disk cannot be used.
+    Store(OpenError),
     /// The kernel or the runtime reports an error.
     Kernel(selkie::Error),
 }
@@ -67,6 +70,7 @@ impl fmt::Display for Error {
                 f.write_str("the network is broken: whoever stands behind it breaks the rules of its queues")
             }
             Self::Disk(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::Kernel(error) => error.fmt(f),
         }
     }

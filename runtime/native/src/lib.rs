@@ -30,8 +30,10 @@ mod executor;
 pub mod http;
 pub mod net;
 mod network;
+mod random;
 mod run;
 mod stop;
+pub mod store;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -4,7 +4,7 @@ use crate::{
     card::{Card, Port},
     error::{Error, Result},
     executor::Tasks,
-    net,
+    net, random,
     time::Alarm,
     wake,
 };
@@ -53,9 +53,7 @@ pub(crate) fn start(sys: &mut System) -> Result<Network> {
     if IN_USE.swap(true, Ordering::Relaxed) {
         return Err(Error::InUse);
     }
-    let (mut seed, source) = selkie_drivers::seed(sys).ok_or(Error::NoEntropy)?;
-    #[cfg(feature = "tls")]
-    crate::tls::begin(&mut seed);
+    let (mut seed, source) = random::seed(sys)?;
     let wake = wake::notification(sys)?;
     let device = selkie_drivers::network(sys, wake).map_err(|error| match error {
         selkie::Error::NoDevice => Error::NoNetwork,

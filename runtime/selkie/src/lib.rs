@@ -19,7 +19,7 @@
 //! - [`thread`], [`sync`]: threads and locks; [`fault`]: what happens when one does something wrong.
 //! - [`console`], [`input`], [`println!`]: the serial port; the crate `log` works, its level is the variable `LOG`.
 //! - [`interrupt`], [`pit`], [`clock`]: interrupts, a timer that makes some, and time.
-//! - [`config`]: arguments and environment; [`device`]: what a host process offers; [`exit()`]: the end.
+//! - [`config`]: arguments and environment; [`files`]: what lies in the image; [`device`]: what a host process offers; [`exit()`]: the end.
 //!
 //! Safe here means what it means for a program that may open `/proc/self/mem`: capabilities that are used
 //! for what they are made for keep Rust's promises. A function that takes apart what its own memory is made
@@ -44,6 +44,7 @@ pub mod device;
 mod error;
 mod exit;
 pub mod fault;
+pub mod files;
 mod fw_cfg;
 pub mod heap;
 mod host_console;

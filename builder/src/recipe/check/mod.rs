@@ -4,6 +4,7 @@
 mod bare_metal;
 mod disk;
 mod function;
+mod image_files;
 mod kernel;
 mod net;
 mod process;
@@ -69,6 +70,7 @@ pub(super) fn check(
     check.function();
     check.source();
     check.kernel();
+    check.image_files();
     check.run();
     check.net();
     let disk = check.disk();

@@ -292,7 +292,8 @@ async fn handle<H: Handler>(state: &State<H>, request: Request, time: Duration) 
     let response = match request.path() {
         "/healthz" => Response::text("ok\n"),
         "/metrics" => {
-            let text = state.metrics.text();
+            let mut text = state.metrics.text();
+            state.handler.metrics(&mut text);
             Response::new(200).body("text/plain; version=0.0.4", text.into_bytes())
         }
         _ => match with_timeout(time, state.handler.handle(request)).await {

@@ -15,7 +15,7 @@ use crate::{
     network::{self, MAX_CONNECTIONS},
     stop::{self, Stop},
 };
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use core::cell::Cell;
 use embassy_net::{Stack, tcp::TcpSocket};
 use metrics::Metrics;
@@ -36,6 +36,15 @@ const OF_TLS: usize = 40 << 10;
 pub trait Handler: 'static {
     /// Answers a request.
     fn handle(&self, request: Request) -> impl Future<Output = Response>;
+
+    /// What is done beside the answers, from the start of the server on: what handlers wait for, for instance. That it
+    /// ends, or does not, makes no difference.
+    fn background(&self) -> impl Future<Output = ()> {
+        async {}
+    }
+
+    /// Adds what the handler itself counts to the answer to `/metrics`, in the text format of Prometheus.
+    fn metrics(&self, _text: &mut String) {}
 }
 
 impl<F: AsyncFn(Request) -> Response + 'static> Handler for F {
@@ -237,6 +246,7 @@ impl Server {
             network.tasks.spawn(worker(network.stack, state));
         }
         network.tasks.spawn(announce(network.stack, state));
+        network.tasks.spawn(background(state));
         let end = Cell::new(None);
         network.tasks.run(&state.stop, || {
             if !state.stop.is_asked() {
@@ -280,6 +290,11 @@ async fn announce<H: Handler>(stack: Stack<'static>, state: &'static State<H>) {
     if let Some(config) = stack.config_v6() {
         println!("Listening on {scheme}://[{}]:{port}/", config.address.address());
     }
+}
+
+/// Does what the handler does beside answers.
+async fn background<H: Handler>(state: &'static State<H>) {
+    state.handler.background().await;
 }
 
 /// Accepts connections and serves them, one after the other.
