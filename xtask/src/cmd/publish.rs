@@ -8,7 +8,7 @@ use crate::{app::App, output::Answer, table::Table};
 use builder::{
     Error, ExitCode,
     image::{Image, Manifest},
-    plan::{Plan, plan},
+    plan::Plan,
     publish::{
         self, Bundle, Place, Subject,
         sign::{Key, PASSWORD},
@@ -70,8 +70,7 @@ impl Publish {
         let mut tested = Vec::new();
         for recipe in &recipes {
             for target in self.target.of(recipe) {
-                let plan = plan(&ctx, recipe, target)?;
-                let image = self.locked.image(&ctx, recipe, target)?;
+                let (plan, image) = self.locked.planned(&ctx, recipe, target)?;
                 let reports = each_boot(&ctx, recipe, &image, &options, false)?;
                 let manifest = Manifest::read(&image.dir).map_err(Error::from)?;
                 tested.push(Tested { plan, image, manifest, reports });
