@@ -5,6 +5,8 @@
 //! that a killed build leaves none; it is used only when every listed file is what the list says. A
 //! lock per entry makes a second build of the same wait for the first.
 
+/// The cache could not be read or written: what may happen to it may happen to its locks.
+pub use crate::lock::Error;
 use crate::{
     Digest,
     context::{Cancel, Progress},
@@ -13,8 +15,6 @@ use crate::{
     lock::Lock,
     memory,
 };
-/// The cache could not be read or written: what may happen to it may happen to its locks.
-pub use crate::lock::Error;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,

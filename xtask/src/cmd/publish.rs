@@ -13,7 +13,7 @@ use builder::{
         self, Bundle, Place, Subject,
         sign::{Key, PASSWORD},
     },
-    smoke::{RunReport, SmokeOptions, Summary},
+    smoke::{Earlier, RunReport, SmokeOptions, Summary},
 };
 use std::path::PathBuf;
 
@@ -23,6 +23,7 @@ Examples:
   cargo xtask publish hello --to dist --target process   for one target
   cargo xtask publish --all --to dist --strict           all recipes; a skip is a failure
   cargo xtask publish hello --to dist --sign key         with SHA256SUMS.minisig
+  cargo xtask publish --all --to dist --tested run.json  verdicts of `--format json smoke --all`
   cargo xtask verify dist                                what whoever gets the folder runs
 
 Every image is built and smoke-tested first. When one fails, nothing is published; exit code 4.
@@ -41,6 +42,9 @@ pub(crate) struct Publish {
     /// A skipped smoke test counts as a failed one
     #[arg(long)]
     strict: bool,
+    /// What `--format json smoke` printed: images that are the same to the last byte are not booted again
+    #[arg(long, value_name = "FILE")]
+    tested: Option<PathBuf>,
     #[command(flatten)]
     target: TargetArg,
     #[command(flatten)]
@@ -66,12 +70,13 @@ impl Publish {
         let place = Place::new(&self.to).map_err(Error::from)?;
         let key =
             self.sign.as_deref().map(|path| Key::read(path, password)).transpose().map_err(Error::from)?;
+        let earlier = self.tested.as_deref().map(Earlier::read).transpose().map_err(Error::from)?;
         let options = SmokeOptions { accel: self.accel.accel, ..SmokeOptions::default() };
         let mut tested = Vec::new();
         for recipe in &recipes {
             for target in self.target.of(recipe) {
                 let (plan, image) = self.locked.planned(&ctx, recipe, target)?;
-                let reports = each_boot(&ctx, recipe, &image, &options, false)?;
+                let reports = each_boot(&ctx, recipe, &image, &options, false, earlier.as_ref())?;
                 let manifest = Manifest::read(&image.dir).map_err(Error::from)?;
                 tested.push(Tested { plan, image, manifest, reports });
             }
