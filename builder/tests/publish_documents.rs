@@ -43,7 +43,8 @@ impl Beside {
         let image = build(&ctx, &plan)?;
         let manifest = Manifest::read(&image.dir)?;
         let reports = [RunReport::not_run(&plan.name, target, Verdict::Pass)];
-        let subject = Subject { plan: &plan, image: &image, manifest: &manifest, reports: &reports };
+        let subject =
+            Subject { plan: &plan, image: &image, manifest: &manifest, reports: &reports, given: None };
         let sources = source::collect(&ctx, &subject)?;
         let artifacts = vec![(format!("{}.tar.gz", subject.id()), Digest::of("archive"))];
         let documents = [

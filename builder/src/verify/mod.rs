@@ -258,6 +258,12 @@ impl Bundle {
         }
         let published = Published { manifest: &image.manifest, artifacts: &artifacts, files: &self.found };
         self.document(&sbom::file(id), report, |content| self.materials(&published, content));
+        for file in self.sources(id).iter().filter(|file| source::is_given(file)) {
+            report.skip(
+                file,
+                format!("the kernel of {id} was built elsewhere: whether this is its source is not checked"),
+            );
+        }
         if artifacts.len() == 1 {
             for name in [provenance::file(id), test_result::file(id)] {
                 report.skip(&name, "it is about the layout, too");
