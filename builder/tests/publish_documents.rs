@@ -14,8 +14,10 @@ use builder::{
     kernel_config::UserSource,
     plan::plan,
     publish::{
-        Document, Found, Published, Subject, provenance, sbom,
-        source::{self, Archive, SourceArchive},
+        Document, Found, Published, Subject,
+        archive::{self, File},
+        provenance, sbom,
+        source::{self, Archive, Given, SourceArchive},
         test_result,
     },
     recipe::{KernelChoice, Recipe},
@@ -38,13 +40,21 @@ struct Beside {
 
 impl Beside {
     fn of(project: &Project, recipe: &Recipe, target: Target) -> Result<Self, Error> {
+        Self::with(project, recipe, target, None)
+    }
+
+    fn with(
+        project: &Project,
+        recipe: &Recipe,
+        target: Target,
+        given: Option<&Given>,
+    ) -> Result<Self, Error> {
         let ctx = Context::new(project, &Silent);
         let plan = plan(&ctx, recipe, target)?;
         let image = build(&ctx, &plan)?;
         let manifest = Manifest::read(&image.dir)?;
         let reports = [RunReport::not_run(&plan.name, target, Verdict::Pass)];
-        let subject =
-            Subject { plan: &plan, image: &image, manifest: &manifest, reports: &reports, given: None };
+        let subject = Subject { plan: &plan, image: &image, manifest: &manifest, reports: &reports, given };
         let sources = source::collect(&ctx, &subject)?;
         let artifacts = vec![(format!("{}.tar.gz", subject.id()), Digest::of("archive"))];
         let documents = [
@@ -269,8 +279,20 @@ fn an_image_whose_kernel_has_no_source_is_not_published() {
     let error = Beside::of(&project, &hello, Target::Qemu).map(|_| ()).unwrap_err();
     assert_eq!(error.code(), ExitCode::Usage);
     let text = error.to_string();
-    for part in ["cannot be published for target `qemu`", "GPL-2.0", "help: take `prebuilt` out of [kernel]"]
-    {
+    for part in [
+        "cannot be published for target `qemu`",
+        "GPL-2.0",
+        "help: give it with `--corresponding-source FILE.tar.gz`; or take `prebuilt` out of [kernel]",
+    ] {
         assert!(text.contains(part), "{text}");
     }
+    let file = File { content: b"int main;".to_vec(), executable: false };
+    let tar = archive::tar(&[("seL4/a.c".to_owned(), file)].into(), 0).unwrap();
+    let path = checkout.path("seL4.tar.gz");
+    fs::write(&path, archive::gzip(&tar).unwrap()).unwrap();
+    let given = Given::read(&path).unwrap();
+    let beside = Beside::with(&project, &hello, Target::Qemu, Some(&given)).unwrap();
+    assert_eq!(beside.wrong(), Vec::<String>::new());
+    let dir = tempfile::tempdir().unwrap();
+    read_by_others(&beside.write(dir.path()), dir.path());
 }

@@ -2,6 +2,7 @@
 //! `hello` for every target, published once for all of these tests.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod given;
 mod hostile;
 mod killed;
 
