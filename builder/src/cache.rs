@@ -5,12 +5,14 @@
 //! that a killed build leaves none; it is used only when every listed file is what the list says. A
 //! lock per entry makes a second build of the same wait for the first.
 
+/// The cache could not be read or written: what may happen to it may happen to its locks.
+pub use crate::lock::Error;
 use crate::{
     Digest,
     context::{Cancel, Progress},
     exec, files,
     index::Index,
-    lock::{self, Lock},
+    lock::Lock,
     memory,
 };
 use serde::{Deserialize, Serialize};
@@ -43,22 +45,6 @@ pub struct Entry {
     /// The commands that the step ran and what they printed.
     pub log: PathBuf,
 }
-
-/// The cache could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file or folder of the cache failed.
-    #[error(transparent)]
-    Files(#[from] files::Error),
-    /// Waiting for another build was given up.
-    #[error(transparent)]
-    Lock(#[from] lock::Error),
-}
-
-crate::exit_code!(Error, |error| match error {
-    Error::Files(error) => error.exit_code(),
-    Error::Lock(error) => error.exit_code(),
-});
 
 impl<'a> Cache<'a> {
     /// The cache in `root`, which is made when the first step is stored.
@@ -96,7 +82,7 @@ impl<'a> Cache<'a> {
         if place.holds() == State::Sound {
             return Ok(place.entry(key, false));
         }
-        let _lock = Lock::take(&place.lock, name, self.progress, &self.cancel).map_err(Error::from)?;
+        let _lock = Lock::take(&place.lock, name, self.progress, &self.cancel)?;
         // Another build may have made it meanwhile.
         match place.holds() {
             State::Sound => return Ok(place.entry(key, false)),
@@ -368,6 +354,6 @@ mod tests {
         let _held = Lock::try_take(&cache.place("step", key).lock).unwrap().unwrap();
         cancel.request();
         let result = cache.step::<Error>("step", &1, |_| Ok(()));
-        assert!(matches!(result, Err(Error::Lock(lock::Error::Cancelled))));
+        assert!(matches!(result, Err(Error::Cancelled)));
     }
 }

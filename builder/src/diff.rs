@@ -167,7 +167,8 @@ fn file(project: &Project, name: &str, [a, b]: [Option<&side::File>; 2], top: us
     diff
 }
 
-fn first_difference(a: &[u8], b: &[u8]) -> u64 {
+/// Where two contents that are not the same first differ: at a byte, or where the shorter ends.
+pub(crate) fn first_difference(a: &[u8], b: &[u8]) -> u64 {
     a.iter().zip(b).take_while(|(a, b)| a == b).count() as u64
 }
 

@@ -86,7 +86,7 @@ pub(crate) use exit_code;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{bindings, cache, files, inputs, lock, root_task};
+    use crate::{bindings, files, inputs, lock, root_task};
 
     #[test]
     fn a_full_disk_is_the_hosts_lack_wherever_it_shows() {
@@ -95,12 +95,11 @@ mod tests {
             path: "/x".into(),
             source: std::io::ErrorKind::StorageFull.into(),
         };
-        let errors: [Error; 6] = [
+        let errors: [Error; 5] = [
             lock::Error::Files(full()).into(),
-            bindings::Error::Cache(cache::Error::Files(full())).into(),
-            root_task::Error::Cache(cache::Error::Lock(lock::Error::Files(full()))).into(),
+            bindings::Error::Cache(lock::Error::Files(full())).into(),
             root_task::Error::Tree(inputs::tree::Error::Files(full())).into(),
-            inputs::python::Error::Cache(cache::Error::Files(full())).into(),
+            inputs::python::Error::Cache(lock::Error::Files(full())).into(),
             inputs::registry::Error::Tool(inputs::tools::Error::Files(full())).into(),
         ];
         for error in errors {

@@ -4,22 +4,27 @@
 //! cannot lead out of the image's folder, and texts are escaped before they reach a terminal. What cannot be read
 //! at all is an [`Error`]; what can be read but does not fit together is told in [`Report::problems`].
 
+mod archive;
+mod document;
 mod elf_file;
 mod executable;
 mod image_folder;
+mod layout;
 pub(crate) mod medium;
 mod netboot;
 mod render;
 
+pub use document::DocumentReport;
 pub use elf_file::{ElfReport, Segment};
 pub use executable::Executable;
 pub(crate) use image_folder::check_members;
+pub use layout::{Layer, LayoutReport};
 pub use medium::MediumReport;
 pub(crate) use render::printable;
 
 use crate::{
     Digest, Project, Target,
-    bare_metal::MediumError,
+    bare_metal::{self, MediumError},
     elf, files,
     image::{self, Role, Verified},
     process::assemble,
@@ -55,6 +60,12 @@ pub struct Report {
     /// What lies on the media of a bare-metal image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<MediumReport>,
+    /// What an OCI image layout says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<LayoutReport>,
+    /// What a document says that is published beside an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<DocumentReport>,
     /// Whether the kernel that runs is a verified configuration, built from verified source; none when what was
     /// inspected does not say.
     pub verified: Option<Verified>,
@@ -72,6 +83,12 @@ pub enum Kind {
     Image,
     /// The manifest of an image, without its files.
     Manifest,
+    /// A published archive of an image.
+    Archive,
+    /// A published OCI image layout.
+    Layout,
+    /// A bill of materials, or a statement about an image.
+    Document,
     /// A folder that is served to iPXE: kernel, root task and a script.
     Netboot,
     /// A root task.
@@ -117,7 +134,7 @@ pub enum Error {
     Image(#[from] image::Error),
     /// Neither a file nor an image.
     #[error(
-        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a netboot folder, a root task or a kernel"
+        "{0}: this is neither a regular file nor the folder of an image\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a netboot folder, a root task, a kernel, or one file or OCI layout of what was published; `verify` checks a published folder"
     )]
     Neither(PathBuf),
     /// No such file, and no such image.
@@ -144,6 +161,36 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// No archive of an image.
+    #[error(
+        "{path}: this is no archive of an image: {why}\n  help: `inspect` reads the archives that `cargo xtask publish` writes for images; `tar -tzf` lists others"
+    )]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// No layout of an image.
+    #[error(
+        "{path}: this is not an OCI image layout that was published: {why}\n  help: `inspect` reads what `cargo xtask publish` writes; `skopeo inspect oci:DIR` reads others"
+    )]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// No such document.
+    #[error(
+        "{path}: this is no document that was published: {why}\n  help: publish the image anew, or copy the file anew"
+    )]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A damaged executable.
     #[error("{path}: {source}\n  help: build the image anew")]
     Executable {
@@ -162,7 +209,7 @@ pub enum Error {
     },
     /// No ELF file.
     #[error(
-        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a netboot folder, a root task or a kernel"
+        "{path}: {source}\n  help: `inspect` reads a folder such as out/hello/qemu, a manifest.json, an executable, an ISO or disk image, a netboot folder, a root task, a kernel, or one file or OCI layout of what was published; `verify` checks a published folder"
     )]
     Elf {
         /// The file.
@@ -217,6 +264,8 @@ pub fn inspect(path: &Path) -> Result<Report, Error> {
 fn inspect_folder(path: &Path) -> Result<Report, Error> {
     if path.join(image::name::MANIFEST).exists() {
         image_folder::inspect(path)
+    } else if layout::is_there(path) {
+        layout::inspect(path)
     } else if netboot::is_there(path) {
         netboot::inspect(path)
     } else {
@@ -230,12 +279,17 @@ fn inspect_file(path: &Path) -> Result<Report, Error> {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return image_folder::of_manifest(path, Some(dir));
     }
-    if let Some(format) = medium::format(path)? {
+    let head = medium::head(path)?;
+    if let Some(format) = bare_metal::medium::format(&head) {
         return medium::inspect(path, format);
+    }
+    if archive::is_one(&head) {
+        return archive::inspect(path);
     }
     let data = read(path, elf::MAX_FILE)?;
     if data.trim_ascii_start().starts_with(b"{") {
-        return image_folder::of_manifest(path, None);
+        let document = document::inspect(path, &data);
+        return document.unwrap_or_else(|| image_folder::of_manifest(path, None));
     }
     let mut report = Report::new(path, Kind::Elf);
     if assemble::is_tender(&data) {
@@ -300,6 +354,8 @@ impl Report {
             kernel: None,
             executable: None,
             media: Vec::new(),
+            layout: None,
+            document: None,
             verified: None,
             trusted_base: Vec::new(),
             problems: Vec::new(),
@@ -311,8 +367,10 @@ impl Report {
         match self.kind {
             Kind::Executable | Kind::Tender => Some(Target::Process),
             Kind::Iso | Kind::Disk | Kind::Netboot => Some(Target::BareMetal),
-            Kind::Image | Kind::Manifest => self.image.as_ref().map(|image| image.target),
-            Kind::RootTask | Kind::Kernel | Kind::Elf => None,
+            Kind::Image | Kind::Manifest | Kind::Archive | Kind::Layout => {
+                self.image.as_ref().map(|image| image.target)
+            }
+            Kind::Document | Kind::RootTask | Kind::Kernel | Kind::Elf => None,
         }
     }
 }

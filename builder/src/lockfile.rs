@@ -214,11 +214,11 @@ pub fn lock(ctx: &Context<'_>, recipe: &Recipe, further: Option<Target>) -> Resu
     Ok(Written { size: text.len() as u64, sha256: Digest::of(&text), path, targets, changed })
 }
 
-/// Builds the image of `recipe` for `target` from what its lock says and nothing else.
+/// Plans the image of `recipe` for `target`, and builds it from what its lock says and nothing else.
 ///
 /// # Errors
 /// What moved, all of it, before anything is built; and what came out otherwise, with exit code 5.
-pub fn build(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Image> {
+pub fn build(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<(Plan, Image)> {
     let held = Held { path: path(recipe), recipe: named(ctx, recipe), target };
     let lock = held.read()?;
     let plan = plan::plan(ctx, recipe, target)?;
@@ -229,7 +229,7 @@ pub fn build(ctx: &Context<'_>, recipe: &Recipe, target: Target) -> Result<Image
     held.inputs(&lock, manifest.epoch, &manifest.inputs)?;
     let outputs = image.members.iter().map(|member| (member.name.clone(), member.sha256)).collect();
     held.outputs(&lock, &outputs)?;
-    Ok(image)
+    Ok((plan, image))
 }
 
 fn identities(plan: &Plan) -> BTreeMap<String, InputIdentity> {

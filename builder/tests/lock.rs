@@ -32,7 +32,7 @@ fn a_lock_holds_until_something_moves_and_says_what_it_was() {
     assert!(!lock.contains(checkout.root.to_str().unwrap()), "the place of a checkout is in it: {lock}");
     assert!(!lockfile::lock(&ctx, &recipe(), None).unwrap().changed);
     assert_eq!(fs::read_to_string(&written.path).unwrap(), lock);
-    assert!(!build(Target::Qemu).unwrap().fresh);
+    assert!(!build(Target::Qemu).unwrap().1.fresh);
 
     let text = failed(Target::BareMetal, ExitCode::Failed);
     assert!(

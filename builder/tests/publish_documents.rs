@@ -14,8 +14,10 @@ use builder::{
     kernel_config::UserSource,
     plan::plan,
     publish::{
-        Document, Found, Published, Subject, provenance, sbom,
-        source::{self, Archive, SourceArchive},
+        Document, Found, Published, Subject,
+        archive::{self, File},
+        provenance, sbom,
+        source::{self, Archive, Given, SourceArchive},
         test_result,
     },
     recipe::{KernelChoice, Recipe},
@@ -38,12 +40,21 @@ struct Beside {
 
 impl Beside {
     fn of(project: &Project, recipe: &Recipe, target: Target) -> Result<Self, Error> {
+        Self::with(project, recipe, target, None)
+    }
+
+    fn with(
+        project: &Project,
+        recipe: &Recipe,
+        target: Target,
+        given: Option<&Given>,
+    ) -> Result<Self, Error> {
         let ctx = Context::new(project, &Silent);
         let plan = plan(&ctx, recipe, target)?;
         let image = build(&ctx, &plan)?;
         let manifest = Manifest::read(&image.dir)?;
         let reports = [RunReport::not_run(&plan.name, target, Verdict::Pass)];
-        let subject = Subject { plan: &plan, image: &image, manifest: &manifest, reports: &reports };
+        let subject = Subject { plan: &plan, image: &image, manifest: &manifest, reports: &reports, given };
         let sources = source::collect(&ctx, &subject)?;
         let artifacts = vec![(format!("{}.tar.gz", subject.id()), Digest::of("archive"))];
         let documents = [
@@ -151,8 +162,8 @@ fn every_target_has_documents_that_agree_with_it_and_that_others_read() {
     read_by_others(&documents, dir.path());
 }
 
-/// Holds that SPDX's validator and in-toto's messages take `documents`, and that they do not take each that is broken.
-fn read_by_others(documents: &[PathBuf], dir: &Path) {
+/// What SPDX's validator and in-toto's messages say of `documents`; none where they cannot be had.
+fn said_by_others(documents: &[PathBuf]) -> Option<String> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/publish");
     // The environment is kept from one run to the next.
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readers");
@@ -161,16 +172,22 @@ fn read_by_others(documents: &[PathBuf], dir: &Path) {
     let found = Python::find(&ctx, &tests.join("requirements.txt"));
     let python = match found.and_then(|python| python.environment(&ctx)) {
         Ok(environment) => environment.python,
-        Err(error) => return skip("the readers of published documents", &error.to_string()),
+        Err(error) => {
+            skip("the readers of published documents", &error.to_string());
+            return None;
+        }
     };
-    let read = |documents: &[PathBuf]| {
-        let output =
-            Command::new(&python).args(["-B", "-I"]).arg(tests.join("readers.py")).args(documents).output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    assert_eq!(read(documents), "");
+    let output =
+        Command::new(&python).args(["-B", "-I"]).arg(tests.join("readers.py")).args(documents).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// Holds that SPDX's validator and in-toto's messages take `documents`, and that they do not take each that is broken.
+fn read_by_others(documents: &[PathBuf], dir: &Path) {
+    let Some(said) = said_by_others(documents) else { return };
+    assert_eq!(said, "");
     for (file, from, to) in [
         ("hello-qemu.spdx.json", "\"SPDXRef-Kernel-seL4\"", "\"SPDXRef-Kernel_seL4\""),
         ("hello-qemu.spdx.json", "\"dataLicense\": \"CC0-1.0\"", "\"dataLicense\": \"MIT\""),
@@ -190,7 +207,7 @@ fn read_by_others(documents: &[PathBuf], dir: &Path) {
         assert!(text.contains(from), "{file}: {from}");
         let broken = dir.join(format!("broken-{file}"));
         fs::write(&broken, text.replace(from, to)).unwrap();
-        assert_ne!(read(std::slice::from_ref(&broken)), "", "{file}: {to}");
+        assert_ne!(said_by_others(std::slice::from_ref(&broken)).unwrap(), "", "{file}: {to}");
     }
 }
 
@@ -268,8 +285,20 @@ fn an_image_whose_kernel_has_no_source_is_not_published() {
     let error = Beside::of(&project, &hello, Target::Qemu).map(|_| ()).unwrap_err();
     assert_eq!(error.code(), ExitCode::Usage);
     let text = error.to_string();
-    for part in ["cannot be published for target `qemu`", "GPL-2.0", "help: take `prebuilt` out of [kernel]"]
-    {
+    for part in [
+        "cannot be published for target `qemu`",
+        "GPL-2.0",
+        "help: give it with `--corresponding-source FILE.tar.gz`; or take `prebuilt` out of [kernel]",
+    ] {
         assert!(text.contains(part), "{text}");
     }
+    let file = File { content: b"int main;".to_vec(), executable: false };
+    let tar = archive::tar(&[("seL4/a.c".to_owned(), file)].into(), 0).unwrap();
+    let path = checkout.path("seL4.tar.gz");
+    fs::write(&path, archive::gzip(&tar).unwrap()).unwrap();
+    let given = Given::read(&path).unwrap();
+    let beside = Beside::with(&project, &hello, Target::Qemu, Some(&given)).unwrap();
+    assert_eq!(beside.wrong(), Vec::<String>::new());
+    let dir = tempfile::tempdir().unwrap();
+    assert!(said_by_others(&beside.write(dir.path())).is_none_or(|said| said.is_empty()));
 }

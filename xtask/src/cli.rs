@@ -103,6 +103,38 @@ mod tests {
         assert!(seen > 10, "only {seen} examples were found");
     }
 
+    /// The commands `cargo xtask …` that a workflow runs, quotes taken off their words.
+    fn steps(text: &str) -> Vec<Vec<String>> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let named = lines.filter(|line| line.contains("cargo xtask"));
+        // What a text says between backquotes is not run.
+        let run = named.filter(|line| !line.contains("`cargo xtask"));
+        run.map(|line| {
+            let command = line.trim_start_matches("- ").trim_start_matches("run: ");
+            assert!(command.starts_with("cargo xtask "), "at the start of a line it is found: {line}");
+            assert!(!command.contains(['|', '&', ';', '<', '>', '\\']), "one command on one line: {line}");
+            command.split_whitespace().skip(1).map(|word| word.trim_matches('"').to_owned()).collect()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_command_of_the_workflows_is_understood() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let files = fs::read_dir(root.join(".github/workflows")).unwrap().map(|entry| entry.unwrap().path());
+        let mut verbs = Vec::new();
+        for file in files {
+            for step in steps(&fs::read_to_string(&file).unwrap()) {
+                let parsed = Cli::try_parse_from(&step);
+                assert!(parsed.is_ok(), "{}: {step:?}\n{}", file.display(), parsed.unwrap_err());
+                verbs.push(step[1].clone());
+            }
+        }
+        for verb in ["build-image", "doctor", "publish", "repro", "size", "verify"] {
+            assert!(verbs.iter().any(|other| other == verb), "{verb} is not in {verbs:?}");
+        }
+    }
+
     #[test]
     fn every_example_of_the_help_is_understood() {
         let mut command = Cli::command();

@@ -1,10 +1,11 @@
-//! Two clones of the checkout, by other settings in other folders: the same images to the last byte.
+//! Two clones of the checkout, by other settings in other folders: the same images, and the same of all that is
+//! published, to the last byte.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use builder::{repro::link_registry, root_task::cargo_home};
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -53,11 +54,15 @@ impl Settings {
         }
     }
 
-    /// Builds every recipe for all its targets, by an `xtask` of the clone's own: the digest of every file.
-    fn sums(&self) -> BTreeMap<String, String> {
-        let words = ["cargo", "xtask", "--format", "json", "build-image", "--all"];
-        let output = done(self.command(&words).current_dir(&self.folder));
-        let images: Value = serde_json::from_slice(&output.stdout).unwrap();
+    /// What an `xtask` of the clone's own prints for programs.
+    fn xtask(&self, words: &[&str]) -> Vec<u8> {
+        let words = [&["cargo", "xtask", "--format", "json"], words].concat();
+        done(self.command(&words).current_dir(&self.folder)).stdout
+    }
+
+    /// Builds every recipe for all its targets: the digest of every file.
+    fn images(&self) -> BTreeMap<String, String> {
+        let images: Value = serde_json::from_slice(&self.xtask(&["build-image", "--all"])).unwrap();
         let mut sums = BTreeMap::new();
         for image in images["images"].as_array().unwrap() {
             assert!(Path::new(image["dir"].as_str().unwrap()).starts_with(&self.folder), "{image}");
@@ -69,15 +74,60 @@ impl Settings {
         }
         sums
     }
+
+    /// Publishes every recipe for all its targets: what was printed, and the digest of every published file.
+    fn publish(&self, more: &[&str]) -> (Vec<u8>, BTreeMap<String, String>) {
+        let printed = self.xtask(&[&["publish", "--all", "--strict", "--to", "dist"], more].concat());
+        let sums = fs::read_to_string(self.folder.join("dist/SHA256SUMS")).unwrap();
+        let line = |line: &str| line.split_once("  ").map(|(sum, path)| (path.to_owned(), sum.to_owned()));
+        (printed, sums.lines().map(|text| line(text).unwrap()).collect())
+    }
+}
+
+/// `hello` as the one publishes it is built again by the other; where a source is not what it was, that is named.
+fn built_again(here: &Settings, there: &Settings, verdicts: &str) {
+    here.xtask(&["publish", "hello", "--strict", "--to", "hello-alone", "--tested", verdicts]);
+    let again = |published: &str| {
+        let words = ["cargo", "xtask", "verify", "--rebuild"];
+        let mut command = there.command(&words);
+        let output = command.arg(here.folder.join(published)).current_dir(&there.folder).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = again("hello-alone");
+    assert_eq!(code, Some(0), "{said}");
+    for target in ["process", "qemu"] {
+        let row = format!("hello-{target}.tar.gz");
+        let same = |line: &str| line.contains(&row) && line.ends_with("it is the same to the last byte");
+        assert!(said.lines().any(same), "{said}");
+    }
+    let source = there.folder.join("functions/hello/src/main.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, text.replace("Hello, ", "Howdy, ")).unwrap();
+    let (code, said) = again("hello-alone/hello-qemu.tar.gz");
+    assert_eq!(code, Some(5), "{said}");
+    let moved: Vec<_> = said.lines().filter(|line| line.contains("  input ")).collect();
+    assert!(moved.iter().any(|line| line.contains("input source functions/hello:")), "{said}");
+    // And the digest of all sources together, which follows from it.
+    assert!(moved.iter().all(|line| line.contains("input source")), "{said}");
+    assert!(said.contains("built again, `root-task` is another"), "{said}");
+}
+
+/// That both made the same files, `least` of them at least.
+#[track_caller]
+fn same([here, there]: [BTreeMap<String, String>; 2], least: usize) {
+    assert!(here.len() >= least, "{here:#?}");
+    let names: BTreeSet<_> = here.keys().chain(there.keys()).collect();
+    let differ: Vec<_> = names.into_iter().filter(|name| here.get(*name) != there.get(*name)).collect();
+    assert!(differ.is_empty(), "these differ: {differ:#?}");
 }
 
 #[test]
 #[ignore = "the suite `clones` runs it: it builds two clones of the checkout, each by an `xtask` of its own"]
-fn two_clones_make_the_same_images() {
+fn two_clones_publish_the_same() {
     let git = Command::new("git").arg("-C").arg(root()).args(["rev-parse", "HEAD"]).output();
     if !git.is_ok_and(|output| output.status.success()) {
         let reason = "there is no git, or it does not read the checkout as a repository";
-        let _ = writeln!(std::io::stderr(), "SKIP two_clones_make_the_same_images: {reason}");
+        let _ = writeln!(std::io::stderr(), "SKIP two_clones_publish_the_same: {reason}");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -98,19 +148,25 @@ fn two_clones_make_the_same_images() {
             ("CARGO_HOME", other_home),
         ],
     };
-    let (here, there) = thread::scope(|scope| {
+    let images = thread::scope(|scope| {
         let built = [&here, &there].map(|settings| {
             scope.spawn(|| {
                 settings.clone();
-                settings.sums()
+                settings.images()
             })
         });
-        let [here, there] = built.map(|built| built.join().unwrap());
-        (here, there)
+        built.map(|built| built.join().unwrap())
     });
     // Five recipes and more, two targets and more, four files and more.
-    assert!(here.len() >= 40, "{here:#?}");
-    let names: Vec<_> = here.keys().chain(there.keys()).collect();
-    let differ: Vec<_> = names.into_iter().filter(|name| here.get(*name) != there.get(*name)).collect();
-    assert!(differ.is_empty(), "these differ: {differ:#?}");
+    same(images, 40);
+    // Here every image is booted. There, what is the same to the last byte is not booted again, and nothing else is
+    // taken for tested: the digest of an image decides.
+    let (printed, published) = here.publish(&[]);
+    let file = dir.path().join("verdicts.json");
+    fs::write(&file, printed).unwrap();
+    let verdicts = file.to_str().unwrap();
+    let (_, again) = there.publish(&["--tested", verdicts]);
+    // Each image as an archive, a layout of four files and more, and three documents.
+    same([published, again], 80);
+    built_again(&here, &there, verdicts);
 }

@@ -60,7 +60,10 @@ impl Side {
             Kind::Manifest => side.add_said(&report),
             Kind::Iso | Kind::Disk => side.add_medium("", path)?,
             Kind::Executable | Kind::Tender => side.add_executable("", path)?,
-            Kind::RootTask | Kind::Kernel | Kind::Elf => side.add("file".to_owned(), path)?,
+            Kind::Archive | Kind::Layout => side.add_listed(&report),
+            Kind::RootTask | Kind::Kernel | Kind::Elf | Kind::Document => {
+                side.add("file".to_owned(), path)?
+            }
         }
         Ok(side)
     }
@@ -75,6 +78,17 @@ impl Side {
         for member in report.image.iter().flat_map(|image| &image.members) {
             let name = common_name(report, &member.name, member.role);
             self.files.insert(name, File::said(member.size, member.sha256));
+        }
+    }
+
+    /// The members that were found in an archive or a layout.
+    fn add_listed(&mut self, report: &Report) {
+        for member in &report.members {
+            let name = common_name(report, &member.name, member.role);
+            match member.size.zip(member.sha256) {
+                Some((size, sha256)) => drop(self.files.insert(name, File::said(size, sha256))),
+                None => self.unread.push(format!("{} cannot be read", inspect::printable(&member.name))),
+            }
         }
     }
 
@@ -172,6 +186,9 @@ fn described(report: &Report) -> String {
     let kind = match report.kind {
         Kind::Image => "image",
         Kind::Manifest => "manifest",
+        Kind::Archive => "archive",
+        Kind::Layout => "OCI image layout",
+        Kind::Document => "document",
         Kind::Netboot => "netboot folder",
         Kind::RootTask => "root task",
         Kind::Executable => "executable",

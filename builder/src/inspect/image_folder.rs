@@ -10,7 +10,7 @@ use crate::{
 use std::{collections::BTreeSet, path::Path};
 
 /// No image has more members: the files of all targets together are fewer.
-const MEMBERS_MOST: usize = 64;
+pub(super) const MEMBERS_MOST: usize = 64;
 
 /// The manifest at `path`, of a file that somebody else may have made.
 fn manifest(path: &Path) -> Result<image::Manifest, Error> {
@@ -81,52 +81,79 @@ pub(crate) fn check_members(dir: &Path, manifest: &image::Manifest) -> Result<()
 /// Inspects the image in the folder `dir`.
 pub(super) fn inspect(dir: &Path) -> Result<Report, Error> {
     let manifest = manifest(&dir.join(image::name::MANIFEST))?;
-    let mut report = Report { problems: contradictions(&manifest), ..Report::new(dir, Kind::Image) };
-    for member in manifest.members.iter().take(MEMBERS_MOST) {
-        let name = printable(&member.name);
-        let content = if let Some(why) = refused(dir, &member.name) {
-            Err(why)
-        } else {
-            let limit = match member.role {
-                Role::Iso | Role::Disk => medium::MOST,
-                _ => elf::MAX_FILE,
-            };
-            read(&dir.join(&member.name), limit).map_err(|error| error.to_string())
+    let mut report = Report::new(dir, Kind::Image);
+    add_members(&mut report, manifest, |member| {
+        if let Some(why) = refused(dir, &member.name) {
+            return Err(why);
+        }
+        let limit = match member.role {
+            Role::Iso | Role::Disk => medium::MOST,
+            _ => elf::MAX_FILE,
         };
-        let content = content.map_err(|error| report.problems.push(error)).ok();
+        let content = read(&dir.join(&member.name), limit).map_err(|error| error.to_string())?;
+        Ok(Found { size: content.len() as u64, sha256: Digest::of(&content), content: Some(content) })
+    });
+    Ok(report)
+}
+
+/// A file of an image, as it was found.
+pub(super) struct Found {
+    /// Bytes.
+    pub(super) size: u64,
+    /// The digest of its content.
+    pub(super) sha256: Digest,
+    /// Its content, where it may be looked into.
+    pub(super) content: Option<Vec<u8>>,
+}
+
+/// Tells in `report` what the image with this manifest is made of. `find` gives its files, or why one cannot be read.
+pub(super) fn add_members(
+    report: &mut Report,
+    manifest: image::Manifest,
+    mut find: impl FnMut(&image::Member) -> Result<Found, String>,
+) {
+    report.problems.extend(contradictions(&manifest));
+    for member in manifest.members.iter().take(MEMBERS_MOST) {
+        let found = find(member).map_err(|error| report.problems.push(error)).ok();
         let (size, sha256) =
-            (content.as_ref().map(|bytes| bytes.len() as u64), content.as_ref().map(Digest::of));
+            (found.as_ref().map(|found| found.size), found.as_ref().map(|found| found.sha256));
         let matches = size == Some(member.size) && sha256 == Some(member.sha256);
-        if content.is_some() && !matches {
+        if found.is_some() && !matches {
+            let name = printable(&member.name);
             report
                 .problems
                 .push(format!("{name} is not what the manifest says: it was changed after the build"));
         }
-        if let (Some(bytes), Role::Kernel | Role::RootTask) = (&content, member.role) {
-            match inspect_elf(bytes, &mut report.problems) {
-                Err(error) => report.problems.push(format!("{name}: {error}")),
-                Ok((_, elf)) if member.role == Role::Kernel => report.kernel = Some(elf),
-                Ok((_, elf)) => report.root_task = Some(elf),
-            }
-        }
-        if let (Some(bytes), Role::Executable) = (&content, member.role) {
-            match executable::inspect(bytes, &mut report.problems) {
-                Err(error) => report.problems.push(format!("{name}: {error}")),
-                Ok((executable, inner)) => {
-                    report.problems.extend(executable::disagreements(&manifest, &executable, inner.as_ref()));
-                    report.executable = Some(executable);
-                }
-            }
-        }
-        if let Some(bytes) = &content {
-            let named = (member.name.as_str(), member.role);
-            report.media.extend(medium::of_image(&manifest, named, bytes, &mut report.problems));
+        if let Some(content) = found.and_then(|found| found.content) {
+            look_into(report, &manifest, member, &content);
         }
         report.members.push(Member { name: member.name.clone(), role: member.role, size, sha256, matches });
     }
     report.problems.extend(disagreements(&manifest, report.root_task.as_ref()));
     report.image = Some(manifest);
-    Ok(report)
+}
+
+/// Tells what is in a file of an image.
+fn look_into(report: &mut Report, manifest: &image::Manifest, member: &image::Member, content: &[u8]) {
+    let name = printable(&member.name);
+    match member.role {
+        Role::Kernel | Role::RootTask => match inspect_elf(content, &mut report.problems) {
+            Err(error) => report.problems.push(format!("{name}: {error}")),
+            Ok((_, elf)) if member.role == Role::Kernel => report.kernel = Some(elf),
+            Ok((_, elf)) => report.root_task = Some(elf),
+        },
+        Role::Executable => match executable::inspect(content, &mut report.problems) {
+            Err(error) => report.problems.push(format!("{name}: {error}")),
+            Ok((executable, inner)) => {
+                report.problems.extend(executable::disagreements(manifest, &executable, inner.as_ref()));
+                report.executable = Some(executable);
+            }
+        },
+        _ => {
+            let named = (member.name.as_str(), member.role);
+            report.media.extend(medium::of_image(manifest, named, content, &mut report.problems));
+        }
+    }
 }
 
 /// Where the image's manifest and the root task's own note contradict each other.

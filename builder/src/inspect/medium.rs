@@ -40,8 +40,8 @@ pub struct MediumReport {
     pub root_task: Digest,
 }
 
-/// Whether the file at `path` is a medium, ours or another's; nothing more than its beginning is read.
-pub(crate) fn format(path: &Path) -> Result<Option<Format>, Error> {
+/// The beginning of the file at `path`, by which media and others are known.
+pub(super) fn head(path: &Path) -> Result<Vec<u8>, Error> {
     let metadata = fs::metadata(path).map_err(files::Error::at("read", path))?;
     // Before it is opened: a pipe would make us wait for ever.
     if !metadata.is_file() {
@@ -50,7 +50,12 @@ pub(crate) fn format(path: &Path) -> Result<Option<Format>, Error> {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     read.map_err(files::Error::at("read", path))?;
-    Ok(medium::format(&head))
+    Ok(head)
+}
+
+/// Whether the file at `path` is a medium, ours or another's.
+pub(crate) fn format(path: &Path) -> Result<Option<Format>, Error> {
+    Ok(medium::format(&head(path)?))
 }
 
 /// The medium in the file at `path`, which looks like one of this format.

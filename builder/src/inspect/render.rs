@@ -1,6 +1,6 @@
 //! What was inspected, as text for a person.
 
-use super::{ElfReport, Kind, Report, Segment, executable, medium};
+use super::{ElfReport, Kind, Report, Segment, document, executable, layout, medium};
 use crate::{
     Digest, Target,
     image::{self, Verified},
@@ -22,6 +22,9 @@ impl Report {
         let kind = match self.kind {
             Kind::Image => "image",
             Kind::Manifest => "manifest of an image, without its files",
+            Kind::Archive => "published archive of an image",
+            Kind::Layout => "published OCI image layout",
+            Kind::Document => "document that is published beside an image",
             Kind::Netboot => "netboot folder of target bare-metal",
             Kind::Executable => "single executable: a tender with a root task inside",
             Kind::Tender => "tender without a root task",
@@ -35,11 +38,14 @@ impl Report {
         if let Some(image) = &self.image {
             render_image(out, image)?;
         }
+        self.layout.iter().try_for_each(|layout| layout::render(out, layout))?;
+        self.document.iter().try_for_each(|document| document::render(out, document))?;
         match self.verified {
             Some(Verified::None) if self.target() == Some(Target::Process) => {
                 writeln!(out, "verified:  none (no seL4 kernel runs in a process)")?;
             }
             Some(verified) => writeln!(out, "verified:  {verified} ({})", verified.why())?,
+            None if self.kind == Kind::Document => {}
             None => writeln!(out, "verified:  not known: the file does not say how its kernel was made")?,
         }
         self.render_members(out)?;

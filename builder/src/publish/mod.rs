@@ -131,6 +131,8 @@ pub struct Subject<'a> {
     pub manifest: &'a Manifest,
     /// What its smoke tests found, one for each way to boot.
     pub reports: &'a [RunReport],
+    /// The source of its kernel, when that was built elsewhere.
+    pub given: Option<&'a source::Given>,
 }
 
 impl Subject<'_> {

@@ -1,6 +1,7 @@
 //! Where two files, or two images, first differ.
 
 use crate::{
+    diff::first_difference,
     elf::Elf,
     files,
     image::{Manifest, Role, name},
@@ -55,9 +56,8 @@ pub(crate) fn of_files(one: &[u8], other: &[u8]) -> Option<(u64, Option<String>)
     if one == other {
         return None;
     }
-    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
-    let section = Elf::parse(one).ok().and_then(|elf| section(&elf, other, same as u64));
-    Some((same as u64, section))
+    let offset = first_difference(one, other);
+    Some((offset, Elf::parse(one).ok().and_then(|elf| section(&elf, other, offset))))
 }
 
 /// The section at `offset`. Where the headers differ, what follows them says more: the first section that

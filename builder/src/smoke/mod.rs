@@ -5,6 +5,7 @@
 //! exit port: there the machine must end as the recipe says, by switching itself off mostly. Anything else has a
 //! cause of its own.
 
+mod earlier;
 pub(crate) mod frame;
 mod junit;
 pub(crate) mod nonce;
@@ -15,6 +16,7 @@ mod server;
 mod verdict;
 mod watch;
 
+pub use earlier::{Earlier, Error as EarlierError};
 pub use junit::junit;
 pub use pattern::BadPattern;
 pub use report::{RunReport, Summary, Timing};
@@ -380,6 +382,7 @@ impl Trial<'_> {
             target: self.target,
             boot: self.boot,
             verdict,
+            image: None,
             verified: None,
             status,
             timing: Timing { first_output, first_line, end: Some(ended.duration) },

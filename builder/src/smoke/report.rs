@@ -2,8 +2,8 @@
 
 use super::{Cause, RequestReport, Verdict};
 use crate::{
-    Error, ExitCode, Target,
-    image::Verified,
+    Digest, Error, ExitCode, Target,
+    image::{Image, Role, Verified},
     qemu::{Accelerator, BootPath},
 };
 use regex::Regex;
@@ -23,6 +23,9 @@ pub struct RunReport {
     pub boot: Option<BootPath>,
     /// What was found.
     pub verdict: Verdict,
+    /// Which image it was: the digest of its manifest, which has those of its other files. None when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Digest>,
     /// Whether the kernel is a verified configuration; none where no kernel runs.
     pub verified: Option<Verified>,
     /// The function's exit status, where exit line and exit port agree on it.
@@ -77,6 +80,7 @@ impl RunReport {
             target,
             boot: None,
             verdict,
+            image: None,
             verified: None,
             status: None,
             timing: Timing::default(),
@@ -107,6 +111,11 @@ impl RunReport {
     /// The same report for this boot.
     pub fn by(self, boot: Option<BootPath>) -> Self {
         Self { boot, ..self }
+    }
+
+    /// The same report about this image.
+    pub fn of(self, image: &Image) -> Self {
+        Self { image: image.member(Role::Manifest).map(|manifest| manifest.sha256), ..self }
     }
 
     /// The target, and what booted the image when there are several ways.

@@ -169,9 +169,9 @@ fn repro(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     jobs
 }
 
-/// Two clones of the checkout make the same images.
+/// Two clones of the checkout make the same images, and publish the same.
 fn clones(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    apart_of(ctx, options, ("xtask", "clones"), "two clones make the same images")
+    apart_of(ctx, options, ("xtask", "clones"), "two clones publish the same")
 }
 
 /// The tests of one file of the builder that the suite `host` leaves out: beside others they would lack processors.

@@ -9,16 +9,16 @@ use crate::{
 use std::path::Path;
 
 /// An image, read from its archive.
-pub(super) struct Image {
+pub(crate) struct Image {
     /// What it says that it is made of; all of it was found so.
-    pub(super) manifest: Manifest,
+    pub(crate) manifest: Manifest,
     /// What the archive holds.
-    pub(super) archive: Archive,
+    pub(crate) archive: Archive,
 }
 
 /// Why an archive is no image that was published.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error(transparent)]
     Archive(#[from] tarball::Fault),
     #[error("there is no {id}/manifest.json in it")]
@@ -43,7 +43,7 @@ pub(super) enum Fault {
 
 impl Image {
     /// Reads the archive `path` of the image `id`.
-    pub(super) fn read(path: &Path, id: &str) -> Result<Self, Fault> {
+    pub(crate) fn read(path: &Path, id: &str) -> Result<Self, Fault> {
         let manifest_file = format!("{id}/{}", name::MANIFEST);
         let archive = tarball::read(path, |name| (name == manifest_file).then_some(MAX_MANIFEST))?;
         let content = archive.files.get(&manifest_file).and_then(|member| member.content.as_deref());
@@ -90,7 +90,7 @@ impl Image {
     }
 
     /// One line about it.
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let Manifest { version, kernel, members, .. } = &self.manifest;
         let (version, config) = (printable(version), printable(&kernel.config));
         let verified = kernel.verified;

@@ -1,42 +1,32 @@
 //! An OCI image layout against the archive beside it.
 
 use super::{
-    Bundle,
     image::Image,
     tarball::{self, Archive},
 };
 use crate::{
-    Digest, Target, files,
+    Digest, Target,
     image::Role,
-    inspect::printable,
     publish::{
         Found, id,
-        oci::{self, spec, urunc},
+        oci::{
+            self,
+            reader::{self, Reader},
+            spec, urunc,
+        },
     },
 };
 use base64::prelude::{BASE64_STANDARD, Engine};
-use serde::de::DeserializeOwned;
-use spec::{Annotations, Config, Descriptor, Index, Layout, Manifest};
-use std::collections::BTreeSet;
+use spec::{Annotations, Config, Descriptor, Manifest};
 
-/// A document in a layout has at most this many bytes.
+/// A file of the second layer has at most this many bytes.
 const MOST: u64 = 4 << 20;
 
 /// Why a layout is not the archive in another form.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
-    #[error("`{0}` is not there")]
-    Missing(String),
-    #[error("`{file}` cannot be read: {fault}")]
-    Read { file: String, fault: String },
-    #[error("`{0}` is not what this version writes there")]
-    Version(&'static str),
-    #[error("`{0}` has another size than is said where it is named")]
-    Size(String),
-    #[error("`{0}` is not named by its content")]
-    Blob(String),
-    #[error("`{0}` is not needed")]
-    Stray(String),
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Reader(#[from] reader::Fault),
     #[error("its type is not that of an image for {0}")]
     Type(Target),
     #[error("its layers are not those of the archive")]
@@ -49,32 +39,12 @@ pub(super) enum Fault {
     Urunc(String),
 }
 
-/// Checks the layout `name` against `image`, whose archive is `archive`. Gives the digest of its manifest.
-pub(super) fn check(bundle: &Bundle, name: &str, image: &Image, archive: Found) -> Result<Digest, Fault> {
-    let reader = Reader { bundle, name };
-    reader.blobs()?;
-    let layout: Layout = reader.json(spec::LAYOUT_FILE)?;
-    if layout.image_layout_version != spec::LAYOUT_VERSION {
-        return Err(Fault::Version(spec::LAYOUT_FILE));
-    }
-    let index: Index = reader.json(spec::INDEX_FILE)?;
-    let [descriptor] = index.manifests.as_slice() else { return Err(Fault::Version(spec::INDEX_FILE)) };
-    if (index.schema_version, index.media_type.as_str()) != (2, spec::INDEX)
-        || descriptor.media_type != spec::MANIFEST
-    {
-        return Err(Fault::Version(spec::INDEX_FILE));
-    }
-    let manifest: Manifest = reader.document(descriptor)?;
-    if (manifest.schema_version, manifest.media_type.as_str()) != (2, spec::MANIFEST) {
-        return Err(Fault::Version("the manifest"));
-    }
-    for layer in &manifest.layers {
-        reader.path(layer)?;
-    }
-    reader.stray(descriptor, &manifest)?;
+/// Checks the layout that `reader` reads against `image`, whose archive is `archive`. Gives the digest of its manifest.
+pub(crate) fn check(reader: &Reader<'_>, image: &Image, archive: Found) -> Result<Digest, Fault> {
+    let (descriptor, manifest) = reader.manifest()?;
     match image.manifest.target {
-        Target::BareMetal => artifact(&reader, &manifest, image)?,
-        Target::Qemu | Target::Process => container(&reader, &manifest, image, archive)?,
+        Target::BareMetal => artifact(reader, &manifest, image)?,
+        Target::Qemu | Target::Process => container(reader, &manifest, image, archive)?,
     }
     Ok(descriptor.digest.0)
 }
@@ -105,7 +75,7 @@ fn container(reader: &Reader<'_>, manifest: &Manifest, image: &Image, archive: F
     }
     let config: Config = reader.document(&manifest.config)?;
     let (first, told) = match (target, manifest.layers.as_slice()) {
-        (Target::Qemu, [first, told]) => (first, Some(reader.archive(told)?)),
+        (Target::Qemu, [first, told]) => (first, Some(small(reader, told)?)),
         (Target::Process, [first]) => (first, None),
         _ => return Err(Fault::Layers),
     };
@@ -169,68 +139,11 @@ fn urunc(told: &Archive, annotations: &Annotations, image: &Image) -> Result<(),
     Ok(())
 }
 
-/// Reads a layout.
-struct Reader<'a> {
-    bundle: &'a Bundle,
-    /// Its folder.
-    name: &'a str,
-}
-
-impl Reader<'_> {
-    fn full(&self, file: &str) -> String {
-        format!("{}/{file}", self.name)
-    }
-
-    /// That every blob is named by its content.
-    fn blobs(&self) -> Result<(), Fault> {
-        let prefix = self.full("blobs/");
-        let blobs =
-            self.bundle.found.iter().filter_map(|(path, found)| Some((path.strip_prefix(&prefix)?, found)));
-        for (path, found) in blobs {
-            if path.strip_prefix("sha256/") != Some(&found.sha256.to_string()) {
-                return Err(Fault::Blob(format!("blobs/{path}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// That nothing lies there but what is needed.
-    fn stray(&self, descriptor: &Descriptor, manifest: &Manifest) -> Result<(), Fault> {
-        let blobs = [descriptor, &manifest.config].into_iter().chain(&manifest.layers);
-        let mut needed: BTreeSet<String> = blobs.map(|blob| self.full(&spec::blob(blob.digest.0))).collect();
-        needed.extend([spec::LAYOUT_FILE, spec::INDEX_FILE].map(|file| self.full(file)));
-        let prefix = self.full("");
-        match self.bundle.found.keys().find(|path| path.starts_with(&prefix) && !needed.contains(*path)) {
-            Some(path) => Err(Fault::Stray(path[prefix.len()..].to_owned())),
-            None => Ok(()),
-        }
-    }
-
-    /// The path of a blob, which is there and has the size that is said.
-    fn path(&self, descriptor: &Descriptor) -> Result<String, Fault> {
+/// A layer that is small.
+fn small(reader: &Reader<'_>, descriptor: &Descriptor) -> Result<Archive, Fault> {
+    let path = reader.path(descriptor)?;
+    tarball::read(path, |_| Some(MOST)).map_err(|fault| {
         let file = spec::blob(descriptor.digest.0);
-        match self.bundle.found.get(&self.full(&file)) {
-            None => Err(Fault::Missing(file)),
-            Some(found) if found.size != descriptor.size => Err(Fault::Size(file)),
-            Some(_) => Ok(file),
-        }
-    }
-
-    fn document<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T, Fault> {
-        self.json(&self.path(descriptor)?)
-    }
-
-    fn json<T: DeserializeOwned>(&self, file: &str) -> Result<T, Fault> {
-        let path = self.bundle.paths.get(&self.full(file)).ok_or_else(|| Fault::Missing(file.to_owned()))?;
-        let fault = |fault: String| Fault::Read { file: file.to_owned(), fault: printable(&fault) };
-        let content = files::read_at_most(path, MOST).map_err(|error| fault(error.source.to_string()))?;
-        serde_json::from_slice(&content).map_err(|error| fault(error.to_string()))
-    }
-
-    /// A layer that is small.
-    fn archive(&self, descriptor: &Descriptor) -> Result<Archive, Fault> {
-        let file = self.path(descriptor)?;
-        let path = self.bundle.paths.get(&self.full(&file)).ok_or_else(|| Fault::Missing(file.clone()))?;
-        tarball::read(path, |_| Some(MOST)).map_err(|fault| Fault::Read { file, fault: fault.to_string() })
-    }
+        reader::Fault::Read { file, fault: fault.to_string() }.into()
+    })
 }

@@ -17,7 +17,7 @@ use std::{
 use tar::{EntryType, Header};
 
 /// An archive unpacks to at most this many bytes.
-pub(super) const MOST: u64 = 1 << 30;
+pub(crate) const MOST: u64 = 1 << 30;
 /// An archive has at most this many files and folders.
 const MOST_MEMBERS: usize = 50_000;
 /// The size of a header, and what contents are padded to.
@@ -25,7 +25,7 @@ const BLOCK: u64 = 512;
 
 /// What an archive holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     /// The digest of the archive before it was compressed.
     pub tar: Option<Digest>,
     /// The time that every member has; none without members.
@@ -36,7 +36,7 @@ pub(super) struct Archive {
 
 /// A file in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member {
+pub(crate) struct Member {
     /// Bytes.
     pub size: u64,
     /// Whether it is a program.
@@ -49,7 +49,7 @@ pub(super) struct Member {
 
 /// Why an archive is none that was published.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It cannot be read.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -111,7 +111,7 @@ pub(super) enum Fault {
 ///
 /// # Errors
 /// When it is not one that was published.
-pub(super) fn read(path: &Path, keep: impl Fn(&str) -> Option<u64>) -> Result<Archive, Fault> {
+pub(crate) fn read(path: &Path, keep: impl Fn(&str) -> Option<u64>) -> Result<Archive, Fault> {
     let file = File::open(path).map_err(files::Error::at("read", path))?;
     let mut reader = Reader::new(BufReader::new(file));
     let archive = reader.archive(&keep)?;

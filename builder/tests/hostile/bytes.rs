@@ -32,14 +32,19 @@ pub(crate) fn find(bytes: &[u8], part: &[u8]) -> usize {
     bytes.windows(part.len()).position(|window| window == part).expect("the artifact has this part")
 }
 
-/// A message without digests, and without the line and column in a JSON text, which move when the text does; control
-/// characters escaped.
+/// A message without digests and places in an archive, which are those of what a host built, and without the line and
+/// column in a JSON text, which move when the text does; control characters escaped.
 pub(crate) fn settled(text: &str) -> String {
     let text = text.split_once(" at line ").map_or(text, |(before, _)| before);
-    let words = text.split(' ').map(|word| {
-        let digest = word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if digest { "…" } else { word }
-    });
+    let (mut settled, mut before) = (String::new(), "");
+    for part in text.split_inclusive([' ', '/', '`', ',', ':']) {
+        let end = part.find([' ', '/', '`', ',', ':']).unwrap_or(part.len());
+        let digest = end == 64 && part.bytes().take(end).all(|byte| byte.is_ascii_hexdigit());
+        let place = before == "byte " && part.bytes().take(end).all(|byte| byte.is_ascii_digit());
+        settled.push_str(if digest || place { "…" } else { &part[..end] });
+        settled.push_str(&part[end..]);
+        before = part;
+    }
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    words.collect::<Vec<_>>().join(" ").chars().map(shown).collect()
+    settled.chars().map(shown).collect()
 }

@@ -9,6 +9,7 @@ mod executable;
 mod folder;
 mod guard;
 mod media;
+mod published;
 mod random;
 
 use builder::{
@@ -141,6 +142,7 @@ fn every_hostile_file_is_told_to_be_one() {
     elf::cases(&mut cases, dir.path(), images);
     executable::cases(&mut cases, dir.path(), images);
     folder::cases(&mut cases, dir.path(), images);
+    published::cases(&mut cases, dir.path(), images);
     let without_media = cases.len();
     media::cases(&mut cases, dir.path(), images);
     let (mut text, mut sound) = (String::new(), Vec::new());
@@ -177,6 +179,13 @@ fn the_same_files_undamaged_are_sound() {
             Target::Process => vec![named("hello")],
             Target::BareMetal => ["hello.iso", "hello.img", "netboot"].map(named).into(),
         });
+        let place = tempfile::tempdir().unwrap();
+        let archive = place.path().join("renamed");
+        fs::write(&archive, published::archived(images, *target).unwrap()).unwrap();
+        let layout = place.path().join("layout");
+        published::lay_out(images, *target, &layout).unwrap();
+        paths.extend([archive, layout]);
+        paths.extend(published::documents());
         for path in paths {
             let report = look("undamaged", &path).unwrap_or_else(|error| panic!("{error}"));
             assert!(report.problems.is_empty(), "{}: {:?}", path.display(), report.problems);

@@ -1,8 +1,9 @@
 //! Artifacts damaged at random: an answer for each, whatever it is.
 
-use crate::{Images, look};
-use builder::Target;
-use std::{fs, path::Path};
+use crate::{Images, look, published};
+use builder::{Target, publish::archive};
+use flate2::read::GzDecoder;
+use std::{fs, io::Read, path::Path};
 
 /// Damaged copies of each artifact; `SELKIE_FUZZ_FILES` says another number.
 const DEFAULT: u64 = 60;
@@ -88,12 +89,46 @@ fn all(count: u64) {
         let path = place.join(if name == "manifest.json" { name } else { "file" });
         (0..count).for_each(|seed| one(&content, &path, (name, seed)));
     }
+    published(count, images, dir.path());
+}
+
+/// Looks at `count` damaged copies of what is published.
+fn published(count: u64, images: &Images, dir: &Path) {
+    let path = dir.join("published");
+    let mut tar = Vec::new();
+    let packed = published::archived(images, Target::Process).unwrap();
+    GzDecoder::new(packed.as_slice()).read_to_end(&mut tar).unwrap();
+    for seed in 0..count {
+        one(&packed, &path, ("archive", seed));
+        // What was damaged before it was packed gets further.
+        let mut bytes = tar.clone();
+        damage(&mut Random(seed), &mut bytes);
+        one_of(&archive::gzip(&bytes).unwrap(), &path, ("tar", seed));
+    }
+    for document in published::documents() {
+        let content = fs::read(document).unwrap();
+        (0..count).for_each(|seed| one(&content, &path, ("document", seed)));
+    }
+    let layout = dir.join("layout");
+    published::lay_out(images, Target::Qemu, &layout).unwrap();
+    let path = layout.join("index.json");
+    let content = fs::read(&path).unwrap();
+    for seed in 0..count {
+        let mut bytes = content.clone();
+        damage(&mut Random(seed), &mut bytes);
+        fs::write(&path, &bytes).unwrap();
+        let _ = look(&format!("layout damaged with seed {seed}"), &layout);
+    }
 }
 
 fn one(content: &[u8], path: &Path, (name, seed): (&str, u64)) {
     let mut bytes = content.to_vec();
     damage(&mut Random(seed), &mut bytes);
-    fs::write(path, &bytes).unwrap();
+    one_of(&bytes, path, (name, seed));
+}
+
+fn one_of(bytes: &[u8], path: &Path, (name, seed): (&str, u64)) {
+    fs::write(path, bytes).unwrap();
     // What it says depends on the damage; that it answers is what counts.
     let _ = look(&format!("{name} damaged with seed {seed}"), path);
 }

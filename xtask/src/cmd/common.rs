@@ -6,7 +6,8 @@ use builder::{
     Context, Error, ExitCode, Target, build,
     image::Image,
     kernel_config::UserSource,
-    lockfile, plan,
+    lockfile,
+    plan::{self, Plan},
     qemu::{AccelRequest, BootPath},
     recipe::{KernelChoice, Recipe},
     smoke,
@@ -274,7 +275,22 @@ pub(crate) struct LockedArg {
 impl LockedArg {
     /// Builds the image of a recipe, or finds it built; held to the recipe's lock when that was asked for.
     pub(crate) fn image(&self, ctx: &Context<'_>, recipe: &Recipe, target: Target) -> builder::Result<Image> {
-        if self.locked { lockfile::build(ctx, recipe, target) } else { image(ctx, recipe, target) }
+        self.planned(ctx, recipe, target).map(|(_, image)| image)
+    }
+
+    /// As [`Self::image`], with the plan that the image was asked for by.
+    pub(crate) fn planned(
+        &self,
+        ctx: &Context<'_>,
+        recipe: &Recipe,
+        target: Target,
+    ) -> builder::Result<(Plan, Image)> {
+        if self.locked {
+            return lockfile::build(ctx, recipe, target);
+        }
+        let plan = plan::plan(ctx, recipe, target)?;
+        let image = build::build(ctx, &plan)?;
+        Ok((plan, image))
     }
 }
 

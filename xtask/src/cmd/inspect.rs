@@ -13,6 +13,8 @@ Examples:
   cargo xtask inspect out/hello/process/hello      an executable: tender, root task, filter, what is trusted
   cargo xtask inspect out/hello/qemu/root-task     a root task alone: the manifest in its note, segments
   cargo xtask inspect out/echo/bare-metal/echo.iso  an ISO image: what is on it
+  cargo xtask inspect dist/hello-qemu.tar.gz       a published archive: the image in it
+  cargo xtask inspect dist/hello-qemu.oci          a published OCI layout: its layers, and the image in it
 
 What is shown comes from the file alone, so it may have been copied from anywhere. What does not fit together, for
 instance a file that is not as the manifest says, is named as a problem, and the exit code is 1.";
@@ -22,7 +24,7 @@ instance a file that is not as the manifest says, is named as a problem, and the
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
     /// Name of a recipe that was built, folder of an image, manifest.json, executable, ISO or disk image, netboot
-    /// folder, root task or kernel
+    /// folder, root task, kernel, or a published archive, OCI layout or document
     file: PathBuf,
     #[command(flatten)]
     target: ImageTarget,

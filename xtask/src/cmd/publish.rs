@@ -8,12 +8,13 @@ use crate::{app::App, output::Answer, table::Table};
 use builder::{
     Error, ExitCode,
     image::{Image, Manifest},
-    plan::{Plan, plan},
+    plan::Plan,
     publish::{
         self, Bundle, Place, Subject,
         sign::{Key, PASSWORD},
+        source::{self, Given},
     },
-    smoke::{RunReport, SmokeOptions, Summary},
+    smoke::{Earlier, RunReport, SmokeOptions, Summary},
 };
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ Examples:
   cargo xtask publish hello --to dist --target process   for one target
   cargo xtask publish --all --to dist --strict           all recipes; a skip is a failure
   cargo xtask publish hello --to dist --sign key         with SHA256SUMS.minisig
+  cargo xtask publish --all --to dist --tested run.json  verdicts of `--format json smoke --all`
   cargo xtask verify dist                                what whoever gets the folder runs
 
 Every image is built and smoke-tested first. When one fails, nothing is published; exit code 4.
@@ -41,6 +43,12 @@ pub(crate) struct Publish {
     /// A skipped smoke test counts as a failed one
     #[arg(long)]
     strict: bool,
+    /// What `--format json smoke` printed: images that are the same to the last byte are not booted again
+    #[arg(long, value_name = "FILE")]
+    tested: Option<PathBuf>,
+    /// The complete source of a kernel that was built elsewhere ([kernel] prebuilt, --kernel-prefix): a .tar.gz
+    #[arg(long, value_name = "FILE")]
+    corresponding_source: Option<PathBuf>,
     #[command(flatten)]
     target: TargetArg,
     #[command(flatten)]
@@ -66,16 +74,21 @@ impl Publish {
         let place = Place::new(&self.to).map_err(Error::from)?;
         let key =
             self.sign.as_deref().map(|path| Key::read(path, password)).transpose().map_err(Error::from)?;
+        let earlier = self.tested.as_deref().map(Earlier::read).transpose().map_err(Error::from)?;
+        let given = self.corresponding_source.as_deref().map(Given::read).transpose().map_err(Error::from)?;
         let options = SmokeOptions { accel: self.accel.accel, ..SmokeOptions::default() };
         let mut tested = Vec::new();
         for recipe in &recipes {
             for target in self.target.of(recipe) {
-                let plan = plan(&ctx, recipe, target)?;
-                let image = self.locked.image(&ctx, recipe, target)?;
-                let reports = each_boot(&ctx, recipe, &image, &options, false)?;
+                let (plan, image) = self.locked.planned(&ctx, recipe, target)?;
+                source::check_given(&plan, given.as_ref()).map_err(Error::from)?;
+                let reports = each_boot(&ctx, recipe, &image, &options, false, earlier.as_ref())?;
                 let manifest = Manifest::read(&image.dir).map_err(Error::from)?;
                 tested.push(Tested { plan, image, manifest, reports });
             }
+        }
+        if given.is_some() && !tested.iter().any(|one| source::needs_given(&one.plan)) {
+            return Err(Error::from(source::Error::Unneeded).into());
         }
         let reports = tested.iter().flat_map(|one| one.reports.clone()).collect();
         let summary = Summary { reports };
@@ -84,7 +97,7 @@ impl Publish {
             let text = format!("{summary}\nnothing was published\n");
             return Ok(Answer::new(&summary, text)?.with_code(code));
         }
-        let subjects: Vec<_> = tested.iter().map(Tested::subject).collect();
+        let subjects: Vec<_> = tested.iter().map(|one| one.subject(given.as_ref())).collect();
         let bundle = publish::publish(&ctx, &subjects, &place, key.as_ref())?;
         let answer = serde_json::json!({ "bundle": bundle, "reports": summary.reports });
         Answer::new(&answer, format!("{summary}\n{}", text(&bundle)))
@@ -92,8 +105,9 @@ impl Publish {
 }
 
 impl Tested {
-    fn subject(&self) -> Subject<'_> {
-        Subject { plan: &self.plan, image: &self.image, manifest: &self.manifest, reports: &self.reports }
+    fn subject<'a>(&'a self, given: Option<&'a Given>) -> Subject<'a> {
+        let Self { plan, image, manifest, reports } = self;
+        Subject { plan, image, manifest, reports, given }
     }
 }
 

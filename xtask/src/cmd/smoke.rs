@@ -6,7 +6,7 @@ use builder::{
     Context, Target, files,
     image::Image,
     recipe::Recipe,
-    smoke::{self, RunReport, SmokeOptions, Summary},
+    smoke::{self, Earlier, RunReport, SmokeOptions, Summary},
 };
 use std::path::PathBuf;
 
@@ -82,7 +82,7 @@ fn reports(
     options: &SmokeOptions,
     show: bool,
 ) -> builder::Result<Vec<RunReport>> {
-    match image.and_then(|image| each_boot(ctx, recipe, &image, options, show)) {
+    match image.and_then(|image| each_boot(ctx, recipe, &image, options, show, None)) {
         Err(error) if !ctx.cancel.requested() => {
             Ok(vec![RunReport::not_made(&recipe.function.name, target, &error).by(options.boot)])
         }
@@ -90,19 +90,24 @@ fn reports(
     }
 }
 
-/// Boots an image in every way that it has, or in the one that was asked for.
+/// Boots an image in every way that it has, or in the one that was asked for; not what this very image passed earlier.
 pub(super) fn each_boot(
     ctx: &Context<'_>,
     recipe: &Recipe,
     image: &Image,
     options: &SmokeOptions,
     show: bool,
+    earlier: Option<&Earlier>,
 ) -> builder::Result<Vec<RunReport>> {
     let each = |by| {
+        if let Some(report) = earlier.and_then(|earlier| earlier.report(image, by)) {
+            ctx.progress.note(&format!("smoke test {} on {}: PASS, earlier", image.name, report.place()));
+            return Ok(report);
+        }
         let options = SmokeOptions { boot: by, ..options.clone() };
         match boot(ctx, recipe, image, &options, show) {
             Err(error) if !ctx.cancel.requested() => {
-                Ok(RunReport::not_made(&image.name, image.target, &error).by(by))
+                Ok(RunReport::not_made(&image.name, image.target, &error).by(by).of(image))
             }
             other => other,
         }
@@ -126,5 +131,5 @@ fn boot(
     }
     let report = smoke::smoke(ctx, recipe, image.target, &image.dir, options)?;
     ctx.progress.end(&step, report.verdict.word());
-    Ok(report)
+    Ok(report.of(image))
 }

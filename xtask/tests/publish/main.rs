@@ -2,6 +2,7 @@
 //! `hello` for every target, published once for all of these tests.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod given;
 mod hostile;
 mod killed;
 
@@ -178,6 +179,37 @@ fn what_fails_its_smoke_test_is_not_published() {
     let result: Value = serde_json::from_str(&result).unwrap();
     let skipped = &result["predicate"]["configuration"][0]["annotations"]["skipped"];
     assert_eq!(skipped[0], "smoke hello process", "{result}");
+}
+
+#[test]
+fn what_passed_earlier_is_not_booted_again_unless_it_is_another_image() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    let path = recipe(dir, "");
+    let process = ["hello.toml", "--target", "process"];
+    let verdicts = good(xtask(dir, &[&["--format", "json", "smoke"], &process[..]].concat()));
+    fs::write(dir.join("verdicts.json"), verdicts).unwrap();
+    let publish = |more: &[&str]| {
+        let words = [&["publish", "--strict", "--to", "dist"], &process[..], more].concat();
+        xtask(dir, &words).output().unwrap()
+    };
+    let sums = || fs::read(dir.join("dist/SHA256SUMS")).unwrap();
+    let booted = publish(&[]);
+    let (said, first) = (text(&booted.stderr), sums());
+    assert!(booted.status.success() && !said.contains("earlier"), "{said}");
+    let tested = ["--tested", "verdicts.json"];
+    let earlier = publish(&tested);
+    let said = text(&earlier.stderr);
+    assert!(earlier.status.success(), "{said}");
+    assert!(said.contains("smoke test hello on process: PASS, earlier"), "{said}");
+    assert_eq!(sums(), first, "whoever booted it, and when, stands nowhere");
+    let recipe = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{recipe}status = 3\n")).unwrap();
+    assert_eq!(publish(&tested).status.code(), Some(4), "the verdict is of another image");
+    fs::write(dir.join("verdicts.json"), "{}").unwrap();
+    let refused = publish(&tested);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("these are no verdicts of a smoke run"));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! - `qemu`: a container likewise, which urunc boots; a second layer tells it how, see [`urunc`].
 //! - `bare-metal`: no container but an artifact, whose layers are the image's files as they are.
 
+pub(crate) mod reader;
 pub mod spec;
 pub mod urunc;
 

@@ -350,7 +350,14 @@ impl Compose<'_> {
     fn archives(&self, parts: &mut Parts) {
         for archive in self.sources {
             let id = spdx::id("SourceOf", &archive.component);
+            let mut holds = None;
             let what = match &archive.description {
+                Description::GivenKernel { file, sha256, .. } => {
+                    let kernel = if self.manifest.kernel.prebuilt.is_some() { "prebuilt" } else { "seL4" };
+                    parts.relate(&spdx::id("Kernel", kernel), Relation::GeneratedFrom, &id);
+                    holds = Some(format!("holds {file} with the SHA-256 digest {sha256}"));
+                    "What whoever published the image gives as the corresponding source of the kernel, which was built elsewhere"
+                }
                 Description::Kernel { .. } => {
                     parts.relate(&spdx::id("Kernel", "seL4"), Relation::GeneratedFrom, &id);
                     "The complete corresponding source of the kernel, with the script that builds it"
@@ -363,6 +370,7 @@ impl Compose<'_> {
             parts.add(Package {
                 package_file_name: Some(archive.file.clone()),
                 checksums: vec![Checksum::sha256(archive.sha256)],
+                source_info: holds,
                 ..Package::new(id, &archive.component, Purpose::Source)
                     .license(Some(&archive.license))
                     .summary(what)

@@ -1,7 +1,7 @@
 //! Archives with source, read back from bytes that nobody vouches for and compared with the image that they go with.
 
 use super::{
-    DESCRIPTION, Description, FOLDER, TREE,
+    DESCRIPTION, Description, FOLDER, TREE, given,
     pack::{self, Nodes},
 };
 use crate::{
@@ -23,6 +23,11 @@ pub struct Archive<'a> {
 /// Whether `file`, a path in a published folder, is where an archive with source lies.
 pub fn named(file: &str) -> bool {
     file.strip_prefix(FOLDER).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether `file` is one that the user gave, so that nobody checked whether the kernel comes of it.
+pub fn is_given(file: &str) -> bool {
+    file.starts_with(&format!("{FOLDER}/{}-", given::COMPONENT))
 }
 
 /// What is wrong with `archives`, those that the SBOM of `published` names, as its corresponding source.
@@ -57,6 +62,22 @@ pub fn check(published: &Published<'_>, archives: &[Archive<'_>]) -> Vec<String>
                 }
                 if !is_there(&nodes, "build.sh") {
                     tell("the script that builds it is missing".to_owned());
+                }
+                kernel = true;
+            }
+            Ok(Description::GivenKernel { kernel: of, file: name, sha256 }) => {
+                if !is_given(file) {
+                    tell("it is not called as what was given".to_owned());
+                }
+                if of != given::kernel(manifest) {
+                    tell("it is given for another kernel than this image's".to_owned());
+                }
+                let path = Path::new(given::GIVEN).join(name);
+                let content = nodes.get(&path);
+                let same =
+                    |node: &Node| matches!(node, Node::File { content, .. } if Digest::of(content) == sha256);
+                if !content.is_some_and(same) {
+                    tell("what was given is not in it".to_owned());
                 }
                 kernel = true;
             }
@@ -106,7 +127,7 @@ mod tests {
         image::{self, Manifest, ToolIdentity},
         publish::{sample, statement},
     };
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, path::PathBuf};
 
     /// A manifest whose kernel is made from the tree of [`kernel`].
     fn manifest() -> Manifest {
@@ -170,6 +191,31 @@ mod tests {
         assert!(text.contains("not a .tar.gz") && text.contains("(GPL-2.0) is missing"), "{text}");
         let nothing = named_by_digest(pack::pack("top", &kernel_nodes(), 0).unwrap());
         assert!(found(&manifest, &[&nothing]).contains("it has no `source.json`"));
+    }
+
+    #[test]
+    fn what_was_given_is_of_this_very_kernel() {
+        let mut manifest = manifest();
+        let elsewhere = Digest::of("elsewhere");
+        manifest.kernel.prebuilt = Some(image::Prebuilt { sha256: elsewhere, origin: String::new() });
+        let given = |kernel, file: &str, content: &str, top: &str| {
+            let nodes = [(PathBuf::from(format!("given/{file}")), pack::text(content))];
+            let sha256 = Digest::of("source");
+            let description = Description::GivenKernel { kernel, file: "a.tar.gz".into(), sha256 };
+            let (name, content) = packed(nodes.into(), &description);
+            (name.replace("top", top), content)
+        };
+        let good = given(elsewhere, "a.tar.gz", "source", "given-kernel");
+        assert!(is_given(&good.0) && !is_given("sources/sel4-given-kernel-1.tar.gz"));
+        assert_eq!(found(&manifest, &[&good]), "");
+        for (archive, why) in [
+            (given(Digest::of("x"), "a.tar.gz", "source", "given-kernel"), "for another kernel"),
+            (given(elsewhere, "a.tar.gz", "other", "given-kernel"), "what was given is not in it"),
+            (given(elsewhere, "b.tar.gz", "source", "given-kernel"), "what was given is not in it"),
+            (given(elsewhere, "a.tar.gz", "source", "sel4"), "not called as what was given"),
+        ] {
+            assert!(found(&manifest, &[&archive]).contains(why), "{why}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The source of a kernel: the tree to the last file, what Selkie adds to it, and the script that builds it.
 
 use super::{
-    DESCRIPTION, Description, Error, SourceArchive, Subject, TREE,
+    DESCRIPTION, Description, Error, SourceArchive, Subject, TREE, given,
     pack::{self, Nodes},
     plain,
 };
@@ -58,13 +58,14 @@ struct Parts {
 /// The archive of the kernel of `subject`.
 pub(super) fn archive(ctx: &Context<'_>, subject: &Subject<'_>) -> Result<SourceArchive> {
     let plan = subject.plan;
-    let (name, target) = (plan.name.clone(), plan.target);
-    if let Some(kernel) = &plan.recipe.prebuilt_kernel {
-        return Err(Error::PrebuiltKernel { name, target, kernel: kernel.path.clone() }.into());
+    given::check(plan, subject.given)?;
+    if let Some(given) = subject.given.filter(|_| given::is_needed(plan)) {
+        return Ok(given.archive(subject)?);
     }
     let tree = &plan.tree;
     let Some(script) = kernel::build_script(ctx, &plan.kernel, tree)? else {
-        return Err(Error::InstalledKernel { name, target, prefix: tree.root.clone() }.into());
+        let (name, target, prefix) = (plan.name.clone(), plan.target, tree.root.clone());
+        return Err(Error::InstalledKernel { name, target, prefix }.into());
     };
     let top = plain(&format!("sel4-{}-{}", tree.version, plan.kernel.name));
     let description = Description::Kernel {

@@ -4,11 +4,13 @@
 //! Published images that share a kernel share its source: an archive is called by its content.
 
 mod check;
+mod given;
 mod grub;
 mod kernel;
 mod pack;
 
-pub use check::{Archive, check, named};
+pub use check::{Archive, check, is_given, named};
+pub use given::{Given, check as check_given, is_needed as needs_given};
 pub(super) use grub::LICENSE as BOOT_LOADER_LICENSE;
 pub(super) use kernel::license as kernel_license;
 
@@ -56,6 +58,15 @@ pub enum Description {
         /// The digest of the tree in `sel4/`.
         tree: Digest,
     },
+    /// What the user gives as the source of a kernel that was built elsewhere.
+    GivenKernel {
+        /// The digest of the kernel's file, or of the installed prefix.
+        kernel: Digest,
+        /// The name of the user's archive.
+        file: String,
+        /// Its digest.
+        sha256: Digest,
+    },
     /// Where the source of a boot loader is, and what Selkie adds to it.
     BootLoader {
         /// The distribution's source package.
@@ -74,7 +85,7 @@ pub enum Description {
 pub enum Error {
     /// The kernel was built elsewhere.
     #[error(
-        "`{name}` cannot be published for target `{target}`: it boots the kernel {}, which was built elsewhere, and whoever hands on an seL4 kernel (GPL-2.0) hands on its source with it\n  help: take `prebuilt` out of [kernel], so that the kernel is built from a source tree; target `process` has no kernel in it and can be published",
+        "`{name}` cannot be published for target `{target}`: it boots the kernel {}, which was built elsewhere, and whoever hands on an seL4 kernel (GPL-2.0) hands on its source with it\n  help: give it with `--corresponding-source FILE.tar.gz`; or take `prebuilt` out of [kernel], so that the kernel is built from a source tree; target `process` has no kernel in it and can be published",
         .kernel.display()
     )]
     PrebuiltKernel {
@@ -87,7 +98,7 @@ pub enum Error {
     },
     /// The kernel was installed.
     #[error(
-        "`{name}` cannot be published for target `{target}`: its kernel is the installed one in {}, whose source is not there, and whoever hands on an seL4 kernel (GPL-2.0) hands on its source with it\n  help: name the source tree instead, with `--kernel-source DIR`; target `process` has no kernel in it and can be published",
+        "`{name}` cannot be published for target `{target}`: its kernel is the installed one in {}, whose source is not there, and whoever hands on an seL4 kernel (GPL-2.0) hands on its source with it\n  help: give it with `--corresponding-source FILE.tar.gz`, or name the source tree instead, with `--kernel-source DIR`; target `process` has no kernel in it and can be published",
         .prefix.display()
     )]
     InstalledKernel {
@@ -98,6 +109,22 @@ pub enum Error {
         /// The prefix.
         prefix: PathBuf,
     },
+    /// What the user gives is no source.
+    #[error(
+        "{}: this is not taken as the source of a kernel: {fault}\n  help: `--corresponding-source` takes a .tar.gz with the complete source that the kernel was built from, with what configures and builds it",
+        .path.display()
+    )]
+    Given {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// It is of no use.
+    #[error(
+        "`--corresponding-source` is for kernels that were built elsewhere, and none of these images has one\n  help: leave it out: Selkie has the source of all that it builds"
+    )]
+    Unneeded,
     /// Nobody says which source package GRUB is from.
     #[error(
         "`{name}` cannot be published for target `bare-metal`: no package of this host says that it has {}, so where GRUB's source is (GPL-3.0) is not known\n  help: install GRUB from the distribution's packages (Debian's `dpkg-query` and Fedora's `rpm` are asked)",
@@ -149,7 +176,8 @@ crate::exit_code!(Error, |error| match error {
     Error::Tree(error) => error.exit_code(),
     Error::Cache(error) => error.exit_code(),
     Error::BootLoader { .. } => crate::ExitCode::HostLacks,
-    Error::PrebuiltKernel { .. } | Error::InstalledKernel { .. } => crate::ExitCode::Usage,
+    Error::PrebuiltKernel { .. } | Error::InstalledKernel { .. } | Error::Given { .. } | Error::Unneeded =>
+        crate::ExitCode::Usage,
     Error::Changed { .. } | Error::Path { .. } | Error::Pack { .. } => crate::ExitCode::Failed,
 });
 
