@@ -13,7 +13,8 @@ const REST: usize = 34;
 pub(crate) fn damaged(seen: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let mut frame = seen[random.next() as usize % seen.len()].clone();
     match random.next() % 8 {
-        0 => frame.truncate(random.next() as usize % (frame.len() + 1)),
+        // Without its header a frame is none: QEMU would wait for ever with an empty one.
+        0 => frame.truncate(IP.max(random.next() as usize % (frame.len() + 1))),
         1 => frame.extend((0..random.next() % 64).map(|byte| byte as u8)),
         _ => {}
     }

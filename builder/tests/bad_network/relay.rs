@@ -24,6 +24,8 @@ const TUNSETIFF: u32 = 0x4004_54ca;
 const TAP: u16 = 0x0002 | 0x1000;
 /// The longest frame.
 const FRAME: usize = 2048;
+/// How long the function may take no frame.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How many frames are remembered.
 const SEEN: usize = 200;
 
@@ -115,7 +117,12 @@ impl Relay {
         }
         let (socket, _) = self.listener.accept().unwrap();
         let (tap, state) = (self.tap.try_clone().unwrap(), Arc::clone(&self.state));
-        thread::spawn(move || forward(tap, socket, &state));
+        thread::spawn(move || {
+            let end = forward(tap, socket, &state).map_err(|error| error.kind());
+            println!("the relay has ended: {end:?}");
+            // Nobody waits for what is not sent any more.
+            state.lock().unwrap().thrown.clear();
+        });
         true
     }
 }
@@ -157,7 +164,11 @@ impl Socket {
             match self.socket.write(rest) {
                 Ok(size) => rest = &rest[size..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    poll(&mut [PollFd::new(&self.socket, PollFlags::IN | PollFlags::OUT)], None)?;
+                    let mut ends = [PollFd::new(&self.socket, PollFlags::IN | PollFlags::OUT)];
+                    let patience = Timespec::try_from(PATIENCE).unwrap();
+                    if poll(&mut ends, Some(&patience))? == 0 {
+                        return Err(ErrorKind::TimedOut.into());
+                    }
                     self.fill()?;
                 }
                 Err(error) => return Err(error),
