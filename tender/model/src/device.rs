@@ -228,10 +228,15 @@ impl<H: Host> Kernel<'_, H> {
         let (memory, host) = (&self.memory, &mut self.host);
         let serial = &mut self.machine.serial;
         let Some(rings) = self.devices.open_console(number) else { return answer::BROKEN };
+        let notification = rings.notification;
         let done = rings.take_output(memory, host).and_then(|()| {
             // What was typed before the console was opened may be in the serial port.
             rings.put_input(memory, || serial.give_back().or_else(|| host.console_read()))
         });
+        // Another thread than the one that asks may wait for it.
+        if done == Ok(true) && notification != 0 {
+            self.signal(notification, SIGNAL);
+        }
         if done.is_ok() { answer::DONE } else { answer::BROKEN }
     }
 

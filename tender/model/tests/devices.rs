@@ -204,6 +204,7 @@ fn input_comes_with_a_signal_and_only_as_much_as_there_is_room_for() {
     host.machine.kernel.interrupt();
     assert_eq!(host.poll(), 0);
     assert_eq!(host.look(), label(answer::DONE));
+    assert_eq!(host.poll(), 1, "who waits may be another thread than the one that looks");
     let mut got = host.typed();
     assert_eq!(got.len(), 256);
     host.machine.kernel.interrupt();
