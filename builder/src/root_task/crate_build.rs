@@ -4,6 +4,7 @@ use super::{Error, Job, STEP, Toolchain, linker_error, nested, toolchain::TRIPLE
 use crate::{
     Context, Digest, cache,
     exec::{self, Tool},
+    files,
     inputs::registry,
     lock::Lock,
     recipe::RootTaskSource,
@@ -11,6 +12,7 @@ use crate::{
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use std::{
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -36,6 +38,12 @@ const WITHOUT_AVX: &[&str] = &[
     "polyval_backend=\"soft\"",
     "sha2_backend=\"soft\"",
 ];
+
+/// How many builds may run at once, each in a target folder of its own.
+const TARGET_DIRS: usize = 4;
+/// In a target folder: its lock, and the digest of the bindings that it was used with last.
+const LOCK: &str = "selkie.lock";
+const KERNEL: &str = "selkie.bindings";
 
 /// The feature that makes the runtime read a PC's ACPI tables.
 pub(super) const ACPI: &str = "selkie/acpi";
@@ -168,10 +176,26 @@ impl Job<'_> {
     /// one. A function from elsewhere has its own, as it could be another's dependency and be named otherwise there.
     pub(super) fn target_dir(&self) -> Result<(PathBuf, Lock), Error> {
         let elsewhere = self.function_elsewhere().map(Digest::of_path);
-        let key =
-            Digest::of_json(&(elsewhere, Digest::of_path(&self.ctx.project.root), self.inputs.toolchain));
-        let folder = self.ctx.cache.workspace("cargo", &key)?;
-        let lock = Lock::take(&folder.join("selkie.lock"), STEP, self.ctx.progress, &self.ctx.cancel)
+        let root = Digest::of_path(&self.ctx.project.root);
+        let folder = |number: usize| {
+            let key = Digest::of_json(&(elsewhere, root, self.inputs.toolchain, number));
+            Ok::<_, Error>(self.ctx.cache.workspace("cargo", &key)?)
+        };
+        // Who builds beside others takes another one: that with what was compiled for this kernel before, or an unused one.
+        let own = self.bindings.to_string();
+        let mut folders = (0..TARGET_DIRS).map(folder).collect::<Result<Vec<_>, _>>()?;
+        folders.sort_by_cached_key(|folder| match fs::read_to_string(folder.join(KERNEL)) {
+            Ok(kernel) => 2 * u8::from(kernel != own),
+            Err(_) => 1,
+        });
+        for folder in folders {
+            if let Some(lock) = Lock::try_take(&folder.join(LOCK))? {
+                files::write(&folder.join(KERNEL), &own)?;
+                return Ok((folder, lock));
+            }
+        }
+        let folder = folder(0)?;
+        let lock = Lock::take(&folder.join(LOCK), STEP, self.ctx.progress, &self.ctx.cancel)
             .map_err(cache::Error::from)?;
         Ok((folder, lock))
     }

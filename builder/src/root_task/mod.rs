@@ -342,7 +342,7 @@ pub fn build(ctx: &Context<'_>, inputs: &RootTaskInputs<'_>) -> Result<RootTask,
     let nonce = key.nonce();
     let entry = ctx.cache.keyed_step(STEP, digest, |dir| {
         let seen = RefCell::default();
-        let job = Job { ctx, inputs, manifest: &key.manifest, nonce: &nonce, seen };
+        let job = Job { ctx, inputs, manifest: &key.manifest, nonce: &nonce, bindings: key.bindings, seen };
         job.run(dir)
     })?;
     Ok(RootTask {
@@ -371,6 +371,7 @@ struct Job<'a> {
     inputs: &'a RootTaskInputs<'a>,
     manifest: &'a Manifest,
     nonce: &'a str,
+    bindings: Digest,
     /// The files that the compilers read.
     seen: RefCell<BTreeSet<PathBuf>>,
 }
