@@ -45,6 +45,7 @@ fn malformed(service: &Service) {
 fn oversized(service: &Service) {
     let before = service.metric("http_requests_refused_total");
     let post = |fields: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}");
+    // No more than is read: passt of Debian 12 may run in circles when a connection ends that still has much to send.
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
     for (request, expected) in [
         (format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9000)), 431),
@@ -52,7 +53,7 @@ fn oversized(service: &Service) {
         (post(&format!("a: {}\r\n", "x".repeat(9000)), ""), 431),
         (post("Content-Length: 65537\r\n", "x"), 413),
         (post("Content-Length: 10000000000\r\n", "x"), 413),
-        (post("Transfer-Encoding: chunked\r\n", &chunk.repeat(3)), 413),
+        (post("Transfer-Encoding: chunked\r\n", &(chunk.repeat(2) + "1\r\nx\r\n")), 413),
     ] {
         let answer = service.exchange(request.as_bytes());
         let begin = &request[..request.len().min(60)];
