@@ -16,7 +16,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::mpsc,
+    sync::{Mutex, OnceLock, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -94,8 +94,13 @@ impl Progress for Silent {
 }
 
 /// Builds the executable and the tender that an operator installs, and returns the command lines that start the
-/// root task with either.
+/// root task with either: once, as the tests run at the same time.
 fn forms() -> [Vec<PathBuf>; 2] {
+    static FORMS: OnceLock<[Vec<PathBuf>; 2]> = OnceLock::new();
+    FORMS.get_or_init(build_forms).clone()
+}
+
+fn build_forms() -> [Vec<PathBuf>; 2] {
     // The tests of whole builds use this cache, too.
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
     let project = Project { root: root().to_owned(), out };
@@ -187,6 +192,7 @@ fn wrong_end(form: &[PathBuf], name: &str, args: &[&str], ends: &[String]) -> Op
 #[test]
 fn a_network_is_a_way_out_for_frames_only() {
     let [_, form] = forms();
+    let _alone = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut wrong = String::new();
     let mut count = 0;
     for attack in attacks().into_iter().filter(|attack| attack.network) {
@@ -207,11 +213,15 @@ fn a_network_is_a_way_out_for_frames_only() {
     assert!(count > 15, "only {count} attempts");
 }
 
+/// Held by tests that count descriptors or hand some down: processes of the other would have them, too.
+static DESCRIPTORS: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_disk_is_a_way_to_its_sectors_only() {
     /// The first that is free when the disk is opened, after the root task: what is answered shows that it is this one.
     const DESCRIPTOR: &str = "4";
     let [_, form] = forms();
+    let _alone = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut wrong = String::new();
     let mut count = 0;
     for attack in attacks() {

@@ -181,12 +181,12 @@ impl Job<'_> {
             let key = Digest::of_json(&(elsewhere, root, self.inputs.toolchain, number));
             Ok::<_, Error>(self.ctx.cache.workspace("cargo", &key)?)
         };
-        // Who builds beside others takes another one: that with what was compiled for this kernel before, or an unused one.
+        // Who builds beside others takes another one, that with what was compiled for this kernel before if it can be.
         let own = self.bindings.to_string();
         let mut folders = (0..TARGET_DIRS).map(folder).collect::<Result<Vec<_>, _>>()?;
         folders.sort_by_cached_key(|folder| match fs::read_to_string(folder.join(KERNEL)) {
-            Ok(kernel) => 2 * u8::from(kernel != own),
-            Err(_) => 1,
+            Ok(kernel) => u8::from(kernel != own),
+            Err(_) => 2,
         });
         for folder in folders {
             if let Some(lock) = Lock::try_take(&folder.join(LOCK))? {

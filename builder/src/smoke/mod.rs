@@ -385,7 +385,8 @@ impl Trial<'_> {
             image: None,
             verified: None,
             status,
-            timing: Timing { first_output, first_line, end: Some(ended.duration) },
+            // What was read last may have been read after the program's end was seen.
+            timing: Timing { first_output, first_line, end: Some(ended.duration).max(first_line) },
             accelerator,
             log: Some(log),
             tail: report::tail(&text),
