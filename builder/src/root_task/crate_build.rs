@@ -2,7 +2,7 @@
 
 use super::{Error, Job, STEP, Toolchain, linker_error, nested, toolchain::TRIPLE};
 use crate::{
-    Context, Digest, cache,
+    Context, Digest,
     exec::{self, Tool},
     files,
     inputs::registry,
@@ -195,8 +195,7 @@ impl Job<'_> {
             }
         }
         let folder = folder(0)?;
-        let lock = Lock::take(&folder.join(LOCK), STEP, self.ctx.progress, &self.ctx.cancel)
-            .map_err(cache::Error::from)?;
+        let lock = Lock::take(&folder.join(LOCK), STEP, self.ctx.progress, &self.ctx.cancel)?;
         Ok((folder, lock))
     }
 
