@@ -25,7 +25,7 @@ pub(crate) fn damaged(seen: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
             frame[first + random.next() as usize % (length - first)] = random.next() as u8;
         }
     }
-    if random.next() % 8 != 0 {
+    if !random.next().is_multiple_of(8) {
         mend(&mut frame);
     }
     frame
