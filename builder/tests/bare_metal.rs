@@ -15,7 +15,7 @@ use builder::{
     recipe::Recipe,
     smoke::{self, Cause, RunReport, SmokeOptions, Verdict},
 };
-use common::skip;
+use common::{from, skip};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -68,10 +68,7 @@ impl Stage {
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let (dir, out) = (tmp.join("bare-metal").join(name), tmp.join("conformance"));
         fs::create_dir_all(&dir).unwrap();
-        // A recipe's paths are relative to it: up to the root, and down again.
-        let up = "../".repeat(dir.components().count() - 1);
-        let hello = Project::here().root.join("functions/hello");
-        let hello = format!("{up}{}", hello.strip_prefix("/").unwrap().display());
+        let hello = from(&dir, &Project::here().root.join("functions/hello"));
         let recipe = recipe.replace("NAME", name).replace("CRATE", &hello);
         let path = dir.join(format!("{name}.toml"));
         fs::write(&path, recipe).unwrap();

@@ -3,8 +3,7 @@
 
 use super::{NetError, Published};
 use crate::{
-    exec,
-    qemu::{Group, guarded},
+    qemu::{Group, beside},
     recipe::{Protocol, RawNet},
 };
 use std::{
@@ -43,17 +42,8 @@ impl Passt {
         }
         let (mut ours, theirs) = UnixStream::pair().map_err(NetError::Socket)?;
         let mut command = Command::new(PROGRAM);
-        command
-            .args(arguments(theirs.as_raw_fd(), ports))
-            .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let group = guarded(command, vec![theirs.into()]).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => exec::Error::Missing { program: PROGRAM.into() },
-            _ => exec::Error::Start { program: PROGRAM.into(), source },
-        })?;
+        command.args(arguments(theirs.as_raw_fd(), ports)).stdout(Stdio::null());
+        let group = beside(PROGRAM, command, vec![theirs.into()])?;
         let mut passt = Self { group };
         match answers(&mut ours) {
             Ok(()) => Ok(Some((passt, ours.into()))),
@@ -90,11 +80,7 @@ impl Passt {
     }
 
     fn said(&mut self) -> String {
-        let mut text = String::new();
-        if let Some(stderr) = self.group.stderr() {
-            // What cannot be read is not shown.
-            let _ = stderr.take(64 << 10).read_to_string(&mut text);
-        }
+        let text = self.group.said();
         let lines =
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("to syslog"));
         lines.collect::<Vec<_>>().join("; ")
@@ -137,7 +123,7 @@ fn answers(socket: &mut UnixStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{net::publish_anywhere, recipe::RawForward};
+    use crate::{exec, net::publish_anywhere, recipe::RawForward};
     use std::net::{TcpListener, TcpStream};
 
     #[test]

@@ -16,7 +16,7 @@ pub use exit::GuestEnd;
 pub(crate) use exit::{own_words, signal_name};
 pub use pc::{BootPath, Lacking, UnknownBoot};
 pub(crate) use pc::{Monitor, Pc, Traces};
-pub(crate) use process::{Ended, Flow, Group, How, Launch, Peer, drive, guarded};
+pub(crate) use process::{Ended, Flow, Group, How, Launch, Peer, beside, drive};
 pub(crate) use run_file::run_file;
 
 use crate::exec;

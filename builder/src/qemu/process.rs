@@ -312,10 +312,24 @@ fn read<R: Read>(pipe: &mut Option<R>, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Starts a program in a process group of its own, which inherits `files` under the same numbers. The group lives no
 /// longer than what is returned, and the program no longer than this thread.
-pub(crate) fn guarded(mut command: Command, files: Vec<OwnedFd>) -> io::Result<Group> {
+fn guarded(mut command: Command, files: Vec<OwnedFd>) -> io::Result<Group> {
     command.process_group(0);
     prepare(&mut command, files);
     Ok(Group { child: command.spawn()?, reaped: false })
+}
+
+/// As [`guarded`], for a `program` that serves a guest: without input, and with nothing of our environment but PATH. Its
+/// standard error is kept for [`Group::said`].
+pub(crate) fn beside(program: &str, mut command: Command, files: Vec<OwnedFd>) -> Result<Group, exec::Error> {
+    command
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    guarded(command, files).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => exec::Error::Missing { program: program.into() },
+        _ => exec::Error::Start { program: program.into(), source },
+    })
 }
 
 /// Lets the child inherit `files` and die with this thread.
@@ -375,8 +389,18 @@ impl Group {
     }
 
     /// What its leader says on standard error, when nobody has taken that yet.
-    pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
+    fn stderr(&mut self) -> Option<ChildStderr> {
         self.child.stderr.take()
+    }
+
+    /// The begin of what its leader has said on standard error, until its end.
+    pub(crate) fn said(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(stderr) = self.stderr() {
+            // What cannot be read is not shown.
+            let _ = stderr.take(64 << 10).read_to_string(&mut text);
+        }
+        text
     }
 }
 

@@ -188,14 +188,18 @@ impl Job<'_> {
             Ok(kernel) => u8::from(kernel != own),
             Err(_) => 2,
         });
-        for folder in folders {
-            if let Some(lock) = Lock::try_take(&folder.join(LOCK))? {
-                files::write(&folder.join(KERNEL), &own)?;
-                return Ok((folder, lock));
+        let free = |folder: &PathBuf| {
+            Lock::try_take(&folder.join(LOCK)).transpose().map(|lock| (folder.clone(), lock))
+        };
+        let (folder, lock) = match folders.iter().find_map(free) {
+            Some((folder, lock)) => (folder, lock?),
+            None => {
+                let folder = folders.swap_remove(0);
+                let lock = Lock::take(&folder.join(LOCK), STEP, self.ctx.progress, &self.ctx.cancel)?;
+                (folder, lock)
             }
-        }
-        let folder = folder(0)?;
-        let lock = Lock::take(&folder.join(LOCK), STEP, self.ctx.progress, &self.ctx.cancel)?;
+        };
+        files::write(&folder.join(KERNEL), &own)?;
         Ok((folder, lock))
     }
 

@@ -381,11 +381,16 @@ impl Job<'_> {
         let source = &self.inputs.recipe.source;
         let mut own = BTreeSet::new();
         // Nobody else links there until the result is read.
-        let (target, _lock) = self.target_dir()?;
-        let path = match source {
-            RootTaskSource::Crate(folder) => crate_build::build(self, &folder.path, &[], &target)?,
-            RootTaskSource::C(files) => csource::build(self, files, &mut own, &target)?,
-            RootTaskSource::Prebuilt(file) => file.path.clone(),
+        let (path, _lock) = match source {
+            RootTaskSource::Crate(folder) => {
+                let (target, lock) = self.target_dir()?;
+                (crate_build::build(self, &folder.path, &[], &target)?, Some(lock))
+            }
+            RootTaskSource::C(files) => {
+                let (target, lock) = self.target_dir()?;
+                (csource::build(self, files, &mut own, &target)?, Some(lock))
+            }
+            RootTaskSource::Prebuilt(file) => (file.path.clone(), None),
         };
         self.keep_seen();
         let data = files::read(&path)?;

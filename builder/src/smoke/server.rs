@@ -1,13 +1,12 @@
 //! Servers of the host that a function reaches while it is tested.
 
 use crate::{
-    exec,
-    qemu::{Group, guarded},
+    qemu::{Group, beside},
     recipe::{Env, Server},
 };
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader},
     process::{ChildStdout, Command, Stdio},
 };
 use tempfile::TempDir;
@@ -86,26 +85,15 @@ fn serve(server: &Server) -> crate::Result<(Running, u16)> {
         .arg("-key")
         .arg(&server.key.path)
         .current_dir(folder.path())
-        .env_clear()
-        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut group = guarded(command, Vec::new()).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => exec::Error::Missing { program: PROGRAM.into() },
-        _ => exec::Error::Start { program: PROGRAM.into(), source },
-    })?;
+        .stdout(Stdio::piped());
+    let mut group = beside(PROGRAM, command, Vec::new())?;
     let output = group.stdout().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
     let mut output = BufReader::new(output);
     // Where it does not start, it ends, and so does what it says.
     let port = loop {
         let mut line = String::new();
         if output.read_line(&mut line).map_err(failed)? == 0 {
-            let mut said = String::new();
-            if let Some(stderr) = group.stderr() {
-                // What cannot be read is not shown.
-                let _ = stderr.take(64 << 10).read_to_string(&mut said);
-            }
+            let said = group.said();
             let said = said.lines().next().unwrap_or("it has said nothing").to_owned();
             return Err(Error::Ended { env: server.env.clone(), said }.into());
         }
@@ -120,7 +108,7 @@ fn serve(server: &Server) -> crate::Result<(Running, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::InputPath;
+    use crate::{exec, recipe::InputPath};
     use std::{net::TcpStream, path::Path};
 
     fn server(certificate: &str, key: &str) -> Server {

@@ -12,7 +12,7 @@ mod hostile;
 mod relay;
 
 use builder::{Context, Project, Target, build, context::Silent, image::Role, plan, recipe::Recipe};
-use common::skip;
+use common::{from, skip};
 use faults::{Faults, Random};
 use relay::Relay;
 use std::{
@@ -80,9 +80,7 @@ impl Stage {
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let dir = tmp.join("bad-network");
         fs::create_dir_all(&dir).unwrap();
-        let up = "../".repeat(dir.components().count() - 1);
-        let function = Project::here().root.join("functions/http-echo");
-        let function = format!("{up}{}", function.strip_prefix("/").unwrap().display());
+        let function = from(&dir, &Project::here().root.join("functions/http-echo"));
         let name = format!("bad-network-{target}");
         let socket = dir.join(format!("{target}.socket"));
         let mut recipe = RECIPE.replace("NAME", &name).replace("CRATE", &function);
@@ -112,12 +110,9 @@ impl Stage {
 
 fn on(target: Target) {
     let name = format!("a_bad_network_is_survived on {target}");
-    for program in ["unshare", "ip"] {
-        if Command::new(program).arg("--version").output().is_err() && program == "unshare" {
-            return skip(&name, "there is no `unshare` (package util-linux)");
-        }
-        if program == "ip" && Command::new(program).arg("-V").output().is_err() {
-            return skip(&name, "there is no `ip` (package iproute2)");
+    for (program, package) in [("unshare", "util-linux"), ("ip", "iproute2")] {
+        if Command::new(program).arg("-V").output().is_err() {
+            return skip(&name, &format!("there is no `{program}` (package {package})"));
         }
     }
     let within = ["--user", "--map-root-user", "--net", "--"];

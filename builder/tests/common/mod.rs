@@ -188,6 +188,12 @@ impl Built {
     }
 }
 
+/// `path` as a recipe in the folder `dir` names it, whose paths are relative: up to the root, and down again.
+pub(crate) fn from(dir: &Path, path: &Path) -> String {
+    let up = "../".repeat(dir.components().count() - 1);
+    format!("{up}{}", path.strip_prefix("/").unwrap().display())
+}
+
 /// Says past libtest's capture why a test did not run.
 pub(crate) fn skip(name: &str, reason: &str) {
     use std::io::Write;

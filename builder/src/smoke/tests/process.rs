@@ -20,18 +20,12 @@ fn run(rest: &str) -> RunReport {
     fs::write(&program, format!("{BEGIN}{rest}")).unwrap();
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     let timeout = Some(Duration::from_millis(1500));
+    trial(&stage, timeout).as_process(&stage.context()).unwrap()
+}
+
+fn trial(stage: &Stage, timeout: Option<Duration>) -> Trial<'_> {
     let (spec, dir) = (&stage.spec, stage.boot.dir.as_path());
-    let trial = Trial {
-        name: "hello",
-        target: Target::Process,
-        boot: None,
-        spec,
-        net: None,
-        disk: None,
-        dir,
-        timeout,
-    };
-    trial.as_process(&stage.context()).unwrap()
+    Trial { name: "hello", target: Target::Process, boot: None, spec, net: None, disk: None, dir, timeout }
 }
 
 #[track_caller]
@@ -88,17 +82,6 @@ fn a_process_that_hangs_is_ended() {
 #[test]
 fn an_executable_that_is_not_there_is_no_verdict() {
     let stage = Stage::new("");
-    let (spec, dir) = (&stage.spec, stage.boot.dir.as_path());
-    let trial = Trial {
-        name: "hello",
-        target: Target::Process,
-        boot: None,
-        spec,
-        net: None,
-        disk: None,
-        dir,
-        timeout: None,
-    };
-    let error = trial.as_process(&stage.context()).unwrap_err();
+    let error = trial(&stage, None).as_process(&stage.context()).unwrap_err();
     assert!(error.to_string().contains("build the image again"), "{error}");
 }
