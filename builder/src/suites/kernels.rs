@@ -16,7 +16,7 @@ use crate::{
     kernel_config::{KernelConfig, UserSource},
     memory, plan,
     qemu::{Accel, AccelRequest, BootPath},
-    recipe::{KernelChoice, LibOs, Recipe},
+    recipe::{KernelChoice, Recipe},
     smoke::{self, Cause, SmokeOptions},
 };
 use std::{
@@ -26,8 +26,6 @@ use std::{
 
 /// The function whose smoke test has to fail: it panics.
 const MUST_FAIL: &str = "panic";
-/// The function that stands for those with a libOS on debug kernels.
-const OF_LIBOS: &str = "http-hello";
 /// The function that is also booted as bare metal, through firmware and boot loader.
 const ON_METAL: &str = "hello";
 
@@ -86,11 +84,9 @@ fn config_rows(
     for (_, recipe) in Recipe::all(ctx.project)? {
         let recipe = recipe?.with_kernel(ctx.project, &choice)?;
         for target in Target::ALL.iter().copied() {
-            // Through firmware, and with a libOS that takes long to link, what a debug kernel prints and asserts
-            // makes no difference that the other functions would not show.
+            // Through firmware, what a debug kernel prints and asserts makes no difference that `qemu` would not show.
             let on_metal = target == Target::BareMetal;
-            let long = on_metal || (recipe.libos != LibOs::None && recipe.function.name != OF_LIBOS);
-            let left_out = (on_metal && recipe.function.name != ON_METAL) || (long && config.is_debug());
+            let left_out = on_metal && (recipe.function.name != ON_METAL || config.is_debug());
             if recipe.lacks(target).is_some() || left_out {
                 continue;
             }

@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// The page that a part of is made from the table, relative to the checkout.
@@ -94,6 +94,8 @@ const GENERATOR: &[&str] = &[
 ];
 const RUNTIME: &[&str] = &["runtime", "functions"];
 const TENDER: &[&str] = &["tender", "builder/src/process"];
+/// What lies in those folders and counts towards none: the table itself, and what the table of rumprun covers.
+const NOT: &[&str] = &["kernel-configs/tested", "runtime/rumprun", "functions/posix"];
 
 impl Covers {
     /// The digests of the checkout as it is.
@@ -101,23 +103,7 @@ impl Covers {
         let digest = |paths: &[&str]| -> Result<Digest> {
             let mut digests = Vec::new();
             for path in paths {
-                let path = ctx.project.root.join(path);
-                // The table itself lies among the kernel configs.
-                match path == ctx.project.kernel_configs() {
-                    false => digests.push(tree::digest(ctx, &path)?),
-                    true => {
-                        for entry in files::sorted_entries(&path)? {
-                            let (name, path) = (entry.file_name(), entry.path());
-                            if name == "tested" {
-                                continue;
-                            }
-                            digests.push(match path.is_dir() {
-                                true => tree::digest(ctx, &path)?,
-                                false => Digest::of_file(&path).map_err(files::Error::at("read", &path))?,
-                            });
-                        }
-                    }
-                }
+                digests.extend(digests_of(ctx, path)?);
             }
             Ok(Digest::of_json(&digests))
         };
@@ -133,6 +119,25 @@ impl Covers {
         ];
         all.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
     }
+}
+
+/// The digest of a folder of the checkout; of each of its entries, where some do not count.
+fn digests_of(ctx: &Context<'_>, folder: &str) -> Result<Vec<Digest>> {
+    let path = ctx.project.root.join(folder);
+    let counts = |entry: &Path| !NOT.iter().any(|not| entry == ctx.project.root.join(not));
+    if NOT.iter().all(|not| !Path::new(not).starts_with(folder)) {
+        return Ok(vec![tree::digest(ctx, &path)?]);
+    }
+    let entries = files::sorted_entries(&path)?;
+    let paths = entries.iter().map(|entry| entry.path()).filter(|path| counts(path));
+    // What Cargo builds is no source.
+    let sources = paths.filter(|path| !path.ends_with("target"));
+    sources
+        .map(|path| match path.is_dir() {
+            true => Ok(tree::digest(ctx, &path)?),
+            false => Ok(Digest::of_file(&path).map_err(files::Error::at("read", &path))?),
+        })
+        .collect()
 }
 
 impl Versions {

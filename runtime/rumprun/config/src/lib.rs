@@ -1,0 +1,2 @@
+//! The run configuration as rumprun wants it.
+#![no_std]
