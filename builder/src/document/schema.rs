@@ -260,8 +260,16 @@ impl Walk<'_> {
 
     /// Checks one value; `name` is how messages call it.
     fn value(&mut self, node: &Value, value: &Spanned<DeValue<'_>>, path: &str, name: &str) {
-        let variants = self.schema.variants(node);
-        let Some(node) = variants.into_iter().find(|node| fits(node, value.get_ref())) else {
+        let mut variants = self.schema.variants(node);
+        variants.retain(|node| fits(node, value.get_ref()));
+        // Of tables, the one with some of the keys is meant.
+        if let (DeValue::Table(table), [_, _, ..]) = (value.get_ref(), variants.as_slice()) {
+            let has = |node: &Value| {
+                table.keys().any(|key| node["properties"].get(key.get_ref().as_ref()).is_some())
+            };
+            variants.retain(|node| has(node));
+        }
+        let Some(node) = variants.first().copied() else {
             let message =
                 format!("{name} must be {}, not {}", self.schema.describe(node), got(value.get_ref()));
             let help = self.remedy(node, value.get_ref(), path);

@@ -1,9 +1,9 @@
 //! The expanded recipe: every default written out, as it goes into the image.
 
 use super::{
-    After, BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawAgain, RawBareMetal, RawFiles,
-    RawHttp, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawServer, RawSmoke, RawTargets, RawTcp,
-    Recipe, RootTaskSource, Server, Size, Smoke, TcpExchange,
+    After, BareMetalTarget, HttpRequest, InputPath, Period, ProcessTarget, QemuTarget, RawAgain,
+    RawBareMetal, RawFiles, RawHttp, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawServer,
+    RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, Server, Size, Smoke, TcpExchange,
     units::{show_period, show_size},
 };
 use std::time::Duration;
@@ -115,14 +115,19 @@ fn raw_http(request: &HttpRequest) -> RawHttp {
         path: request.path.clone(),
         port: Some(request.port),
         headers: request.headers.clone(),
-        body: request.body.clone(),
+        body: request.body.clone().map(|body| body.with(written)),
         status: Some(request.status),
         expect_headers: request.expect_headers.clone(),
-        expect_body: request.expect_body.clone(),
+        expect_body: request.expect_body.clone().map(|body| body.with(written)),
         repeat: Some(request.repeat),
         concurrency: Some(request.concurrency),
         timeout: Some(raw_period(request.timeout)),
     }
+}
+
+/// A path as the recipe has it.
+fn written(file: InputPath) -> String {
+    file.written
 }
 
 fn raw_server(server: &Server) -> RawServer {

@@ -217,9 +217,10 @@ fn fill_smoke(
     let server: Vec<_> = server.collect();
     let secrets: BTreeMap<_, _> = raw.secrets.into_iter().map(|(name, file)| (name, input(file))).collect();
     let mut answers = quantities.answers.iter().copied().map(Duration::from_millis);
-    let mut boot = |expect, http: Vec<RawHttp>, tcp: Vec<RawTcp>, input| {
+    let mut boot = |expect, http: Vec<RawHttp>, tcp: Vec<RawTcp>, typed| {
         let mut answer = || answers.next().unwrap_or_default();
-        let http: Vec<_> = http.into_iter().map(|request| fill_http(request, port, answer())).collect();
+        let http: Vec<_> =
+            http.into_iter().map(|request| fill_http(request, port, answer(), &input)).collect();
         let tcp: Vec<_> = tcp.into_iter().map(|connection| fill_tcp(connection, port, answer())).collect();
         let asks = !http.is_empty() || !tcp.is_empty();
         Smoke {
@@ -227,7 +228,7 @@ fn fill_smoke(
             forbid: raw.forbid.clone(),
             status: raw.status,
             timeout: Duration::from_millis(quantities.timeout),
-            input,
+            input: typed,
             stop: asks.then(|| raw.stop.clone().unwrap_or_else(|| CTRL_C.into())),
             http,
             tcp,
@@ -247,16 +248,21 @@ fn fill_smoke(
     first
 }
 
-fn fill_http(request: RawHttp, port: u16, timeout: Duration) -> HttpRequest {
+fn fill_http(
+    request: RawHttp,
+    port: u16,
+    timeout: Duration,
+    input: impl Fn(String) -> InputPath,
+) -> HttpRequest {
     HttpRequest {
         method: request.method.unwrap_or_else(|| "GET".into()),
         path: request.path,
         port: request.port.unwrap_or(port),
         headers: request.headers,
-        body: request.body,
+        body: request.body.map(|body| body.with(&input)),
         status: request.status.unwrap_or(200),
         expect_headers: request.expect_headers,
-        expect_body: request.expect_body,
+        expect_body: request.expect_body.map(|body| body.with(input)),
         repeat: request.repeat.unwrap_or(1),
         concurrency: request.concurrency.unwrap_or(1),
         timeout,

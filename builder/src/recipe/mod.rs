@@ -1,5 +1,6 @@
 //! Recipes: one TOML file that describes one function's images.
 
+mod body;
 mod check;
 mod expand;
 mod load;
@@ -9,6 +10,7 @@ mod raw;
 mod tests;
 mod units;
 
+pub use body::{Answer, Body};
 pub(crate) use load::schema;
 pub use raw::*;
 pub use units::{GIB, KIB, MIB, show_period, show_size};
@@ -237,13 +239,13 @@ pub struct HttpRequest {
     /// Header fields of the request.
     pub headers: BTreeMap<String, String>,
     /// Body of the request.
-    pub body: Option<String>,
+    pub body: Option<Body<InputPath>>,
     /// Status of the answer.
     pub status: u16,
     /// Header fields of the answer.
     pub expect_headers: BTreeMap<String, RawPattern>,
     /// Body of the answer.
-    pub expect_body: Option<RawPattern>,
+    pub expect_body: Option<Answer<InputPath>>,
     /// How many times it is sent.
     pub repeat: u32,
     /// By how many connections at once.

@@ -1,5 +1,6 @@
 //! A recipe as it is written. The doc comments here are the recipe reference in `docs/recipes.md`.
 
+use super::{Answer, Body};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -483,15 +484,15 @@ pub struct RawHttp {
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// The body of the request.
-    pub body: Option<String>,
+    pub body: Option<Body>,
     /// The status of the answer. Default: 200.
     #[schemars(range(min = 200, max = 599))]
     pub status: Option<u16>,
     /// Header fields that the answer must have: a text is the whole value, an expression is looked for in it.
     #[serde(default)]
     pub expect_headers: BTreeMap<String, RawPattern>,
-    /// The body of the answer: a text is all of it, byte for byte; an expression is looked for in it.
-    pub expect_body: Option<RawPattern>,
+    /// The body of the answer: a text or a file is all of it, byte for byte; an expression is looked for in it.
+    pub expect_body: Option<Answer>,
     /// How many times the request is sent, at most 100,000. Default: 1.
     #[schemars(range(min = 1, max = 100_000))]
     pub repeat: Option<u32>,

@@ -2,11 +2,13 @@
 
 use super::{Cause, pattern::Pattern};
 use crate::{
+    Digest,
     net::Published,
-    recipe::{HttpRequest, Protocol, RawPattern, Smoke, TcpExchange},
+    recipe::{Answer, Body, HttpRequest, InputPath, Protocol, RawPattern, Smoke, TcpExchange},
 };
 use serde::Serialize;
 use std::{
+    fs,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::{
@@ -175,9 +177,13 @@ impl Work {
             Self::Tcp(_) => 1,
         };
         let wanted = self.wanted();
+        let content = match Content::of(self) {
+            Ok(content) => content,
+            Err(failure) => return RequestReport { failure: Some(failure), ..self.report(0) },
+        };
         let (next, answered, failed) = (AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false));
         let one = || -> Option<(u32, Failure)> {
-            let mut client = Client::new(self, port);
+            let mut client = Client::new(self, &content, port);
             while !over.load(Relaxed) && !failed.load(Relaxed) {
                 let number = next.fetch_add(1, Relaxed);
                 if number >= wanted {
@@ -204,9 +210,38 @@ impl Work {
     }
 }
 
+/// What files have of a request and its answer.
+#[derive(Default)]
+struct Content {
+    body: Option<Vec<u8>>,
+    answer: Option<Vec<u8>>,
+}
+
+impl Content {
+    /// Reads the files, once for all that is sent.
+    fn of(work: &Work) -> Result<Self, Failure> {
+        let Work::Http(request) = work else { return Ok(Self::default()) };
+        let read = |file: &InputPath| match fs::read(&file.path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => none(format!("{} {}: `{}`: {error}", request.method, request.path, file.written)),
+        };
+        let body = match &request.body {
+            Some(Body::Text(text)) => Some(text.clone().into_bytes()),
+            Some(Body::File { file }) => read(file)?,
+            None => None,
+        };
+        let answer = match &request.expect_body {
+            Some(Answer::File { file }) => read(file)?,
+            _ => None,
+        };
+        Ok(Self { body, answer })
+    }
+}
+
 /// One connection, which is kept where the function keeps it.
 struct Client<'a> {
     work: &'a Work,
+    content: &'a Content,
     port: u16,
     agent: ureq::Agent,
 }
@@ -215,7 +250,7 @@ struct Client<'a> {
 const ANSWER_LIMIT: u64 = 16 << 20;
 
 impl<'a> Client<'a> {
-    fn new(work: &'a Work, port: u16) -> Self {
+    fn new(work: &'a Work, content: &'a Content, port: u16) -> Self {
         // Nothing is followed, repeated or hidden: what the function says is what counts.
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -223,7 +258,7 @@ impl<'a> Client<'a> {
             .allow_non_standard_methods(true)
             .proxy(None)
             .user_agent("selkie-smoke");
-        Self { work, port, agent: config.build().into() }
+        Self { work, content, port, agent: config.build().into() }
     }
 
     fn send(&mut self) -> Result<(), Failure> {
@@ -234,14 +269,14 @@ impl<'a> Client<'a> {
     }
 
     fn http(&self, wanted: &HttpRequest) -> Result<(), Failure> {
-        let HttpRequest { method, path, headers, body, .. } = wanted;
+        let HttpRequest { method, path, headers, .. } = wanted;
         let url = format!("http://{}:{}{path}", Ipv4Addr::LOCALHOST, self.port);
         let mut request = ureq::http::Request::builder().method(method.as_str()).uri(url);
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let built = match body {
-            Some(body) => request.body(body.clone()).map(|request| self.run(request, wanted.timeout)),
+        let built = match &self.content.body {
+            Some(body) => request.body(body.as_slice()).map(|request| self.run(request, wanted.timeout)),
             None => request.body(()).map(|request| self.run(request, wanted.timeout)),
         };
         let what = format!("{method} {path}");
@@ -253,7 +288,7 @@ impl<'a> Client<'a> {
         let (head, mut body) = answer.into_parts();
         let body = body.with_config().limit(ANSWER_LIMIT).read_to_vec();
         let body = body.or_else(|error| none(format!("{what}: the body of the answer: {error}")))?;
-        judge(wanted, head.status.as_u16(), &head.headers, &body)
+        judge(wanted, self.content, head.status.as_u16(), &head.headers, &body)
             .map_err(|detail| Failure { cause: Cause::WrongAnswer, detail: format!("{what}: {detail}") })
     }
 
@@ -270,6 +305,7 @@ impl<'a> Client<'a> {
 /// Holds an answer against what is wanted; the error says what is different.
 fn judge(
     wanted: &HttpRequest,
+    content: &Content,
     status: u16,
     headers: &ureq::http::HeaderMap,
     body: &[u8],
@@ -287,12 +323,27 @@ fn judge(
             return Err(format!("the header field `{name}` must be {}, but {came}", describe(pattern)));
         }
     }
-    match &wanted.expect_body {
-        Some(pattern) if !fits(pattern, body) => {
-            Err(format!("the body must be {}, but it is {}", describe(pattern), shown(body)))
+    let pattern = |pattern: RawPattern| (fits(&pattern, body), describe(&pattern));
+    let (right, must) = match &wanted.expect_body {
+        None => return Ok(()),
+        Some(Answer::Text(text)) => pattern(RawPattern::Literal(text.clone())),
+        Some(Answer::Regex { regex }) => pattern(RawPattern::Regex { regex: regex.clone() }),
+        Some(Answer::File { file }) => {
+            (content.answer.as_deref() == Some(body), format!("that of `{}`", file.written))
         }
-        _ => Ok(()),
+        Some(Answer::Sha256 { sha256 }) => {
+            (*sha256 == Digest::of(body), format!("one with the SHA-256 digest {sha256}"))
+        }
+    };
+    if right {
+        return Ok(());
     }
+    // Of what is no text its digest says more than its begin.
+    let digest = match &wanted.expect_body {
+        Some(Answer::Text(_) | Answer::Regex { .. }) | None => String::new(),
+        _ => format!(", with the digest {}", Digest::of(body)),
+    };
+    Err(format!("the body must be {must}, but it is {}{digest}", shown(body)))
 }
 
 /// Whether a text is all of `bytes`, or an expression is found in them.

@@ -83,13 +83,18 @@ fn lints(ctx: &Context<'_>, _: &Options) -> Vec<Job> {
         let mut job = cargo(format!("clippy of {name}"), &dir, &args);
         // As the builder has it: a root task does not unwind.
         job.env.push(("CARGO_PROFILE_DEV_PANIC", "abort".into()));
-        match &bindings {
-            Ok(path) => job.env.push(("SELKIE_BINDINGS", path.into())),
-            Err(error) => job.skip = Some(format!("there are no bindings: {error}")),
-        }
-        job
+        with_bindings(job, &bindings)
     });
     [host].into_iter().chain(guest).collect()
+}
+
+/// The job with these bindings; skipped where there are none.
+fn with_bindings(mut job: Job, bindings: &Result<PathBuf>) -> Job {
+    match bindings {
+        Ok(path) => job.env.push(("SELKIE_BINDINGS", path.into())),
+        Err(error) => job.skip = Some(format!("there are no bindings: {error}")),
+    }
+    job
 }
 
 /// The bindings that the guest's crates are checked with.
@@ -104,9 +109,14 @@ fn host_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     vec![cargo_test("cargo test".into(), &ctx.project.root, &["--workspace"], options)]
 }
 
-/// The parts of the runtime that need no kernel are tested on the host.
+/// The parts of the runtime and of functions that need no kernel are tested on the host.
 fn guest_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    vec![cargo_test("cargo test of the runtime".into(), &ctx.project.runtime(), &[], options)]
+    let runtime = cargo_test("cargo test of the runtime".into(), &ctx.project.runtime(), &[], options);
+    let dir = ctx.project.root.join("functions");
+    // Their programs run on a kernel only.
+    let functions =
+        cargo_test("cargo test of the functions".into(), &dir, &["--workspace", "--lib"], options);
+    vec![runtime, with_bindings(functions, &bindings(ctx))]
 }
 
 /// What the tender is made of, with a kernel model of random calls among it.

@@ -116,3 +116,14 @@ small = io.BytesIO()
 picture.transpose(Image.Transpose.ROTATE_90).save(small, "JPEG", quality=85, exif=held)
 with open("turned.jpg", "wb") as file:
     file.write(small.getvalue())
+
+# What is refused.
+head = struct.pack(">IIBBBBB", 65535, 65535, 8, 0, 0, 0, 0)
+with open("vast.png", "wb") as file:
+    file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+head = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
+zeros = chunk(b"IDAT", zlib.compress(bytes(16 << 20), 9))
+with open("bomb.png", "wb") as file:
+    file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + zeros + chunk(b"IEND", b""))
+with open("baseline.jpg", "rb") as file, open("cut-off.jpg", "wb") as short:
+    short.write(file.read()[:-40])

@@ -11,10 +11,12 @@ extern crate alloc;
 mod exif;
 mod jpeg;
 mod png;
+mod request;
 mod scale;
 #[cfg(test)]
 mod tests;
 
+pub use request::{SIDE, takes_png};
 pub use scale::{MAX_SIDE, Size};
 
 use alloc::{string::String, vec::Vec};

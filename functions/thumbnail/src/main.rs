@@ -4,11 +4,10 @@
 #![no_std]
 #![no_main]
 
-mod accept;
 mod worker;
 
 use core::cell::Cell;
-use pictures::{Error as Refused, Format, MAX_SIDE, MAX_SOURCE_SIDE, Picture, Size};
+use pictures::{Error as Refused, Format, MAX_SIDE, MAX_SOURCE_SIDE, Picture, SIDE, Size, takes_png};
 use selkie::{heap, prelude::*};
 use selkie_native::{
     Error,
@@ -18,8 +17,6 @@ use worker::Worker;
 
 selkie::entry!(main);
 
-/// Sides of a small picture when nobody says.
-const SIDE: usize = 128;
 /// The longest picture, in bytes as it is sent; all of them while they come, and all that wait for their turn.
 const BODY: usize = 12 << 20;
 const BODIES: usize = 2 * BODY;
@@ -84,14 +81,14 @@ impl Handler for Thumbnails {
 
 impl Thumbnails {
     async fn thumbnail(&self, request: &Request) -> Response {
-        if !accept::takes_png(request.field("accept").unwrap_or("*/*")) {
+        if !takes_png(request.field("accept").unwrap_or("*/*")) {
             return problem(406, "the answer is image/png");
         }
         if request.field("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
             return problem(415, "the picture has to come without a content-encoding")
                 .field("accept-encoding", "identity");
         }
-        let Some(size) = size(request.query().unwrap_or_default()) else {
+        let Some(size) = Size::of_query(request.query().unwrap_or_default()) else {
             return problem(400, &format!("width and height are whole numbers from 1 to {MAX_SIDE}"));
         };
         let picture = match Picture::new(request.body(), size, self.memory) {
@@ -124,21 +121,6 @@ impl Thumbnails {
             "height": { "default": SIDE, "most": MAX_SIDE },
         });
         Response::new(200).body("application/json", format!("{about}\n").into_bytes())
-    }
-}
-
-/// What the query asks for. A side that it does not name follows from the other one; without any, both are [`SIDE`].
-fn size(query: &str) -> Option<Size> {
-    let side = |name| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let text = pairs.find(|(other, _)| *other == name).map(|(_, text)| text);
-        text.map(|text| text.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side)))
-    };
-    match (side("width"), side("height")) {
-        (None, None) => Some(Size { width: SIDE, height: SIDE }),
-        (width, height) => {
-            Some(Size { width: width.unwrap_or(Some(MAX_SIDE))?, height: height.unwrap_or(Some(MAX_SIDE))? })
-        }
     }
 }
 

@@ -123,6 +123,22 @@ fn tolerance(name: &str) -> f64 {
     }
 }
 
+/// The smoke test of the recipe expects the very same bytes. `BLESS=1` writes them.
+#[test]
+fn small_pictures_are_the_same_bytes_everywhere() {
+    for name in ["baseline.jpg", "turned.jpg", "palette-interlaced.png", "rgba-16-interlaced.png"] {
+        let bytes = all().find(|(other, _)| *other == name).unwrap().1;
+        let size = Size { width: 24, height: 24 };
+        let is = Picture::new(bytes, size, MEMORY).unwrap().thumbnail(size).unwrap();
+        let stem = name.split_once('.').unwrap().0;
+        let path = format!("{}/pictures/{stem}-24.png", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &is).unwrap();
+        }
+        assert!(std::fs::read(&path).unwrap() == is, "{path}");
+    }
+}
+
 #[test]
 fn every_kind_of_picture_has_its_colours() {
     for (name, bytes) in COLOURED {

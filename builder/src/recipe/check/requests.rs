@@ -3,7 +3,9 @@
 use super::Check;
 use crate::{
     document::{Step, at},
-    recipe::{After, Period, RawHttp, RawNet, RawPattern, RawSmoke, RawTcp, units::show_period},
+    recipe::{
+        After, Answer, Body, Period, RawHttp, RawNet, RawPattern, RawSmoke, RawTcp, units::show_period,
+    },
 };
 
 /// How long an answer may take where nobody says, in milliseconds.
@@ -47,9 +49,14 @@ impl Check<'_> {
                 let message = format!("`{}` is not a name of a variable", name.escape_debug());
                 self.findings.key(at, message, "write one such as `KEY`");
             }
-            if let Some(path) = self.input(at, written).filter(|path| !path.is_file()) {
-                self.absent(at, &path, "file");
-            }
+            self.file(at, written);
+        }
+    }
+
+    /// A file that the test reads.
+    fn file(&mut self, at: &[Step<'_>], written: &str) {
+        if let Some(path) = self.input(at, written).filter(|path| !path.is_file()) {
+            self.absent(at, &path, "file");
         }
     }
 
@@ -73,10 +80,7 @@ impl Check<'_> {
                 self.wrong(at, message, "give each a variable of its own");
             }
             for (key, written) in [("certificate", &server.certificate), ("key", &server.key)] {
-                let at = at!["smoke", "server", i, key];
-                if let Some(path) = self.input(at, written).filter(|path| !path.is_file()) {
-                    self.absent(at, &path, "file");
-                }
+                self.file(at!["smoke", "server", i, key], written);
             }
             let name = server.path.strip_prefix('/').unwrap_or_default();
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -206,13 +210,24 @@ impl Check<'_> {
             self.header(&place, name);
             self.regex_of(&place, pattern);
         }
-        if let Some(pattern) = &request.expect_body {
-            self.regex_of(&inside("expect-body"), pattern);
+        if let Some(Body::File { file }) = &request.body {
+            self.file(&[at, &[Step::Key("body"), Step::Key("file")]].concat(), file);
+        }
+        if let Some(answer) = &request.expect_body {
+            self.answer(&inside("expect-body"), answer);
         }
         if request.concurrency > Some(request.repeat.unwrap_or(1)) {
             let (most, repeat) = (request.concurrency.unwrap_or(1), request.repeat.unwrap_or(1));
             let message = format!("{most} connections are more than the {repeat} requests that are sent");
             self.wrong(&inside("concurrency"), message, format!("write `repeat = {most}` or more"));
+        }
+    }
+
+    fn answer(&mut self, at: &[Step<'_>], answer: &Answer) {
+        match answer {
+            Answer::Regex { regex } => self.pattern(at, &RawPattern::Regex { regex: regex.clone() }),
+            Answer::File { file } => self.file(&[at, &[Step::Key("file")]].concat(), file),
+            Answer::Text(_) | Answer::Sha256 { .. } => {}
         }
     }
 

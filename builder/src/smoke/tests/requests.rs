@@ -1,7 +1,10 @@
 //! Functions that answer, and all that they can get wrong.
 
 use super::*;
-use crate::recipe::{HttpRequest, Protocol, RawForward, RawNet, TcpExchange};
+use crate::{
+    Digest,
+    recipe::{Answer, Body, HttpRequest, InputPath, Protocol, RawForward, RawNet, TcpExchange},
+};
 use std::collections::BTreeMap;
 
 fn literal(text: &str) -> RawPattern {
@@ -18,14 +21,28 @@ fn post() -> HttpRequest {
         path: "/greet?loud=1".into(),
         port: 8080,
         headers: BTreeMap::from([("content-type".into(), "text/plain".into())]),
-        body: Some("Ada".into()),
+        body: Some(Body::Text("Ada".into())),
         status: 200,
         expect_headers: BTreeMap::from([("x-seen".into(), literal("yes"))]),
-        expect_body: Some(literal("POST /greet?loud=1 HTTP/1.1|Ada\n")),
+        expect_body: Some(Answer::Text("POST /greet?loud=1 HTTP/1.1|Ada\n".into())),
         repeat: 1,
         concurrency: 1,
         timeout: Duration::from_secs(10),
     }
+}
+
+/// The smoke test of a function that is sent a file, and is to answer with the content of another one or with its digest.
+fn with_files(answer: &[u8], wanted: impl FnOnce(InputPath) -> Answer<InputPath>) -> Stage {
+    let mut stage = serving("well");
+    let put = |name: &str, content: &[u8]| {
+        let path = stage.project.root.join(name);
+        std::fs::write(&path, content).unwrap();
+        InputPath { written: name.into(), path }
+    };
+    let body = Some(Body::File { file: put("ada.bin", b"Ada") });
+    let expect_body = Some(wanted(put("answer.bin", answer)));
+    stage.spec.http = vec![HttpRequest { body, expect_body, ..post() }];
+    stage
 }
 
 /// A stage whose guest listens at its forwarded port and does what `behaviour` says.
@@ -48,7 +65,7 @@ fn right_answers_and_then_a_good_end_pass() {
         body: None,
         headers: BTreeMap::new(),
         expect_headers: BTreeMap::from([("content-length".into(), regex("^[0-9]+$"))]),
-        expect_body: Some(regex(r"^GET / HTTP/1\.1\|$")),
+        expect_body: Some(Answer::Regex { regex: r"^GET / HTTP/1\.1\|$".into() }),
         repeat: 200,
         concurrency: 8,
         ..post()
@@ -63,6 +80,25 @@ fn right_answers_and_then_a_good_end_pass() {
     let answered: Vec<_> = report.requests.iter().map(|request| request.answered).collect();
     assert_eq!(answered, [1, 200, 1]);
     assert_eq!(report.requests[1].request, "GET /");
+}
+
+#[test]
+fn files_are_sent_and_expected() {
+    let answer = b"POST /greet?loud=1 HTTP/1.1|Ada\n";
+    let digest = |bytes: &[u8]| Answer::Sha256 { sha256: Digest::of(bytes) };
+    let right = [with_files(answer, |file| Answer::File { file }), with_files(answer, |_| digest(answer))];
+    for mut stage in right {
+        let report = stage.run();
+        assert_eq!(report.verdict, Verdict::Pass, "{report}");
+    }
+    let is = format!("|Ada\\n`, with the digest {}", Digest::of(answer));
+    let wrong = with_files(b"other", |file| Answer::File { file });
+    fails(wrong, Cause::WrongAnswer, &["the body must be that of `answer.bin`", &is]);
+    let wrong = with_files(answer, |_| digest(b"other"));
+    fails(wrong, Cause::WrongAnswer, &["one with the SHA-256 digest d9298a10", &is]);
+    let gone =
+        with_files(answer, |file| Answer::File { file: InputPath { path: "/nowhere".into(), ..file } });
+    fails(gone, Cause::NoAnswer, &["POST /greet?loud=1: `answer.bin`: No such file", "0 of 1 requests"]);
 }
 
 #[test]
