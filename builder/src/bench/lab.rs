@@ -1,6 +1,6 @@
 //! Where figures are measured: a scratch folder, and commands run with their times.
 
-use super::cpu;
+use super::{block::Disks, cpu, http::Load};
 use crate::{
     Context, Error, ExitCode, Result, Target, build,
     exec::Tool,
@@ -10,6 +10,7 @@ use crate::{
     recipe::{Recipe, RootTaskSource},
 };
 use std::{
+    cell::OnceCell,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -21,12 +22,25 @@ pub(super) struct Lab<'a> {
     pub(super) xtask: &'a Path,
     /// Deleted in the end.
     scratch: tempfile::TempDir,
+    /// What several figures are made of is measured once: the loads of servers, and requests to disks.
+    loads: OnceCell<Result<Vec<Load>, String>>,
+    disks: OnceCell<Result<Disks, String>>,
 }
 
 impl<'a> Lab<'a> {
     pub(super) fn new(ctx: &'a Context<'a>, xtask: &'a Path) -> Result<Self> {
         let scratch = tempfile::tempdir().map_err(|error| failed("a folder for temporary files", error))?;
-        Ok(Self { ctx, xtask, scratch })
+        Ok(Self { ctx, xtask, scratch, loads: OnceCell::new(), disks: OnceCell::new() })
+    }
+
+    /// The loads of servers, measured by the first who asks.
+    pub(super) fn loads(&self, measure: impl FnOnce(&Self) -> Result<Vec<Load>>) -> Result<&[Load]> {
+        once(&self.loads, || measure(self)).map(|loads| loads.as_slice())
+    }
+
+    /// Requests to disks, likewise.
+    pub(super) fn disks(&self, measure: impl FnOnce(&Self) -> Result<Disks>) -> Result<&Disks> {
+        once(&self.disks, || measure(self))
     }
 
     /// A folder of this name in the scratch folder, empty the first time.
@@ -107,6 +121,12 @@ impl<'a> Lab<'a> {
         work()?;
         Ok(now()? - before)
     }
+}
+
+/// What is in `cell`, measured the first time. Who asks again after a failure is told the same.
+fn once<T>(cell: &OnceCell<Result<T, String>>, measure: impl FnOnce() -> Result<T>) -> Result<&T> {
+    let measured = cell.get_or_init(|| measure().map_err(|error| error.to_string()));
+    measured.as_ref().map_err(|error| Error::new(ExitCode::Failed, error.clone()))
 }
 
 /// What Cargo must know to find its home and the compiler.

@@ -3,8 +3,10 @@
 //! Absolute times depend on the machine, so what can be is a ratio of two things measured in turn, in
 //! one run.
 
+mod block;
 mod cpu;
 mod figures;
+mod http;
 mod lab;
 mod process;
 mod stats;
@@ -23,8 +25,8 @@ pub struct Options {
     pub xtask: PathBuf,
     /// Also the cold build of `xtask`, which takes up to a minute.
     pub cold: bool,
-    /// Only figures whose names contain this.
-    pub filter: Option<String>,
+    /// Only figures whose names contain one of these; all when there is none.
+    pub filters: Vec<String>,
 }
 
 /// What a figure counts.
@@ -103,8 +105,9 @@ pub fn bench(ctx: &Context<'_>, options: &Options) -> Result<Vec<Row>> {
     let hello = Recipe::load(ctx.project, "hello")?;
     let lab = Lab::new(ctx, &options.xtask)?;
     let mut rows = Vec::new();
-    for figure in figures::FIGURES.iter().chain(process::FIGURES) {
-        if options.filter.as_ref().is_some_and(|filter| !figure.what.contains(filter.as_str())) {
+    for figure in all() {
+        let named = |filter: &String| figure.what.contains(filter.as_str());
+        if !options.filters.is_empty() && !options.filters.iter().any(named) {
             continue;
         }
         ctx.progress.note(&format!("measuring: {}", figure.what));
@@ -116,6 +119,11 @@ pub fn bench(ctx: &Context<'_>, options: &Options) -> Result<Vec<Row>> {
         rows.push(figure.row(measured));
     }
     Ok(rows)
+}
+
+/// All figures.
+fn all() -> impl Iterator<Item = &'static Figure> {
+    [figures::FIGURES, process::FIGURES, http::FIGURES, block::FIGURES].into_iter().flatten()
 }
 
 impl Figure {

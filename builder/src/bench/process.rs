@@ -102,7 +102,7 @@ fn folder(lab: &Lab<'_>) -> PathBuf {
 }
 
 /// The executable of a process's image.
-fn executable(image: &Image) -> Result<PathBuf> {
+pub(super) fn executable(image: &Image) -> Result<PathBuf> {
     let member =
         image.member(Role::Executable).ok_or_else(|| failed(&image.name, "its image lacks a file"))?;
     Ok(image.file(&member.name))
@@ -225,7 +225,7 @@ fn resident_below(smaps: &str, end: u64) -> u64 {
 }
 
 /// Nanoseconds for one of each operation that a program names in lines `NAME COUNT NANOSECONDS`.
-fn counted(text: &str) -> BTreeMap<String, f64> {
+pub(super) fn counted(text: &str) -> BTreeMap<String, f64> {
     let line = |line: &str| {
         let (name, rest) = line.trim().split_once(' ')?;
         let (count, nanoseconds) = rest.split_once(' ')?;

@@ -14,7 +14,8 @@ use builder::{
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench                  every promised figure, with its limit
-  cargo xtask bench process          those of the process target
+  cargo xtask bench process          those with this in their name: of the process target
+  cargo xtask bench http: block:     requests and disks, beside what Linux does
   cargo xtask bench --cold           the cold build of xtask too, which takes up to a minute
 
 Medians with their spread; ratios are of two things measured in turn. Exit code 1 when a limit does not
@@ -27,15 +28,15 @@ pub(crate) struct Bench {
     /// Also build xtask anew in an empty folder
     #[arg(long)]
     cold: bool,
-    /// Only the figures with this in their name, `process` for instance
-    filter: Option<String>,
+    /// Only the figures with one of these in their name, `process` for instance
+    filters: Vec<String>,
 }
 
 impl Bench {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let xtask = std::env::current_exe().context("the path of this program")?;
         let rows =
-            bench::bench(&app.context(), &Options { xtask, cold: self.cold, filter: self.filter.clone() })?;
+            bench::bench(&app.context(), &Options { xtask, cold: self.cold, filters: self.filters.clone() })?;
         let held = rows.iter().all(|row| row.verdict != Verdict::NotHeld);
         let code = if held { ExitCode::Ok } else { ExitCode::Failed };
         Ok(Answer::new(&serde_json::json!({ "figures": rows }), text(&rows, app))?.with_code(code))
