@@ -208,9 +208,9 @@ fn without_its_key_https_hello_does_not_serve_and_the_key_is_in_no_file() {
 }
 
 #[test]
-fn no_algorithm_uses_registers_that_a_target_does_not_keep() {
+fn no_function_uses_registers_that_a_target_does_not_keep() {
     let out = out();
-    for name in ["fetch", "https-hello"] {
+    for name in ["fetch", "https-hello", "thumbnail"] {
         let built = xtask(out.path(), &["build-image", name, "--target", "qemu"]).output().unwrap();
         assert!(built.status.success(), "{}", shown(&built));
         // It comes with the linker's package, without which gcc links nothing.
