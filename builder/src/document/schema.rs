@@ -262,12 +262,15 @@ impl Walk<'_> {
     fn value(&mut self, node: &Value, value: &Spanned<DeValue<'_>>, path: &str, name: &str) {
         let mut variants = self.schema.variants(node);
         variants.retain(|node| fits(node, value.get_ref()));
-        // Of tables, the one with some of the keys is meant.
+        // Of tables, the one with some of the keys is meant; two at once are none.
         if let (DeValue::Table(table), [_, _, ..]) = (value.get_ref(), variants.as_slice()) {
-            let has = |node: &Value| {
+            let has = |node: &&Value| {
                 table.keys().any(|key| node["properties"].get(key.get_ref().as_ref()).is_some())
             };
-            variants.retain(|node| has(node));
+            variants.retain(has);
+            if variants.len() > 1 {
+                variants.clear();
+            }
         }
         let Some(node) = variants.first().copied() else {
             let message =
