@@ -142,13 +142,8 @@ impl Picture {
     }
 
     /// Bytes that are kept of what was sent.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// Never: a picture has a head.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     /// The most bytes that [`thumbnail`](Self::thumbnail) allocates at a time.

@@ -62,7 +62,7 @@ impl Worker {
                 self.wake.wait();
                 continue;
             };
-            self.bytes.fetch_sub(picture.len() as u64, Relaxed);
+            self.bytes.fetch_sub(picture.size() as u64, Relaxed);
             // Where nobody waits any more, nobody shares it.
             if Arc::strong_count(&answer) == 1 {
                 continue;
@@ -79,7 +79,7 @@ impl Worker {
 
     /// Has a picture made small. None when too many wait already.
     pub(crate) async fn thumbnail(&self, picture: Picture, size: Size) -> Option<Result<Vec<u8>, Error>> {
-        let length = picture.len() as u64;
+        let length = picture.size() as u64;
         if self.bytes.load(Relaxed) + length > self.limit as u64 {
             return None;
         }

@@ -87,7 +87,7 @@ fn files_are_sent_and_expected() {
     let answer = b"POST /greet?loud=1 HTTP/1.1|Ada\n";
     let digest = |bytes: &[u8]| Answer::Sha256 { sha256: Digest::of(bytes) };
     let right = [with_files(answer, |file| Answer::File { file }), with_files(answer, |_| digest(answer))];
-    for mut stage in right {
+    for stage in right {
         let report = stage.run();
         assert_eq!(report.verdict, Verdict::Pass, "{report}");
     }
