@@ -29,6 +29,7 @@ pub(crate) struct Bench {
     #[arg(long)]
     cold: bool,
     /// Only the figures with one of these in their name, `process` for instance
+    #[arg(value_name = "FILTER")]
     filters: Vec<String>,
 }
 
