@@ -1,0 +1,399 @@
+//! Names and datagrams: a function asks a name server of the test's, which answers as it should, wrongly, too much, or not
+//! at all, by IPv4 and IPv6; and it exchanges datagrams, on a good network and on a bad one.
+
+use crate::{FUNCTION, Namespace, Subject, common::from, faults::Faults, ip, on};
+use builder::{Project, Target};
+use std::{
+    collections::HashMap,
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    thread,
+    time::{Duration, Instant},
+};
+
+const SUBJECT: Subject = Subject {
+    name: "names",
+    function: "tests/fixtures/names",
+    heap: "8 MiB",
+    net: "addresses = [\"10.0.2.15/24\", \"fd00::15/64\"]\ndns = [\"10.0.2.2\", \"fd00::2\"]",
+    within: "names::within_the_namespace",
+};
+
+/// The host's addresses, and one more that is no name server's.
+const FOUR: [u8; 4] = [10, 0, 2, 2];
+const SIX: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+const STRANGER: [u8; 4] = [10, 0, 2, 3];
+/// What only wrong answers have.
+const WRONG: [u8; 4] = [6, 6, 6, 6];
+
+const A: u16 = 1;
+const CNAME: u16 = 5;
+const AAAA: u16 = 28;
+
+#[test]
+#[ignore = "the suite `network` runs it"]
+fn names_and_datagrams_in_a_process() {
+    on(Target::Process, &SUBJECT);
+}
+
+#[test]
+#[ignore = "the suite `network` runs it"]
+fn names_and_datagrams_in_qemu() {
+    on(Target::Qemu, &SUBJECT);
+}
+
+/// Runs for the other tests, in the namespace.
+#[test]
+#[ignore = "the other tests run it, each in a namespace"]
+fn within_the_namespace() {
+    let setting = "addr add 10.0.2.3/24 dev tap0; addr add fd00::2/64 dev tap0 nodad";
+    let Some(namespace) = Namespace::enter(setting) else { return };
+    thread::spawn(|| serve(Server::new(FOUR.into()), true));
+    thread::spawn(|| serve(Server::new(SIX.into()), false));
+    let before = metric("heap_used_bytes");
+    // The first server says nothing of this one: the second is asked after 10 to 15 seconds. Meanwhile all else goes on.
+    let second = thread::spawn(|| expect("/name/second.test", 200, "10.0.2.2\n"));
+    names();
+    datagrams();
+    namespace.relay.set(9, Faults { lost: 80, doubled: 50, delayed: 100, damaged: 30 });
+    datagrams_on_a_bad_network();
+    all_at_once(&["/name/here.test"; 8].map(|path| (path, 200, "fd00::2\n10.0.2.2\n")));
+    let (frames, hurt) = namespace.relay.counted();
+    namespace.relay.set(0, Faults::NONE);
+    println!("a bad network: {frames} frames, {hurt} of them hurt");
+    assert!(hurt > 0);
+    second.join().unwrap();
+    assert!(metric("net_frames_malformed_total") > 0, "damaged frames are counted");
+    let after = metric("heap_used_bytes");
+    assert!(after <= before + 4096, "{before} bytes of heap before, {after} after");
+    println!("all were answered");
+    namespace.end();
+}
+
+/// What is asked for, with what is expected of it.
+fn names() {
+    let both = "fd00::2\n10.0.2.2\n";
+    let none = "no name server knows the name\n";
+    let bad = "the name cannot be that of a host\n";
+    let long = format!("/name/{}.test", "x".repeat(64));
+    let longer = format!("/name/{}test", "x.".repeat(130));
+    all_at_once(&[
+        ("/name/here.test", 200, both),
+        ("/name/here.test.", 200, both),
+        ("/name/four.test", 200, "10.0.2.2\n10.0.2.3\n"),
+        ("/name/six.test", 200, "fd00::2\n"),
+        ("/name/alias.test", 200, both),
+        ("/name/none.test", 502, none),
+        ("/name/fails.test", 502, none),
+        ("/name/empty.test", 502, none),
+        // More than there is room for, in a datagram longer than 512 bytes (RFC 1035, 4.2.1): the first of them.
+        ("/name/many.test", 200, "10.9.0.0\n10.9.0.1\n10.9.0.2\n10.9.0.3\n"),
+        ("/name/10.1.2.3", 200, "10.1.2.3\n"),
+        ("/name/fd00::7", 200, "fd00::7\n"),
+        ("/name/a..b", 502, bad),
+        ("/name/.", 502, bad),
+        (&long, 502, bad),
+        (&longer, 502, bad),
+    ]);
+    // The first answer of each is lost or wrong; a second later it is asked again.
+    let wrong = ["lost", "huge", "identity", "stranger", "port", "question", "kind", "malformed"];
+    let wrong = wrong.map(|name| format!("/name/{name}.test"));
+    all_at_once(&wrong.each_ref().map(|path| (path.as_str(), 200, both)));
+    // The first of its addresses takes no connection.
+    let listener = TcpListener::bind((IpAddr::from(FOUR), 7000)).unwrap();
+    expect("/connect/here.test/7000", 200, "connected\n");
+    drop(listener);
+    expect("/connect/here.test/7000", 502, "the connection was refused\n");
+}
+
+fn datagrams() {
+    for address in [IpAddr::from(FOUR), IpAddr::from(SIX)] {
+        let socket = UdpSocket::bind((address, 7000)).unwrap();
+        let text = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
+        let server = thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            // Each is answered by as many bytes; the third by more than the function has room for.
+            for number in 0..4 {
+                let (length, from) = socket.recv_from(&mut buffer).unwrap();
+                let length = if number == 2 { 1025 } else { length };
+                socket.send_to(&buffer[..length], from).unwrap();
+            }
+        });
+        let ask = |bytes, status, text: &str| expect(&format!("/ask/{address}/7000/{bytes}"), status, text);
+        ask(1, 200, &format!("1 bytes from {text}:7000: 63\n"));
+        ask(1024, 200, &format!("1024 bytes from {text}:7000: 63\n"));
+        ask(3, 502, "the datagram is too long\n");
+        ask(0, 200, &format!("0 bytes from {text}:7000: 0\n"));
+        server.join().unwrap();
+        // Nobody answers there; no way leads there; and there is no room for it.
+        ask(2, 502, "it took too long\n");
+        ask(20_000, 502, "the datagram is too long\n");
+    }
+    expect("/ask/192.0.2.1/7000/1", 502, "there is no way to this address\n");
+    expect("/sockets", 200, "64 open; the same port: Some(TooMany); one more: TooMany\n");
+    let echo = thread::spawn(|| get("/echo/4000/40"));
+    for address in ["10.0.2.15:4000", "[fd00::15]:4000"] {
+        let client = Client::new(address.parse().unwrap());
+        // It may not listen yet.
+        while client.back(b"first").is_none() {}
+        // Longer than the function takes, and longer than a frame.
+        client.socket.send(&[0; 1400]).unwrap();
+        client.socket.send(&[0; 4000]).unwrap();
+        for length in (0..1024).step_by(60) {
+            let sent: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
+            assert_eq!(client.back(&sent).as_ref(), Some(&sent), "{address}");
+        }
+    }
+    // Eighteen and one of each are back.
+    let client = Client::new("10.0.2.15:4000".parse().unwrap());
+    assert!(client.back(b"x").is_some() && client.back(b"y").is_some());
+    assert_eq!(echo.join().unwrap(), (200, "40 back, 2 too long\n".into()));
+}
+
+/// What comes back is what was sent, whatever happens on the way.
+fn datagrams_on_a_bad_network() {
+    let echo = thread::spawn(|| get("/echo/4001/150"));
+    let client = Client::new("10.0.2.15:4001".parse().unwrap());
+    while client.back(b"first").is_none() {}
+    let sent: Vec<Vec<u8>> = (0..200_u32).map(|number| number.to_be_bytes().repeat(50)).collect();
+    let mut came = Vec::new();
+    for bytes in &sent {
+        came.extend(client.back(bytes));
+        if echo.is_finished() {
+            break;
+        }
+    }
+    let wrong = came.iter().filter(|bytes| !sent.contains(bytes) && *bytes != b"first").count();
+    assert!(wrong == 0 && came.len() > 50, "{wrong} of {} are wrong", came.len());
+    println!("{} of 200 datagrams came back", came.len());
+    // It ends when it has given back as many, or nothing comes any more.
+    let (status, text) = echo.join().unwrap();
+    assert!(matches!((status, text.as_str()), (200, _) | (502, "it took too long\n")), "{status}: {text}");
+}
+
+/// A socket of the host's that talks to the function.
+struct Client {
+    socket: UdpSocket,
+}
+
+impl Client {
+    fn new(function: SocketAddr) -> Self {
+        let any: IpAddr = if function.is_ipv6() { SIX.into() } else { FOUR.into() };
+        let socket = UdpSocket::bind((any, 0)).unwrap();
+        socket.connect(function).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        Self { socket }
+    }
+
+    /// What comes back, if something does. That nobody listens is no error of the next.
+    fn back(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut buffer = [0; 2048];
+        self.socket.send(bytes).ok()?;
+        self.socket.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())
+    }
+}
+
+/// Asks the function all of these at the same time, and checks each answer.
+fn all_at_once(expected: &[(&str, u16, &str)]) {
+    thread::scope(|scope| {
+        for (path, status, text) in expected {
+            scope.spawn(|| expect(path, *status, text));
+        }
+    });
+}
+
+fn expect(path: &str, status: u16, text: &str) {
+    assert_eq!(get(path), (status, text.to_owned()), "{path}");
+}
+
+fn metric(name: &str) -> u64 {
+    let (_, text) = get("/metrics");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
+}
+
+/// The status and the body of what the function has at `path`.
+fn get(path: &str) -> (u16, String) {
+    let begin = Instant::now();
+    // Loss may cost a connection its time, but not all of them.
+    loop {
+        let answer = try_get(path);
+        match answer {
+            Ok(answer) => return answer,
+            Err(error) => assert!(begin.elapsed() < Duration::from_secs(120), "{path}: {error}"),
+        }
+    }
+}
+
+fn try_get(path: &str) -> Result<(u16, String), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let patience = Duration::from_secs(60);
+    let mut stream = TcpStream::connect_timeout(&FUNCTION.into(), patience).map_err(text)?;
+    stream.set_read_timeout(Some(patience)).map_err(text)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: f\r\nconnection: close\r\n\r\n").map_err(text)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(text)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no head")?;
+    let status = head.get(9..12).and_then(|status| status.parse().ok()).ok_or("no status")?;
+    Ok((status, body.to_owned()))
+}
+
+/// A name server's socket, and two from which it should not answer.
+struct Server {
+    socket: UdpSocket,
+    stranger: UdpSocket,
+    port: UdpSocket,
+}
+
+impl Server {
+    fn new(address: IpAddr) -> Self {
+        let bind = |address, port| UdpSocket::bind((address, port)).unwrap();
+        let stranger = if address.is_ipv4() { bind(STRANGER.into(), 53) } else { bind(address, 54) };
+        Self { socket: bind(address, 53), stranger, port: bind(address, 55) }
+    }
+}
+
+/// A question: a header of 12 bytes and one name with its type and class.
+struct Question<'a> {
+    bytes: &'a [u8],
+    kind: u16,
+    /// Its first part.
+    name: String,
+}
+
+impl<'a> Question<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let label = usize::from(bytes[12]);
+        let name = String::from_utf8(bytes[13..13 + label].to_vec()).unwrap();
+        let kind = u16::from_be_bytes([bytes[bytes.len() - 4], bytes[bytes.len() - 3]]);
+        assert!(bytes[2..6] == [1, 0, 0, 1] && bytes.ends_with(&[0, kind as u8, 0, 1]), "{bytes:?}");
+        Self { bytes, kind, name }
+    }
+
+    /// An answer with these records, each with its name, type and data.
+    fn answer(&self, code: u8, records: &[(&[u8], u16, &[u8])]) -> Vec<u8> {
+        let mut answer = self.bytes.to_vec();
+        answer[2..4].copy_from_slice(&[0x81, 0x80 | code]);
+        answer[6..8].copy_from_slice(&(records.len() as u16).to_be_bytes());
+        for (name, kind, data) in records {
+            answer.extend_from_slice(name);
+            answer.extend_from_slice(&kind.to_be_bytes());
+            answer.extend_from_slice(&[0, 1, 0, 0, 0, 60]);
+            answer.extend_from_slice(&(data.len() as u16).to_be_bytes());
+            answer.extend_from_slice(data);
+        }
+        answer
+    }
+
+    /// An answer with the host's address, or with one that is wrong.
+    fn with(&self, right: bool) -> Vec<u8> {
+        match (self.kind, right) {
+            (A, true) => self.answer(0, &[(ASKED, A, &FOUR)]),
+            (A, false) => self.answer(0, &[(ASKED, A, &WRONG)]),
+            (_, true) => self.answer(0, &[(ASKED, AAAA, &SIX)]),
+            (_, false) => self.answer(0, &[(ASKED, AAAA, &WRONG.repeat(4))]),
+        }
+    }
+}
+
+/// The name of the question, as a pointer to it.
+const ASKED: &[u8] = &[0xc0, 12];
+const HERE: &[u8] = b"\x04here\x04test\0";
+
+/// Answers all questions that come.
+fn serve(server: Server, first: bool) {
+    let mut times: HashMap<(String, u16), usize> = HashMap::new();
+    let mut buffer = [0; 512];
+    loop {
+        let (length, from) = server.socket.recv_from(&mut buffer).unwrap();
+        let question = Question::new(&buffer[..length]);
+        let time = times.entry((question.name.clone(), question.kind)).or_default();
+        *time += 1;
+        let wrong = (*time == 1).then(|| wrongly(&server, &question, from)).flatten();
+        // Who hears an ICMP message of what was sent wrongly does not care.
+        wrong.unwrap_or_else(|| {
+            answer(&question, first).map(|answer| drop(server.socket.send_to(&answer, from)));
+        });
+    }
+}
+
+/// The answer that a name has; none when this server knows nothing of it.
+fn answer(question: &Question<'_>, first: bool) -> Option<Vec<u8>> {
+    let many: Vec<_> = (0..60).map(|number| [10, 9, 0, number]).collect();
+    Some(match (question.name.as_str(), question.kind) {
+        ("second", A) if first => return None,
+        ("second" | "four" | "many", AAAA) | ("six", A) | ("empty", _) => question.answer(0, &[]),
+        ("four", _) => question.answer(0, &[(ASKED, A, &FOUR), (ASKED, A, &STRANGER)]),
+        ("alias", A) => question.answer(0, &[(ASKED, CNAME, HERE), (HERE, A, &FOUR)]),
+        ("alias", _) => question.answer(0, &[(ASKED, CNAME, HERE), (HERE, AAAA, &SIX)]),
+        ("none", _) => question.answer(3, &[]),
+        ("fails", _) => question.answer(2, &[]),
+        ("many", _) => question.answer(0, &many.iter().map(|data| (ASKED, A, &data[..])).collect::<Vec<_>>()),
+        _ => question.with(true),
+    })
+}
+
+/// What comes first of a name whose first answer is a wrong one; none when that is right.
+fn wrongly(server: &Server, question: &Question<'_>, from: SocketAddr) -> Option<()> {
+    let send = |socket: &UdpSocket, bytes: &[u8]| drop(socket.send_to(bytes, from));
+    let mut wrong = question.with(false);
+    match question.name.as_str() {
+        "lost" => {}
+        // More than a frame has room for.
+        "huge" => {
+            let records = [(ASKED, question.kind, &WRONG[..]); 300];
+            send(&server.socket, &question.answer(0, &records));
+        }
+        "identity" => {
+            for difference in 1..=255 {
+                wrong[1] = question.bytes[1] ^ difference;
+                send(&server.socket, &wrong);
+            }
+        }
+        "stranger" => send(&server.stranger, &wrong),
+        "port" => send(&server.port, &wrong),
+        "question" => {
+            wrong[13] ^= 1;
+            send(&server.socket, &wrong);
+        }
+        "kind" => {
+            let kind = question.bytes.len() - 3;
+            wrong[kind] ^= (A ^ AAAA) as u8;
+            send(&server.socket, &wrong);
+        }
+        "malformed" => malformed(question).iter().for_each(|bytes| send(&server.socket, bytes)),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// What is no answer, each in another way.
+fn malformed(question: &Question<'_>) -> Vec<Vec<u8>> {
+    let (wrong, record) = (question.with(false), question.bytes.len());
+    let changed = |changes: &[(usize, u8)]| {
+        let mut bytes = wrong.clone();
+        changes.iter().for_each(|(place, byte)| bytes[*place] = *byte);
+        bytes
+    };
+    let mut all: Vec<_> = (0..wrong.len()).map(|length| wrong[..length].to_vec()).collect();
+    all.extend([
+        // No answer, and another kind of question.
+        changed(&[(2, 1)]),
+        changed(&[(2, 0x91)]),
+        // No question, two, and more records than there are.
+        changed(&[(5, 0)]),
+        changed(&[(5, 2)]),
+        changed(&[(6, 0xff), (7, 0xff)]),
+        // Names: of parts that do not end, of a kind that is none, that point to themselves and behind the end.
+        changed(&[(12, 63)]),
+        changed(&[(12, 0x80)]),
+        changed(&[(12, 0xc0), (13, 12)]),
+        changed(&[(record + 1, record as u8)]),
+        changed(&[(record, 0xff), (record + 1, 0xff)]),
+        // The data of the record: longer than all, too short for an address, of another class.
+        changed(&[(record + 10, 0xff)]),
+        changed(&[(record + 11, 3)]),
+        changed(&[(record + 5, 3)]),
+    ]);
+    all
+}
