@@ -5,6 +5,7 @@
 //! one. There a tap is one end, and the other is the socket that a process takes its frames from, or QEMU's card.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
@@ -236,7 +237,9 @@ fn within_the_namespace() {
                 thread::sleep(Duration::from_millis(100));
             }
         }
-        println!("{HOSTILE} {what}: answered again after {:?}", start.elapsed());
+        let counted = client::metric("net_frames_malformed_total");
+        println!("{HOSTILE} {what}: answered again after {:?}, {counted} counted", start.elapsed());
+        assert!(counted > 1000, "damaged frames are counted: {counted}");
     }
     println!("all were answered");
     drop(function.end());
