@@ -17,6 +17,9 @@ const SOAK: usize = 20;
 /// What `repro` is tested by when time is short.
 const REPRO_IN_SHORT: &str = "the_control_is_found_by_the_right_rows";
 
+/// Leaves out what other tests run, each in a namespace.
+const NOT_INSIDE: [&str; 2] = ["--skip", "within_the_namespace"];
+
 /// What makes the jobs of a suite.
 type Jobs = fn(&Context<'_>, &Options) -> Vec<Job>;
 
@@ -142,9 +145,8 @@ fn bare_metal(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
 /// Functions behind each card that there is a driver for, and on a network that loses and damages frames.
 fn network(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let mut jobs = apart(ctx, options, "network_cards", "functions behind network cards");
-    let mut bad = apart(ctx, options, "bad_network", "a bad network");
-    // That one is run by the others, each in a namespace.
-    bad.iter_mut().for_each(|job| job.args.extend(["--skip", "within_the_namespace"].map(Into::into)));
+    let mut bad = apart(ctx, options, "bad_network", "a bad network, names and datagrams");
+    bad.iter_mut().for_each(|job| job.args.extend(NOT_INSIDE.map(Into::into)));
     jobs.extend(bad);
     jobs
 }
@@ -154,6 +156,7 @@ fn http(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let mut jobs = apart_of(ctx, options, ("xtask", "http"), "HTTP: other programs, bad clients, load");
     // One service at a time: they would take each other's processors.
     jobs.iter_mut().for_each(|job| job.args.push("--test-threads=1".into()));
+    jobs.iter_mut().for_each(|job| job.args.extend(NOT_INSIDE.map(Into::into)));
     if !options.long {
         jobs.iter_mut().for_each(|job| job.args.extend(["--skip", "long::"].map(Into::into)));
     }

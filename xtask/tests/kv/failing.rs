@@ -10,23 +10,24 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Runs the other arguments where the folder is a file system of 2 MiB, with less than that for a disk of 8.
-const SMALL: &str = "mount -t tmpfs -o size=2m none \"$0\" && truncate -s 8M \"$0/disk.img\" && \
-                     head -c 1M /dev/zero >\"$0/ballast\" && exec \"$@\"";
-
-/// A program in a user namespace of its own, where it may mount.
-fn apart() -> Command {
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
-    command
-}
+/// Runs all arguments but the first where the folder is a file system of 2 MiB with a copy of the disk, which takes no
+/// room for zeros, and has little room besides.
+const SMALL: &str = "mount -t tmpfs -o size=2m none \"$0\" && cp --sparse=always \"$1\" \"$0/disk.img\" && \
+                     head -c 1M /dev/zero >\"$0/ballast\" && shift && exec \"$@\"";
 
 fn a_full_host(test: &str, target: &str) {
     if target == "process" && !has_network(test) {
         return;
     }
     let (small, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    match apart().arg(SMALL).arg(small.path()).arg("true").output() {
+    let disk = disk(kept.path(), 8);
+    let small_has = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", SMALL]);
+        command.args([small.path(), &disk]).arg(program);
+        command
+    };
+    match small_has("true").output() {
         Ok(output) if output.status.success() => {}
         Ok(output) => return skip(test, String::from_utf8_lossy(&output.stderr).trim()),
         Err(error) => return skip(test, &format!("unshare: {error}")),
@@ -36,8 +37,9 @@ fn a_full_host(test: &str, target: &str) {
         let run = ["run", "kv", "--target", target, "--port", "0:80", "--disk"];
         Kv::started(command.args(run).arg(disk).current_dir(root()))
     };
-    let xtask_there = env!("CARGO_BIN_EXE_xtask");
-    let kv = run(&small.path().join("disk.img"), apart().arg(SMALL).arg(small.path()).arg(xtask_there));
+    // The function fills its files with zeros when it makes them.
+    run(&disk, &mut xtask(&[])).stop();
+    let kv = run(&small.path().join("disk.img"), &mut small_has(env!("CARGO_BIN_EXE_xtask")));
     let mut client = kv.connect();
     let value = vec![b'x'; 20_000];
     let key = |number| format!("k{number}");
@@ -59,11 +61,10 @@ fn a_full_host(test: &str, target: &str) {
     let inside = inside.join(small.path().strip_prefix("/").unwrap());
     fs::remove_file(inside.join("ballast")).unwrap();
     assert_eq!(client.put("more", &value), 201);
-    let copy = kept.path().join("disk.img");
-    fs::copy(inside.join("disk.img"), &copy).unwrap();
+    fs::copy(inside.join("disk.img"), &disk).unwrap();
     kv.stop();
-    check(&copy, test);
-    let kv = run(&copy, &mut xtask(&[]));
+    check(&disk, test);
+    let kv = run(&disk, &mut xtask(&[]));
     let mut client = kv.connect();
     assert!((0..there).all(|number| client.get(&key(number)) == (200, value.clone())));
     assert_eq!(client.get("more"), (200, value));
