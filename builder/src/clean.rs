@@ -21,7 +21,7 @@ pub struct What {
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// The folders, and the operator's tender when it was there, sorted.
+    /// The folders, the operator's tender when it was there, and disks that were never whole, sorted.
     pub folders: Vec<PathBuf>,
     /// Their size in bytes.
     pub bytes: u64,
@@ -112,12 +112,10 @@ fn folders(out: &Path) -> Result<Vec<String>, Error> {
 
 /// What is left in the folder of a recipe of disks that were being made when everything ended.
 fn partial_disks(dir: &Path) -> Vec<PathBuf> {
-    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    names
-        .filter(|path| {
-            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(disk::PARTIAL.as_bytes()))
-        })
-        .collect()
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let begins = disk::PARTIAL.as_bytes();
+    let partial = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(begins));
+    partial.map(|entry| entry.path()).collect()
 }
 
 fn remove(dir: &Path, removed: &mut Removed) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use super::{Options, job::Job, judge::Judge};
 use crate::{
-    Context, Project, Result, bindings, kernel,
+    Context, Project, Result, bindings, files, kernel,
     kernel_config::KernelConfig,
     recipe::{RawKernel, Recipe},
 };
@@ -16,6 +16,19 @@ const SOAK: usize = 20;
 
 /// What `repro` is tested by when time is short.
 const REPRO_IN_SHORT: &str = "the_control_is_found_by_the_right_rows";
+
+/// The tests with suites of their own: beside others they would lack processors.
+const APART: [&str; 9] = [
+    "bad_network",
+    "bare_metal",
+    "clones",
+    "conformance",
+    "http",
+    "interrupted",
+    "lock_down",
+    "network_cards",
+    "repro",
+];
 
 /// Leaves out what other tests run, each in a namespace.
 const NOT_INSIDE: [&str; 2] = ["--skip", "within_the_namespace"];
@@ -103,8 +116,34 @@ fn bindings(ctx: &Context<'_>) -> Result<PathBuf> {
     Ok(bindings::generate(ctx, &config, &tree, &kernel)?.rust)
 }
 
+/// The tests of the builder and of the command line but for those of other suites, which are marked as ignored, as are the
+/// long ones.
 fn host_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    vec![cargo_test("cargo test".into(), &ctx.project.root, &["--workspace"], options)]
+    let root = &ctx.project.root;
+    let short = Options { long: false, ..options.clone() };
+    let mut jobs = vec![cargo_test("cargo test".into(), root, &["--workspace"], &short)];
+    for package in ["builder", "xtask"].into_iter().filter(|_| options.long) {
+        let files = test_files(&root.join(package).join("tests"));
+        let mut what = vec!["--package", package, "--lib", "--bins"];
+        let own = files.iter().filter(|file| !APART.contains(&file.as_str()));
+        what.extend(own.flat_map(|file| ["--test", file]));
+        // The command line has no library.
+        what.retain(|word| package == "builder" || *word != "--lib");
+        let mut job = cargo_test(format!("long tests of {package}"), root, &what, &short);
+        job.args.push("--ignored".into());
+        jobs.push(job);
+    }
+    jobs
+}
+
+/// The names of the tests in a folder: files, and folders with a `main.rs`.
+fn test_files(dir: &Path) -> Vec<String> {
+    let entries = files::sorted_entries(dir).unwrap_or_default();
+    let name = |path: &Path| match path.extension() {
+        Some(extension) => (extension == "rs").then_some(path.file_stem()?.to_owned()),
+        None => path.join("main.rs").is_file().then_some(path.file_name()?.to_owned()),
+    };
+    entries.iter().filter_map(|entry| name(&entry.path())?.into_string().ok()).collect()
 }
 
 /// The parts of the runtime that need no kernel are tested on the host.
@@ -184,6 +223,7 @@ fn apart(ctx: &Context<'_>, options: &Options, test: &str, name: &str) -> Vec<Jo
 
 /// As [`apart`], for a file of any package.
 fn apart_of(ctx: &Context<'_>, options: &Options, (package, test): (&str, &str), name: &str) -> Vec<Job> {
+    debug_assert!(APART.contains(&test), "{test} would run among others, too");
     let what = ["--package", package, "--test", test];
     let options = Options { long: false, ..options.clone() };
     let mut job = cargo_test(name.to_owned(), &ctx.project.root, &what, &options);
@@ -280,4 +320,23 @@ fn cargo_test(name: String, dir: &Path, what: &[&str], options: &Options) -> Job
     job.env.extend(options.bless.then(|| ("BLESS", "1".into())));
     job.judge = Judge::Tests;
     job
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_found_those_with_suites_of_their_own_among_them() {
+        let root = Project::here().root;
+        let all = ["builder", "xtask"].map(|package| test_files(&root.join(package).join("tests"))).concat();
+        assert!(
+            APART.iter().chain(&["kv", "kernel"]).all(|name| all.iter().any(|file| file == name)),
+            "{all:?}"
+        );
+        assert!(
+            ["common", "tls.rs", "bin"].iter().all(|name| all.iter().all(|file| file != name)),
+            "{all:?}"
+        );
+    }
 }

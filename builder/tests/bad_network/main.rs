@@ -130,11 +130,10 @@ impl Stage {
     }
 }
 
-fn on(target: Target, subject: &Subject) {
-    let name = format!("{} on {target}", subject.name);
+fn on(test: &str, target: Target, subject: &Subject) {
     for (program, package) in [("unshare", "util-linux"), ("ip", "iproute2")] {
         if Command::new(program).arg("-V").output().is_err() {
-            return skip(&name, &format!("there is no `{program}` (package {package})"));
+            return skip(test, &format!("there is no `{program}` (package {package})"));
         }
     }
     let within = ["--user", "--map-root-user", "--net", "--"];
@@ -142,7 +141,7 @@ fn on(target: Target, subject: &Subject) {
     let probed = Command::new("unshare").args(within).args(probe.split(' ')).output().unwrap();
     if !probed.status.success() {
         let said = String::from_utf8_lossy(&probed.stderr);
-        return skip(&name, &format!("no network namespace with a tap can be made here: {}", said.trim()));
+        return skip(test, &format!("no network namespace with a tap can be made here: {}", said.trim()));
     }
     let stage = Stage::new(target, subject);
     let mut words = vec![stage.socket.to_string_lossy().into_owned()];
@@ -165,13 +164,13 @@ fn on(target: Target, subject: &Subject) {
 #[test]
 #[ignore = "the suite `network` runs it"]
 fn a_bad_network_is_survived_in_a_process() {
-    on(Target::Process, &SUBJECT);
+    on("a_bad_network_is_survived_in_a_process", Target::Process, &SUBJECT);
 }
 
 #[test]
 #[ignore = "the suite `network` runs it"]
 fn a_bad_network_is_survived_in_qemu() {
-    on(Target::Qemu, &SUBJECT);
+    on("a_bad_network_is_survived_in_qemu", Target::Qemu, &SUBJECT);
 }
 
 /// A namespace with the host's addresses, and a function behind the relay that answers.
@@ -204,7 +203,7 @@ impl Namespace {
 
 /// Runs for the other tests, in the namespace.
 #[test]
-#[ignore = "the other tests run it, each in a namespace"]
+#[ignore = "the suite `network` runs it by the other tests, each in a namespace"]
 fn within_the_namespace() {
     let Some(Namespace { relay, mut function }) = Namespace::enter("") else { return };
     for (what, seed, requests, faults) in TRIALS {

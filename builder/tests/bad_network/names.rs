@@ -37,18 +37,18 @@ const AAAA: u16 = 28;
 #[test]
 #[ignore = "the suite `network` runs it"]
 fn names_and_datagrams_in_a_process() {
-    on(Target::Process, &SUBJECT);
+    on("names_and_datagrams_in_a_process", Target::Process, &SUBJECT);
 }
 
 #[test]
 #[ignore = "the suite `network` runs it"]
 fn names_and_datagrams_in_qemu() {
-    on(Target::Qemu, &SUBJECT);
+    on("names_and_datagrams_in_qemu", Target::Qemu, &SUBJECT);
 }
 
 /// Runs for the other tests, in the namespace.
 #[test]
-#[ignore = "the other tests run it, each in a namespace"]
+#[ignore = "the suite `network` runs it by the other tests, each in a namespace"]
 fn within_the_namespace() {
     let setting = "addr add 10.0.2.3/24 dev tap0; addr add fd00::2/64 dev tap0 nodad";
     let Some(namespace) = Namespace::enter(setting) else { return };

@@ -52,7 +52,7 @@ fn within(recipe: &str, target: &str, what: &str) {
 
 /// Runs for the other tests, in the namespace.
 #[test]
-#[ignore = "the other tests run it, each in a namespace"]
+#[ignore = "the suite `http` runs it by the other tests, each in a namespace"]
 fn within_the_namespace() {
     let Ok(words) = env::var(INSIDE) else { return };
     let words: Vec<_> = words.split(' ').collect();
