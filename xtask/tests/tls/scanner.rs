@@ -11,7 +11,8 @@ use std::{
 
 /// What is looked for, and where in its answer the versions before 1.3 are.
 const SCANS: &str = "--sslv2 --sslv3 --tlsv1 --tlsv1_1 --tlsv1_2 --tlsv1_3 --compression --early_data --openssl_ccs \
-                     --fallback --heartbleed --robot --reneg --resum --elliptic_curves --mozilla_config=disable";
+                     --fallback --heartbleed --robot --reneg --resum --elliptic_curves --mozilla_config=disable \
+                     --slow_connection";
 const OLD: [&str; 5] = ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2"];
 
 /// A Python with the scanner; none where it cannot be had.
@@ -47,18 +48,23 @@ fn scan(python: &Path, port: u16) -> Value {
     server["scan_result"].clone()
 }
 
+/// The result of a scan.
+fn result<'a>(found: &'a Value, name: &str) -> &'a Value {
+    assert_eq!(found[name]["status"], "COMPLETED", "{name}: {}", found[name]);
+    &found[name]["result"]
+}
+
+/// The old versions that the scanner has found.
+fn old(found: &Value) -> Vec<String> {
+    let supported = |version: &str| {
+        result(found, &format!("{version}_cipher_suites"))["is_tls_version_supported"] != false
+    };
+    OLD.iter().filter(|version| supported(version)).map(|version| (*version).to_owned()).collect()
+}
+
 /// What no server should have, of what the scanner has found.
 fn weak(found: &Value) -> Vec<String> {
-    let result = |name: &str| {
-        assert_eq!(found[name]["status"], "COMPLETED", "{name}: {}", found[name]);
-        &found[name]["result"]
-    };
-    let mut weak = Vec::new();
-    for version in OLD {
-        if result(&format!("{version}_cipher_suites"))["is_tls_version_supported"] != false {
-            weak.push(version.to_owned());
-        }
-    }
+    let mut weak = old(found);
     for (scan, sign) in [
         ("tls_compression", "supports_compression"),
         ("tls_1_3_early_data", "supports_early_data"),
@@ -66,11 +72,11 @@ fn weak(found: &Value) -> Vec<String> {
         ("heartbleed", "is_vulnerable_to_heartbleed"),
         ("session_renegotiation", "is_vulnerable_to_client_renegotiation_dos"),
     ] {
-        if result(scan)[sign] != false {
+        if result(found, scan)[sign] != false {
             weak.push(sign.to_owned());
         }
     }
-    let robot = &result("robot")["robot_result"];
+    let robot = &result(found, "robot")["robot_result"];
     if !robot.as_str().is_some_and(|robot| robot.starts_with("NOT_VULNERABLE")) {
         weak.push(format!("robot: {robot}"));
     }
@@ -103,10 +109,9 @@ fn a_scanner_finds_nothing_weak_at_https_hello() {
     );
     let curves = &found["elliptic_curves"]["result"]["supported_curves"];
     assert_eq!(names(curves, |curve| &curve["name"]), ["X25519", "secp256r1"]);
-    // It does find what is weak elsewhere.
+    // It does find what is old elsewhere. That server takes one connection at a time, too slowly for some scans.
     let (_server, port) = weak_server();
-    let weak = weak(&scan(&python, port));
-    assert!(weak.contains(&"tls_1_2".to_owned()), "{weak:?}");
+    assert_eq!(old(&scan(&python, port)), ["tls_1_2"]);
 }
 
 /// A server of a version of TLS that `https-hello` does not speak.
