@@ -2,7 +2,7 @@
 //!
 //! Only folders that a build made are touched: `--out` may point at a folder that holds other things.
 
-use crate::{Project, Target, exec, kernel_alone, process::operator};
+use crate::{Project, Target, disk, exec, kernel_alone, process::operator};
 use serde::Serialize;
 use std::{
     fs, io,
@@ -21,7 +21,7 @@ pub struct What {
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// The folders, and the operator's tender when it was there, sorted.
+    /// The folders, the operator's tender when it was there, and disks that were never whole, sorted.
     pub folders: Vec<PathBuf>,
     /// Their size in bytes.
     pub bytes: u64,
@@ -64,6 +64,9 @@ pub fn clean(project: &Project, what: &What) -> Result<Removed, Error> {
         for target in Target::ALL {
             remove(&project.image(&name, *target), &mut removed)?;
         }
+        for partial in partial_disks(&project.out.join(&name)) {
+            remove_file(&partial, &mut removed)?;
+        }
         // Only goes away when nothing else lies in it.
         let _ = fs::remove_dir(project.out.join(&name));
     }
@@ -105,6 +108,14 @@ fn folders(out: &Path) -> Result<Vec<String>, Error> {
     }
     names.sort();
     Ok(names)
+}
+
+/// What is left in the folder of a recipe of disks that were being made when everything ended.
+fn partial_disks(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let begins = disk::PARTIAL.as_bytes();
+    let partial = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(begins));
+    partial.map(|entry| entry.path()).collect()
 }
 
 fn remove(dir: &Path, removed: &mut Removed) -> Result<(), Error> {
@@ -152,9 +163,13 @@ mod tests {
     #[test]
     fn all_images_go_and_everything_else_stays() {
         let (dir, project) = project();
+        // A disk that was never whole, and one that is the user's.
+        fs::write(dir.path().join("a/.disk-x"), "12345").unwrap();
+        fs::write(dir.path().join("b/disk.img"), "12345").unwrap();
         let removed = clean(&project, &What::default()).unwrap();
-        assert_eq!(removed.bytes, 10);
-        assert_eq!(removed.folders, [dir.path().join("a/qemu"), dir.path().join("b/qemu")]);
+        assert_eq!(removed.bytes, 15);
+        assert_eq!(removed.folders, ["a/.disk-x", "a/qemu", "b/qemu"].map(|name| dir.path().join(name)));
+        assert!(dir.path().join("b/disk.img").exists());
         assert!(!dir.path().join("a").exists());
         assert!(dir.path().join("thesis/final.tex").exists());
         assert!(dir.path().join(".cache/step/x").exists());

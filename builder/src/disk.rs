@@ -9,13 +9,14 @@ use crate::{
 use std::{
     fs::{self, File, Permissions},
     io,
-    os::unix::fs::PermissionsExt,
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
 };
-use tempfile::NamedTempFile;
 
 /// The name of the disk that `run` keeps, in the recipe's folder of `out/`.
 pub const FILE: &str = "disk.img";
+/// How the name of a disk begins, beside it, that is not whole yet.
+pub(crate) const PARTIAL: &str = ".disk-";
 
 /// A disk cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +87,14 @@ pub(crate) fn of_run(
     Ok(Some(Attached { path: path.canonicalize().map_err(failed(&path))?, read_only: disk.read_only }))
 }
 
-/// The disk of a test in the folder `dir`: a new one, which goes away with the value.
-pub(crate) fn of_test(recipe: &Recipe, dir: &Path) -> Result<Option<(NamedTempFile, Attached)>, Error> {
+/// The disk of a test, where the folder `dir` is: a new file without a name, which goes away with the value, and with
+/// this process whatever ends that. Others open it by this process's descriptor.
+pub(crate) fn of_test(recipe: &Recipe, dir: &Path) -> Result<Option<(File, Attached)>, Error> {
     let Some(disk) = &recipe.devices.disk else { return Ok(None) };
-    let file = tempfile::Builder::new().prefix(".disk-").tempfile_in(dir).map_err(failed(dir))?;
-    fill(recipe, file.as_file()).map_err(failed(file.path()))?;
-    let attached = Attached { path: file.path().to_owned(), read_only: disk.read_only };
-    Ok(Some((file, attached)))
+    let file = tempfile::tempfile_in(dir).map_err(failed(dir))?;
+    fill(recipe, &file).map_err(failed(dir))?;
+    let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into();
+    Ok(Some((file, Attached { path, read_only: disk.read_only })))
 }
 
 /// Makes the disk of `recipe` at `path`: whole, or not at all.
@@ -101,7 +103,7 @@ fn make(recipe: &Recipe, path: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(failed(dir))?;
     let mut new = tempfile::Builder::new();
     let file = new
-        .prefix(".disk-")
+        .prefix(PARTIAL)
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(dir)
         .map_err(failed(dir))?;
@@ -179,11 +181,13 @@ mod tests {
         for (size, kind) in [("1 MiB", &b"FAT12"[..]), ("16 MiB", b"FAT16"), ("1 GiB", b"FAT32")] {
             let fat = recipe(&project, &format!("[devices.disk]\nsize = \"{size}\"\nformat = \"fat\"\n"));
             let begin = || {
-                let (file, attached) = of_test(&fat, dir.path()).unwrap().unwrap();
+                let folder = dir.path().join("of-test");
+                fs::create_dir_all(&folder).unwrap();
+                let (_file, attached) = of_test(&fat, &folder).unwrap().unwrap();
                 let mut bytes = vec![0; 1 << 20];
                 File::open(&attached.path).unwrap().read_exact(&mut bytes).unwrap();
-                drop(file);
-                assert!(!attached.path.exists());
+                // It has no name, even now.
+                assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
                 bytes
             };
             let bytes = begin();

@@ -2,7 +2,7 @@
 
 use super::{Options, job::Job, judge::Judge};
 use crate::{
-    Context, Project, Result, bindings, kernel,
+    Context, Project, Result, bindings, files, kernel,
     kernel_config::KernelConfig,
     recipe::{RawKernel, Recipe},
 };
@@ -16,6 +16,22 @@ const SOAK: usize = 20;
 
 /// What `repro` is tested by when time is short.
 const REPRO_IN_SHORT: &str = "the_control_is_found_by_the_right_rows";
+
+/// The tests with suites of their own: beside others they would lack processors.
+const APART: [&str; 9] = [
+    "bad_network",
+    "bare_metal",
+    "clones",
+    "conformance",
+    "http",
+    "interrupted",
+    "lock_down",
+    "network_cards",
+    "repro",
+];
+
+/// Leaves out what other tests run, each in a namespace.
+const NOT_INSIDE: [&str; 2] = ["--skip", "within_the_namespace"];
 
 /// What makes the jobs of a suite.
 type Jobs = fn(&Context<'_>, &Options) -> Vec<Job>;
@@ -105,8 +121,34 @@ fn bindings(ctx: &Context<'_>) -> Result<PathBuf> {
     Ok(bindings::generate(ctx, &config, &tree, &kernel)?.rust)
 }
 
+/// The tests of the builder and of the command line but for those of other suites, which are marked as ignored, as are the
+/// long ones.
 fn host_tests(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    vec![cargo_test("cargo test".into(), &ctx.project.root, &["--workspace"], options)]
+    let root = &ctx.project.root;
+    let short = Options { long: false, ..options.clone() };
+    let mut jobs = vec![cargo_test("cargo test".into(), root, &["--workspace"], &short)];
+    for package in ["builder", "xtask"].into_iter().filter(|_| options.long) {
+        let files = test_files(&root.join(package).join("tests"));
+        let mut what = vec!["--package", package, "--lib", "--bins"];
+        let own = files.iter().filter(|file| !APART.contains(&file.as_str()));
+        what.extend(own.flat_map(|file| ["--test", file]));
+        // The command line has no library.
+        what.retain(|word| package == "builder" || *word != "--lib");
+        let mut job = cargo_test(format!("long tests of {package}"), root, &what, &short);
+        job.args.push("--ignored".into());
+        jobs.push(job);
+    }
+    jobs
+}
+
+/// The names of the tests in a folder: files, and folders with a `main.rs`.
+fn test_files(dir: &Path) -> Vec<String> {
+    let entries = files::sorted_entries(dir).unwrap_or_default();
+    let name = |path: &Path| match path.extension() {
+        Some(extension) => (extension == "rs").then_some(path.file_stem()?.to_owned()),
+        None => path.join("main.rs").is_file().then_some(path.file_name()?.to_owned()),
+    };
+    entries.iter().filter_map(|entry| name(&entry.path())?.into_string().ok()).collect()
 }
 
 /// The parts of the runtime and of functions that need no kernel are tested on the host.
@@ -152,9 +194,8 @@ fn bare_metal(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
 /// Functions behind each card that there is a driver for, and on a network that loses and damages frames.
 fn network(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let mut jobs = apart(ctx, options, "network_cards", "functions behind network cards");
-    let mut bad = apart(ctx, options, "bad_network", "a bad network");
-    // That one is run by the others, each in a namespace.
-    bad.iter_mut().for_each(|job| job.args.extend(["--skip", "within_the_namespace"].map(Into::into)));
+    let mut bad = apart(ctx, options, "bad_network", "a bad network, names and datagrams");
+    bad.iter_mut().for_each(|job| job.args.extend(NOT_INSIDE.map(Into::into)));
     jobs.extend(bad);
     jobs
 }
@@ -164,6 +205,7 @@ fn http(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let mut jobs = apart_of(ctx, options, ("xtask", "http"), "HTTP: other programs, bad clients, load");
     // One service at a time: they would take each other's processors.
     jobs.iter_mut().for_each(|job| job.args.push("--test-threads=1".into()));
+    jobs.iter_mut().for_each(|job| job.args.extend(NOT_INSIDE.map(Into::into)));
     if !options.long {
         jobs.iter_mut().for_each(|job| job.args.extend(["--skip", "long::"].map(Into::into)));
     }
@@ -191,6 +233,7 @@ fn apart(ctx: &Context<'_>, options: &Options, test: &str, name: &str) -> Vec<Jo
 
 /// As [`apart`], for a file of any package.
 fn apart_of(ctx: &Context<'_>, options: &Options, (package, test): (&str, &str), name: &str) -> Vec<Job> {
+    debug_assert!(APART.contains(&test), "{test} would run among others, too");
     let what = ["--package", package, "--test", test];
     let options = Options { long: false, ..options.clone() };
     let mut job = cargo_test(name.to_owned(), &ctx.project.root, &what, &options);
@@ -287,4 +330,23 @@ fn cargo_test(name: String, dir: &Path, what: &[&str], options: &Options) -> Job
     job.env.extend(options.bless.then(|| ("BLESS", "1".into())));
     job.judge = Judge::Tests;
     job
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_found_those_with_suites_of_their_own_among_them() {
+        let root = Project::here().root;
+        let all = ["builder", "xtask"].map(|package| test_files(&root.join(package).join("tests"))).concat();
+        assert!(
+            APART.iter().chain(&["kv", "kernel"]).all(|name| all.iter().any(|file| file == name)),
+            "{all:?}"
+        );
+        assert!(
+            ["common", "tls.rs", "bin"].iter().all(|name| all.iter().all(|file| file != name)),
+            "{all:?}"
+        );
+    }
 }

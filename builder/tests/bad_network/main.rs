@@ -5,10 +5,12 @@
 //! one. There a tap is one end, and the other is the socket that a process takes its frames from, or QEMU's card.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
 mod hostile;
+mod names;
 mod relay;
 
 use builder::{Context, Project, Target, build, context::Silent, image::Role, plan, recipe::Recipe};
@@ -56,11 +58,11 @@ version = "1.0.0"
 crate = "CRATE"
 libos = "native"
 stack = "256 KiB"
-heap = "2 MiB"
+heap = "HEAP"
 [devices.net]
 mode = "MODE"
 [run.net]
-addresses = ["10.0.2.15/24"]
+NET
 "#;
 
 /// The card that the machine has in place of the recipe's: one whose frames go to a socket.
@@ -69,6 +71,25 @@ const CARD: &str = r#"
 extra-args = ["-netdev", "stream,id=net0,server=off,addr.type=unix,addr.path=SOCKET", "-device", "virtio-net-pci,netdev=net0,romfile="]
 "#;
 
+/// A function, and the test that asks it in the namespace.
+struct Subject {
+    name: &'static str,
+    /// The crate.
+    function: &'static str,
+    heap: &'static str,
+    /// The recipe's `[run.net]`.
+    net: &'static str,
+    within: &'static str,
+}
+
+const SUBJECT: Subject = Subject {
+    name: "bad-network",
+    function: "functions/http-echo",
+    heap: "2 MiB",
+    net: "addresses = [\"10.0.2.15/24\"]",
+    within: "within_the_namespace",
+};
+
 /// What is done for a target: a folder, the image in it, the relay's socket.
 struct Stage {
     socket: PathBuf,
@@ -76,14 +97,15 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(target: Target) -> Self {
+    fn new(target: Target, subject: &Subject) -> Self {
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let dir = tmp.join("bad-network");
+        let dir = tmp.join(subject.name);
         fs::create_dir_all(&dir).unwrap();
-        let function = from(&dir, &Project::here().root.join("functions/http-echo"));
-        let name = format!("bad-network-{target}");
+        let function = from(&dir, &Project::here().root.join(subject.function));
+        let name = format!("{}-{target}", subject.name);
         let socket = dir.join(format!("{target}.socket"));
         let mut recipe = RECIPE.replace("NAME", &name).replace("CRATE", &function);
+        recipe = recipe.replace("HEAP", subject.heap).replace("NET", subject.net);
         match target {
             Target::Process => recipe = recipe.replace("MODE", "user"),
             _ => {
@@ -108,11 +130,10 @@ impl Stage {
     }
 }
 
-fn on(target: Target) {
-    let name = format!("a_bad_network_is_survived on {target}");
+fn on(test: &str, target: Target, subject: &Subject) {
     for (program, package) in [("unshare", "util-linux"), ("ip", "iproute2")] {
         if Command::new(program).arg("-V").output().is_err() {
-            return skip(&name, &format!("there is no `{program}` (package {package})"));
+            return skip(test, &format!("there is no `{program}` (package {package})"));
         }
     }
     let within = ["--user", "--map-root-user", "--net", "--"];
@@ -120,15 +141,15 @@ fn on(target: Target) {
     let probed = Command::new("unshare").args(within).args(probe.split(' ')).output().unwrap();
     if !probed.status.success() {
         let said = String::from_utf8_lossy(&probed.stderr);
-        return skip(&name, &format!("no network namespace with a tap can be made here: {}", said.trim()));
+        return skip(test, &format!("no network namespace with a tap can be made here: {}", said.trim()));
     }
-    let stage = Stage::new(target);
+    let stage = Stage::new(target, subject);
     let mut words = vec![stage.socket.to_string_lossy().into_owned()];
     words.extend(stage.command);
     let output = Command::new("unshare")
         .args(within)
         .arg(env::current_exe().unwrap())
-        .args(["within_the_namespace", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .args([subject.within, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
         .env(INSIDE, words.join("\n"))
         .output()
         .unwrap();
@@ -143,29 +164,48 @@ fn on(target: Target) {
 #[test]
 #[ignore = "the suite `network` runs it"]
 fn a_bad_network_is_survived_in_a_process() {
-    on(Target::Process);
+    on("a_bad_network_is_survived_in_a_process", Target::Process, &SUBJECT);
 }
 
 #[test]
 #[ignore = "the suite `network` runs it"]
 fn a_bad_network_is_survived_in_qemu() {
-    on(Target::Qemu);
+    on("a_bad_network_is_survived_in_qemu", Target::Qemu, &SUBJECT);
+}
+
+/// A namespace with the host's addresses, and a function behind the relay that answers.
+struct Namespace {
+    relay: Relay,
+    function: Function,
+}
+
+impl Namespace {
+    /// Sets up the namespace that the test runs in, with `more` for `ip`; none where it runs in none.
+    fn enter(more: &str) -> Option<Self> {
+        let words = env::var(INSIDE).ok()?;
+        let words: Vec<_> = words.lines().collect();
+        let (socket, command) = words.split_first().unwrap();
+        let relay = Relay::new("tap0", Path::new(socket));
+        ip(&format!("addr add {HOST} dev tap0"));
+        more.split("; ").filter(|line| !line.is_empty()).for_each(ip);
+        ip("link set lo up");
+        ip("link set tap0 up");
+        let mut function = Function::start(command);
+        assert!(relay.serve(START), "it does not take the network: {}", function.end());
+        function.wait_for_start();
+        Some(Self { relay, function })
+    }
+
+    fn end(mut self) {
+        self.function.end();
+    }
 }
 
 /// Runs for the other tests, in the namespace.
 #[test]
-#[ignore = "the other tests run it, each in a namespace"]
+#[ignore = "the suite `network` runs it by the other tests, each in a namespace"]
 fn within_the_namespace() {
-    let Ok(words) = env::var(INSIDE) else { return };
-    let words: Vec<_> = words.lines().collect();
-    let (socket, command) = words.split_first().unwrap();
-    let relay = Relay::new("tap0", Path::new(socket));
-    ip(&format!("addr add {HOST} dev tap0"));
-    ip("link set lo up");
-    ip("link set tap0 up");
-    let mut function = Function::start(command);
-    assert!(relay.serve(START), "it does not take the network: {}", function.end());
-    function.wait_for_start();
+    let Some(Namespace { relay, mut function }) = Namespace::enter("") else { return };
     for (what, seed, requests, faults) in TRIALS {
         let start = Instant::now();
         relay.set(*seed, *faults);
@@ -196,7 +236,9 @@ fn within_the_namespace() {
                 thread::sleep(Duration::from_millis(100));
             }
         }
-        println!("{HOSTILE} {what}: answered again after {:?}", start.elapsed());
+        let counted = client::metric("net_frames_malformed_total");
+        println!("{HOSTILE} {what}: answered again after {:?}, {counted} counted", start.elapsed());
+        assert!(counted > 1000, "damaged frames are counted: {counted}");
     }
     println!("all were answered");
     drop(function.end());

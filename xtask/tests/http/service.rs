@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     thread,
@@ -14,12 +14,15 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 const BUILD: Duration = Duration::from_secs(900);
 
-/// A function that serves at a port of this host.
+/// Where a function at a tap device is.
+const AT_TAP: ([u8; 4], u16) = ([10, 0, 2, 15], 80);
+
+/// A function that serves at an address that this host reaches.
 pub(crate) struct Service {
     child: Child,
     input: Option<ChildStdin>,
     dir: tempfile::TempDir,
-    port: u16,
+    address: SocketAddr,
 }
 
 pub(crate) fn root() -> &'static Path {
@@ -27,29 +30,40 @@ pub(crate) fn root() -> &'static Path {
 }
 
 impl Service {
-    /// Starts the function of a recipe.
+    /// Starts the function of a recipe, at a port of this host.
     pub(crate) fn start(recipe: &str, target: &str) -> Self {
+        Self::started(&[recipe, "--target", target, "--port", "0:80"], |log| {
+            let port = log.split_once("listening on http://127.0.0.1:")?.1.split_once('/')?.0;
+            Some(([127, 0, 0, 1], port.parse().unwrap()).into())
+        })
+    }
+
+    /// Starts it with its card in the tap device `tap0`.
+    pub(crate) fn at_tap(recipe: &str, target: &str) -> Self {
+        Self::started(&[recipe, "--target", target, "--net", "tap:tap0"], |_| Some(AT_TAP.into()))
+    }
+
+    /// Starts it, and waits until it says that it listens. `address` takes from the log where.
+    fn started(args: &[&str], address: impl Fn(&str) -> Option<SocketAddr>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["run", recipe, "--target", target, "--port", "0:80"]).current_dir(root());
+        command.arg("run").args(args).current_dir(root());
         command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut child = command.spawn().unwrap();
         let input = child.stdin.take();
-        let mut service = Self { child, input, dir, port: 0 };
+        let mut service = Self { child, input, dir, address: AT_TAP.into() };
         let begin = Instant::now();
-        while service.port == 0 {
+        loop {
             thread::sleep(Duration::from_millis(50));
             let log = service.log();
             let ended = service.child.try_wait().unwrap();
             assert!(ended.is_none() && begin.elapsed() < BUILD, "it does not start: {log}");
-            let port =
-                log.split_once("listening on http://127.0.0.1:").and_then(|(_, rest)| rest.split_once('/'));
-            if let (Some((port, _)), true) = (port, log.contains("Listening on http://")) {
-                service.port = port.parse().unwrap();
+            if let (Some(address), true) = (address(&log), log.contains("Listening on http://")) {
+                service.address = address;
+                return service;
             }
         }
-        service
     }
 
     pub(crate) fn log(&self) -> String {
@@ -66,7 +80,7 @@ impl Service {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("http://{}{path}", self.address)
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -74,7 +88,7 @@ impl Service {
     }
 
     pub(crate) fn try_connect(&self) -> std::io::Result<TcpStream> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(stream)

@@ -1,15 +1,18 @@
-//! The function `kv` as a process: killed at random moments, on a full disk, and on one that fails.
+//! The function `kv`: killed at random moments, on a full disk, and on one that fails.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+mod failing;
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 fn root() -> &'static Path {
@@ -46,17 +49,15 @@ struct Kv {
 }
 
 impl Kv {
-    /// Starts it with the file as its disk, and waits until it listens.
+    /// Starts it as a process with the file as its disk, and waits until it listens.
     fn start(disk: &Path) -> Self {
-        let xtask = Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .args(["run", "kv", "--target", "process", "--port", "0:80", "--disk"])
-            .arg(disk)
-            .current_dir(root())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::started(xtask(&["run", "kv", "--target", "process", "--port", "0:80", "--disk"]).arg(disk))
+    }
+
+    /// As [`start`](Self::start), by a program that becomes `xtask run`.
+    fn started(command: &mut Command) -> Self {
+        let xtask =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut kv = Self { xtask, pid: 0, port: 0 };
         // Where it listens is said beside the console, before anything is on it.
         let mut errors = BufReader::new(kv.xtask.stderr.take().unwrap());
@@ -66,7 +67,7 @@ impl Kv {
         let mut console = BufReader::new(kv.xtask.stdout.take().unwrap());
         wait_for(&mut console, "Listening on http://");
         drain(console);
-        kv.pid = child(kv.xtask.id(), "kv").expect("the function is a child of the program");
+        kv.pid = function(kv.xtask.id()).expect("the function is a child of the program");
         kv
     }
 
@@ -92,7 +93,7 @@ impl Drop for Kv {
     /// A test that fails leaves nothing behind.
     fn drop(&mut self) {
         if matches!(self.xtask.try_wait(), Ok(None)) {
-            if let Some(pid) = child(self.xtask.id(), "kv") {
+            if let Some(pid) = function(self.xtask.id()) {
                 let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
             }
             let _ = self.xtask.kill();
@@ -117,6 +118,18 @@ fn wait_for(lines: &mut impl BufRead, begin: &str) -> String {
 /// Reads what a program says, to its end: else the program would wait.
 fn drain(mut from: impl Read + Send + 'static) {
     thread::spawn(move || io::copy(&mut from, &mut io::sink()));
+}
+
+/// The program of the command line in this checkout.
+fn xtask(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(args).current_dir(root());
+    command
+}
+
+/// The function that `parent` has started, or its machine. The kernel cuts names off.
+fn function(parent: u32) -> Option<u32> {
+    ["kv", "qemu-system-x86"].iter().find_map(|name| child(parent, name))
 }
 
 /// The process called `name` that `parent` has started.
@@ -203,12 +216,8 @@ fn check(disk: &Path, test: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-fn build() {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["build-image", "kv", "--target", "process"])
-        .current_dir(root())
-        .output()
-        .unwrap();
+fn build(target: &str) {
+    let output = xtask(&["build-image", "kv", "--target", target]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -238,7 +247,7 @@ fn killed(rounds: usize, test: &str) {
     if !has_network(test) {
         return;
     }
-    build();
+    build("process");
     let folder = tempfile::tempdir().unwrap();
     let disk = disk(folder.path(), 3);
     let mut known: Vec<Known> = vec![Known::new(); 3];
@@ -293,7 +302,7 @@ fn a_full_disk_is_told_and_the_function_goes_on() {
     if !has_network(TEST) {
         return;
     }
-    build();
+    build("process");
     let folder = tempfile::tempdir().unwrap();
     let disk = disk(folder.path(), 2);
     let kv = Kv::start(&disk);
@@ -318,7 +327,7 @@ fn a_disk_that_fails_is_told_and_counted() {
     if !has_network("a_disk_that_fails_is_told_and_counted") {
         return;
     }
-    build();
+    build("process");
     let folder = tempfile::tempdir().unwrap();
     let disk = disk(folder.path(), 2);
     let kv = Kv::start(&disk);
@@ -331,4 +340,46 @@ fn a_disk_that_fails_is_told_and_counted() {
     assert_eq!(client.ask("GET", "/healthz", b"").unwrap().0, 200);
     assert_eq!(client.metric("kv_disk_failures_total"), 1);
     kv.stop();
+}
+
+#[test]
+fn a_smoke_test_that_is_killed_leaves_no_disk_and_no_process() {
+    if !has_network("a_smoke_test_that_is_killed_leaves_no_disk_and_no_process") {
+        return;
+    }
+    // A folder of its own, with the results of steps in the checkout's cache.
+    let out = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root().join("out/.cache")).unwrap();
+    symlink(root().join("out/.cache"), out.path().join(".cache")).unwrap();
+    let command = |verb: &str| {
+        let mut command = xtask(&[verb, "kv", "--target", "process", "--out"]);
+        command.arg(out.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    assert!(command("build-image").status().unwrap().success());
+    let image = out.path().join("kv/process");
+    let files = || {
+        let of = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = of(&image).chain(of(image.parent().unwrap())).collect();
+        files.retain(|path| !path.ends_with("smoke.log"));
+        files.sort();
+        files
+    };
+    let before = files();
+    let mut smoke = command("smoke").spawn().unwrap();
+    let log = || fs::read_to_string(image.join("smoke.log")).unwrap_or_default();
+    while !log().contains("Listening on ") {
+        assert!(smoke.try_wait().unwrap().is_none(), "it has ended: {}", log());
+        thread::sleep(Duration::from_millis(10));
+    }
+    let kv = function(smoke.id()).unwrap();
+    smoke.kill().unwrap();
+    smoke.wait().unwrap();
+    assert_eq!(files(), before);
+    // It ends with its parent, if not at the same moment.
+    let begin = Instant::now();
+    while fs::read_to_string(format!("/proc/{kv}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the function goes on");
+        thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -1,10 +1,13 @@
-//! TLS of built functions, in processes of this host: whom `fetch` does not believe, and what OpenSSL finds at
-//! `https-hello`.
+//! TLS of built functions: whom `fetch` does not believe, what OpenSSL and a scanner find at `https-hello`, and that no
+//! two boots of a function show the same random bytes.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+mod scanner;
 
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -20,9 +23,13 @@ fn file(name: &str) -> PathBuf {
 
 /// Whether there is what the tests need. Says so past the test's captured output when not.
 fn can_run(test: &str) -> bool {
+    has(test, &[("openssl", "version"), ("passt", "--version")])
+}
+
+/// Whether there are programs, each with an argument that it ends with.
+fn has(test: &str, programs: &[(&str, &str)]) -> bool {
     let there = |program: &str, argument: &str| Command::new(program).arg(argument).output().is_ok();
-    let lacking = [("openssl", "version"), ("passt", "--version")];
-    let lacking = lacking.iter().find(|(program, argument)| !there(program, argument));
+    let lacking = programs.iter().find(|(program, argument)| !there(program, argument));
     if let Some((program, _)) = lacking {
         let _ = writeln!(io::stderr(), "SKIP {test}: there is no {program}");
     }
@@ -114,6 +121,28 @@ fn fetch_believes_the_right_server_only() {
     }
 }
 
+/// Starts a function that serves at the port `guest`, and gives the host's port for it.
+fn serve(out: &Path, guest: u16, args: &[&str]) -> (Running, u16) {
+    let port = format!("0:{guest}");
+    let args = [&["run", "--port", &port], args].concat();
+    let mut server = start(xtask(out, &args).stdin(Stdio::piped()));
+    let port = port_after(server.0.stderr.as_mut().unwrap(), "listening on ");
+    // The host takes connections before the function does.
+    let mut console = BufReader::new(server.0.stdout.as_mut().unwrap());
+    let mut line = String::new();
+    while !line.contains("Listening on http") {
+        line.clear();
+        assert!(console.read_line(&mut line).unwrap() > 0, "it has ended");
+    }
+    (server, port)
+}
+
+/// Starts `https-hello` in the same way.
+fn serve_https(out: &Path, target: &str) -> (Running, u16) {
+    let key = format!("KEY=@{}", file("server.key").display());
+    serve(out, 443, &["https-hello", "--target", target, "--secret", &key])
+}
+
 /// What a client of OpenSSL, which believes the tests' root alone, finds out about `https-hello`.
 struct Found {
     /// All that it prints.
@@ -125,18 +154,8 @@ struct Found {
 }
 
 /// Starts `https-hello` and asks it once.
-fn ask(out: &Path) -> Found {
-    let key = format!("KEY=@{}", file("server.key").display());
-    let args = ["run", "https-hello", "--target", "process", "--secret", &key, "--port", "0:443"];
-    let mut server = start(&mut xtask(out, &args));
-    let port = port_after(server.0.stderr.as_mut().unwrap(), "listening on ");
-    // The host takes connections before the function does.
-    let mut console = BufReader::new(server.0.stdout.as_mut().unwrap());
-    let mut line = String::new();
-    while !line.contains("Listening on https://") {
-        line.clear();
-        assert!(console.read_line(&mut line).unwrap() > 0, "it has ended");
-    }
+fn ask(out: &Path, target: &str) -> Found {
+    let (_server, port) = serve_https(out, target);
     let mut command = Command::new("openssl");
     let strict = ["-verify_return_error", "-verify_hostname", "fetch.test", "-msg", "-ign_eof", "-CAfile"];
     command.args(["s_client", "-connect", &format!("127.0.0.1:{port}")]).args(strict).arg(file("root.pem"));
@@ -151,17 +170,22 @@ fn ask(out: &Path) -> Found {
     let hello = text.split("ServerHello").nth(1).unwrap_or_default();
     let hex: String = hello.lines().skip(1).take(3).flat_map(str::split_whitespace).collect();
     let random = hex.get(12..76).unwrap_or_default().to_owned();
-    let id = text.split("x-request-id: ").nth(1).and_then(|rest| rest.get(..16)).unwrap_or_default();
-    Found { id: id.to_owned(), random, text }
+    Found { id: id(&text), random, text }
 }
 
-#[test]
-fn openssl_believes_https_hello_and_no_two_boots_show_the_same_random_bytes() {
-    if !can_run("openssl_believes_https_hello_and_no_two_boots_show_the_same_random_bytes") {
+/// What of a request's name is the same for all of a boot, and random.
+fn id(answer: &str) -> String {
+    let id = answer.split("x-request-id: ").nth(1).and_then(|rest| rest.get(..16)).unwrap_or_default();
+    id.to_owned()
+}
+
+/// That OpenSSL believes two boots of `https-hello`, and that they show other random bytes.
+fn boots_differ(test: &str, target: &str) {
+    if !can_run(test) {
         return;
     }
     let out = out();
-    let found = [ask(out.path()), ask(out.path())];
+    let found = [ask(out.path(), target), ask(out.path(), target)];
     for Found { text, random, id } in &found {
         for sign in ["Hello, and nobody else heard it.", "Verification: OK", "TLSv1.3", "HTTP/1.1 200 OK"] {
             assert!(text.contains(sign), "{sign}: {text}");
@@ -170,6 +194,34 @@ fn openssl_believes_https_hello_and_no_two_boots_show_the_same_random_bytes() {
     }
     assert_ne!(found[0].random, found[1].random);
     assert_ne!(found[0].id, found[1].id);
+}
+
+#[test]
+fn openssl_believes_https_hello_and_no_two_processes_show_the_same_random_bytes() {
+    boots_differ("openssl_believes_https_hello_and_no_two_processes_show_the_same_random_bytes", "process");
+}
+
+#[test]
+fn openssl_believes_https_hello_and_no_two_machines_show_the_same_random_bytes() {
+    boots_differ("openssl_believes_https_hello_and_no_two_machines_show_the_same_random_bytes", "qemu");
+}
+
+/// A machine of its own takes no key: there it is the names of requests alone.
+#[test]
+fn no_two_boots_by_firmware_show_the_same_random_bytes() {
+    if !has("no_two_boots_by_firmware_show_the_same_random_bytes", &[("xorriso", "--version")]) {
+        return;
+    }
+    let out = out();
+    let ids = [(); 2].map(|()| {
+        let (_server, port) = serve(out.path(), 80, &["http-hello", "--target", "bare-metal"]);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        id(&answer)
+    });
+    assert!(ids[0].len() == 16 && ids[0] != ids[1], "{ids:?}");
 }
 
 #[test]
