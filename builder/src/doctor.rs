@@ -76,17 +76,20 @@ pub enum Part {
     KernelSourceOffline,
     /// Kernels for machines with another architecture.
     OtherArchitectures,
+    /// Functions made from source packages of Debian.
+    DebianSources,
 }
 
 impl Part {
     /// All parts.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Base,
         Self::Network,
         Self::BareMetal,
         Self::KernelSource,
         Self::KernelSourceOffline,
         Self::OtherArchitectures,
+        Self::DebianSources,
     ];
 }
 
@@ -99,6 +102,7 @@ impl std::fmt::Display for Part {
             Self::KernelSource => "a kernel from a source tree",
             Self::KernelSourceOffline => "a kernel from a source tree, without a network,",
             Self::OtherArchitectures => "a kernel for 64-bit Arm or RISC-V",
+            Self::DebianSources => "a function from a Debian source package",
         })
     }
 }
