@@ -8,6 +8,7 @@ use crate::{
     bare_metal::{Headers, Media, Packer},
     bindings::{self, Era},
     cache, files, image,
+    inputs::debian::Package,
     inputs::{
         tools::{self, HostTool},
         tree,
@@ -15,7 +16,7 @@ use crate::{
     kernel::{self, KernelTree, TreeKind, prebuilt},
     kernel_config::{Arch, KernelConfig},
     process::tender,
-    recipe::{Need, Recipe},
+    recipe::{Need, Recipe, RootTaskSource},
     root_task::{self, Toolchain, rumprun::tree::Tree as RumprunTree},
 };
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,8 @@ pub enum InputKind {
     KernelSource,
     /// The user's rumprun tree: libraries, headers, and what its compiler is told.
     Rumprun,
+    /// The source package of a program: its `.dsc`, which names all other files by their digests.
+    SourcePackage,
     /// A kernel that was built elsewhere.
     PrebuiltKernel,
     /// A header that stands in for one of the tree.
@@ -228,6 +231,7 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
     inputs.extend(rumprun.iter().map(|tree| {
         Input::new(InputKind::Rumprun, "rumprun", tree.digest).at(&tree.root).version(&tree.version)
     }));
+    inputs.extend(source_package(recipe));
     inputs.extend(tools);
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
     let sources = root_task::digest(&contents);
@@ -401,6 +405,13 @@ impl Input {
     }
 }
 
+/// The source package of a program.
+fn source_package(recipe: &Recipe) -> Option<Input> {
+    let RootTaskSource::Package(source) = &recipe.source else { return None };
+    let Package { name, version, sha256 } = &source.package;
+    Some(Input::new(InputKind::SourcePackage, &format!("source package {name}"), *sha256).version(version))
+}
+
 /// Steps in their order, each with the inputs that it reads.
 struct Steps<'a> {
     inputs: &'a [Input],
@@ -463,7 +474,8 @@ const KERNEL_INPUTS: [InputKind; 5] = [
 /// The steps of an image.
 fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option<&Media>)) -> Vec<Step> {
     use InputKind::{
-        BootLoader, Builder, Era, KernelConfig, KernelSource, PrebuiltKernel, Recipe, Rumprun, Source, Tender,
+        BootLoader, Builder, Era, KernelConfig, KernelSource, PrebuiltKernel, Recipe, Rumprun, Source,
+        SourcePackage, Tender,
     };
     let none = None::<()>;
     let mut steps = Steps { inputs, steps: Vec::new() };
@@ -473,7 +485,8 @@ fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option
     steps.add("bindings", what, &[Builder, KernelConfig, KernelSource, Era], &["cc"], &["kernel"], none);
     let what = format!("compile, link and check the root task of {name}");
     let rust = ["cargo", "rustc", "cc"];
-    steps.add("root-task", what, &[Builder, Recipe, Rumprun, Source], &rust, &["bindings"], none);
+    let kinds = [Builder, Recipe, Rumprun, Source, SourcePackage];
+    steps.add("root-task", what, &kinds, &rust, &["bindings"], none);
     if image.0 == Target::Process {
         let what = "compile, link and check the tender".to_owned();
         steps.add("tender", what, &[Builder, Tender], &rust, &[], none);

@@ -120,6 +120,7 @@ impl Sandbox {
             sources: root_task::digest(&root_task::contents(&ctx, &sources)?),
             toolchain: &toolchain,
             rumprun: None,
+            package: None,
         };
         root_task::build(&ctx, &inputs)
     }

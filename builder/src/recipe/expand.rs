@@ -3,9 +3,11 @@
 use super::{
     After, BareMetalTarget, HttpRequest, Period, ProcessTarget, QemuTarget, RawAgain, RawBareMetal, RawFiles,
     RawHttp, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawRumprun, RawServer, RawSmoke,
-    RawTargets, RawTcp, Recipe, RootTaskSource, Rumprun, Server, Size, Smoke, TcpExchange,
+    RawSource, RawTargets, RawTcp, Recipe, RootTaskSource, Rumprun, Server, Size, Smoke, SourcePackage,
+    TcpExchange,
     units::{show_period, show_size},
 };
+use crate::inputs::debian::Package;
 use std::time::Duration;
 
 impl Recipe {
@@ -41,12 +43,14 @@ impl Recipe {
     }
 
     fn raw_root_task(&self) -> RawRootTask {
-        let (mut crate_dir, mut c_sources, mut program, mut prebuilt) = (None, None, None, None);
+        let (mut crate_dir, mut c_sources, mut source) = (None, None, None);
+        let (mut program, mut prebuilt) = (None, None);
         match &self.source {
             RootTaskSource::Crate(folder) => crate_dir = Some(folder.written.clone()),
             RootTaskSource::C(files) => {
                 c_sources = Some(files.iter().map(|file| file.written.clone()).collect())
             }
+            RootTaskSource::Package(package) => source = Some(raw_source(package)),
             RootTaskSource::Program(file) => program = Some(file.written.clone()),
             RootTaskSource::Prebuilt(file) => prebuilt = Some(file.written.clone()),
         }
@@ -54,6 +58,7 @@ impl Recipe {
         RawRootTask {
             crate_dir,
             c_sources,
+            source,
             program,
             prebuilt,
             features: self.features.clone(),
@@ -65,6 +70,12 @@ impl Recipe {
             wants: self.wants.clone(),
         }
     }
+}
+
+fn raw_source(source: &SourcePackage) -> RawSource {
+    let Package { name, version, sha256 } = source.package.clone();
+    let SourcePackage { prepare, files, exclude, include, .. } = source.clone();
+    RawSource { debian_source: name, version, sha256, prepare, files, exclude, include }
 }
 
 fn raw_rumprun(rumprun: &Rumprun) -> RawRumprun {

@@ -2,8 +2,8 @@
 
 use super::{
     After, BareMetalTarget, HttpRequest, InputPath, LibOs, ProcessTarget, Protocol, QemuTarget, RawBareMetal,
-    RawHttp, RawRecipe, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, Rumprun, SERIAL_SPEED, Serial,
-    Server, Size, Smoke, TcpExchange,
+    RawHttp, RawRecipe, RawSmoke, RawSource, RawTargets, RawTcp, Recipe, RootTaskSource, Rumprun,
+    SERIAL_SPEED, Serial, Server, Size, Smoke, SourcePackage, TcpExchange,
     check::{Quantities, check, resolve},
     show_size,
 };
@@ -17,6 +17,7 @@ use crate::{
         suggest::{closest, list},
     },
     files,
+    inputs::debian::Package,
 };
 use std::{
     collections::BTreeMap,
@@ -163,11 +164,12 @@ fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities)
     let task = raw.root_task;
     let libos = task.libos.unwrap_or_default();
     // The checks let one of them pass.
-    let source = match (task.crate_dir, task.program, task.prebuilt) {
+    let source = match (task.crate_dir, task.source, task.program, task.prebuilt) {
         (Some(folder), ..) => RootTaskSource::Crate(input(folder)),
-        (None, Some(file), _) => RootTaskSource::Program(input(file)),
-        (None, None, Some(file)) => RootTaskSource::Prebuilt(input(file)),
-        (None, None, None) => {
+        (None, Some(package), ..) => RootTaskSource::Package(source_package(package)),
+        (None, None, Some(file), _) => RootTaskSource::Program(input(file)),
+        (None, None, None, Some(file)) => RootTaskSource::Prebuilt(input(file)),
+        (None, None, None, None) => {
             RootTaskSource::C(task.c_sources.unwrap_or_default().into_iter().map(input).collect())
         }
     };
@@ -218,6 +220,11 @@ fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities)
         wants: task.wants,
         smoke: raw.smoke.map(|smoke| fill_smoke(smoke, only_port, &quantities, input)),
     }
+}
+
+fn source_package(raw: RawSource) -> SourcePackage {
+    let RawSource { debian_source: name, version, sha256, prepare, files, exclude, include } = raw;
+    SourcePackage { package: Package { name, version, sha256 }, prepare, files, exclude, include }
 }
 
 /// The smoke test with its defaults. `port` is the one that requests go to when they name none; `input` finds files.

@@ -15,6 +15,7 @@ pub use units::{GIB, KIB, MIB, show_period, show_size};
 
 use crate::{
     Digest, Project, Result, Target,
+    inputs::debian::Package,
     kernel_config::{KernelConfig, UserSource},
 };
 use serde::Serialize;
@@ -144,10 +145,30 @@ pub enum RootTaskSource {
     Crate(InputPath),
     /// C sources, compiled against `selkie.h`, or against NetBSD's libc where the libOS is rumprun.
     C(Vec<InputPath>),
+    /// C files of a source package, for the libOS rumprun.
+    Package(SourcePackage),
     /// A program that rumprun's compiler linked, for the libOS rumprun.
     Program(InputPath),
     /// An ELF that was linked elsewhere.
     Prebuilt(InputPath),
+}
+
+/// What is compiled of a source package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourcePackage {
+    /// The package.
+    pub package: Package,
+    /// Commands that make sources out of others, each a program and its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<Vec<String>>,
+    /// Patterns of the files that are compiled.
+    pub files: Vec<String>,
+    /// Patterns of those that are not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Folders with headers, from the package's top folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
 }
 
 /// What the libOS rumprun is made of.

@@ -1,5 +1,6 @@
 //! A recipe as it is written. The doc comments here are the recipe reference in `docs/recipes.md`.
 
+use crate::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 pub struct RawRecipe {
     /// Who the function is.
     pub function: RawFunction,
-    /// What the root task is made of: exactly one of `crate`, `c-sources`, `program` and `prebuilt`.
+    /// What the root task is made of: exactly one of `crate`, `c-sources`, `source`, `program` and `prebuilt`.
     pub root_task: RawRootTask,
     /// What `libos = "rumprun"` is made of.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +63,8 @@ pub struct RawRootTask {
     /// C files, compiled and linked with the runtime's C interface (`selkie.h`), or, with `libos = "rumprun"`, with
     /// NetBSD's libc.
     pub c_sources: Option<Vec<String>>,
+    /// C files of a source package of Debian. It is for `libos = "rumprun"`.
+    pub source: Option<RawSource>,
     /// What rumprun's own compiler, `x86_64-rumprun-netbsd-gcc`, linked. It is for `libos = "rumprun"`.
     pub program: Option<String>,
     /// An ELF file that was linked elsewhere. It is checked, never changed.
@@ -85,6 +88,31 @@ pub struct RawRootTask {
     /// What the function uses where a target has it; elsewhere it copes with the error of the call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wants: Vec<Need>,
+}
+
+/// `[root-task.source]`: a program from a source package of Debian, or of what is made like it. The package is fetched with the host's own mirror once, checked, and unpacked with its patches; the host's configuration of apt stays as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawSource {
+    /// The source package's name.
+    pub debian_source: String,
+    /// Its version, for instance `5.4.4-3+deb12u1`.
+    pub version: String,
+    /// The digest of the package's `.dsc`, which names all other files by theirs.
+    pub sha256: Digest,
+    /// Commands of the host, each a program and its arguments, that make sources out of others. They run in a copy of
+    /// the package, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<Vec<String>>,
+    /// What is compiled: files of the package or of what was made there. `*` and `?` stand for parts of a name, `**` for
+    /// folders.
+    pub files: Vec<String>,
+    /// What is not, although `files` names it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Folders of the package with headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
 }
 
 /// Something that not every target has.

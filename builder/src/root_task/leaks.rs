@@ -63,7 +63,7 @@ pub(crate) fn source_folder(recipe: &Recipe) -> Option<&Path> {
     match &recipe.source {
         RootTaskSource::Crate(folder) => Some(&folder.path),
         RootTaskSource::C(files) => files.first().and_then(|file| file.path.parent()),
-        RootTaskSource::Program(_) | RootTaskSource::Prebuilt(_) => None,
+        RootTaskSource::Package(_) | RootTaskSource::Program(_) | RootTaskSource::Prebuilt(_) => None,
     }
 }
 

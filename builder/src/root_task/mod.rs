@@ -37,7 +37,7 @@ use crate::{
     cache::{self, Cache},
     elf::{self, Elf},
     exec, files,
-    inputs::tree,
+    inputs::{debian::Prepared, tree},
     kernel_config::{KernelConfig, OptionValue},
     note::Manifest,
     recipe::{InputPath, RawRun, Recipe, RootTaskSource, Rumprun},
@@ -76,6 +76,8 @@ pub struct RootTaskInputs<'a> {
     pub toolchain: &'a Toolchain,
     /// The rumprun tree, for the libOS of that name.
     pub rumprun: Option<&'a rumprun::tree::Tree>,
+    /// The source of the program, where that is a package.
+    pub package: Option<&'a Prepared>,
 }
 
 /// A root task that was built and checked.
@@ -127,6 +129,18 @@ pub enum Error {
         path: PathBuf,
         /// What it is instead.
         why: String,
+    },
+    /// The recipe names files that the source package does not have.
+    #[error("`{pattern}` in `{key}` of [root-task.source] fits no file of {package}\n  help: {help}")]
+    NoSuchSource {
+        /// The key.
+        key: &'static str,
+        /// What is written there.
+        pattern: String,
+        /// The package.
+        package: String,
+        /// What to do.
+        help: String,
     },
     /// The run configuration cannot be written.
     #[error(transparent)]
@@ -294,6 +308,8 @@ struct Key<'a> {
     source: &'a RootTaskSource,
     #[serde(skip_serializing_if = "Option::is_none")]
     rumprun: Option<&'a Rumprun>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<Digest>,
     features: &'a [String],
     acpi: bool,
     serial_speed: u32,
@@ -314,6 +330,7 @@ impl<'a> Key<'a> {
             files: recipe.files.as_ref(),
             source: &recipe.source,
             rumprun: recipe.rumprun.as_ref(),
+            package: inputs.package.map(|package| package.key),
             features: &recipe.features,
             acpi: recipe.acpi,
             serial_speed: recipe.bare_metal.serial_speed,
@@ -344,7 +361,7 @@ pub(crate) fn crate_of_recipe(ctx: &Context<'_>, recipe: &Recipe) -> Option<(Pat
         RootTaskSource::Crate(folder) => (folder.path.clone(), recipe.features.clone()),
         _ if recipe.rumprun.is_some() => (rumprun::platform_crate(ctx), Vec::new()),
         RootTaskSource::C(_) => (csource::interface_crate(ctx), Vec::new()),
-        RootTaskSource::Program(_) | RootTaskSource::Prebuilt(_) => return None,
+        RootTaskSource::Package(_) | RootTaskSource::Program(_) | RootTaskSource::Prebuilt(_) => return None,
     };
     features.extend(recipe.acpi.then(|| crate_build::ACPI.to_owned()));
     Some((folder, features))
@@ -423,6 +440,8 @@ impl Job<'_> {
                 (csource::build(self, files, &mut own, &target)?, Some(lock))
             }
             RootTaskSource::Program(file) | RootTaskSource::Prebuilt(file) => (file.path.clone(), None),
+            // The checks of recipes let it pass for rumprun alone.
+            RootTaskSource::Package(_) => return Err(Error::Changed),
         };
         self.keep_seen();
         let data = files::read(&path)?;

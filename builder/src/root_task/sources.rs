@@ -51,6 +51,8 @@ pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Res
             sources.files.extend(list.iter().map(|file| file.path.clone()));
             sources
         }
+        // What the package is, the recipe says.
+        RootTaskSource::Package(_) => of_crate(ctx, &rumprun::platform_crate(ctx), toolchain)?,
         RootTaskSource::Program(file) => {
             let mut sources = of_crate(ctx, &rumprun::platform_crate(ctx), toolchain)?;
             sources.files.insert(file.path.clone());

@@ -19,6 +19,8 @@ pub struct Prepared {
     pub dir: PathBuf,
     /// The digest of all that it follows from: the package, the commands, and the programs that they start.
     pub key: Digest,
+    /// Whether it was made just now.
+    pub fresh: bool,
 }
 
 /// What a tree follows from.
@@ -49,7 +51,7 @@ pub fn prepare(ctx: &Context<'_>, package: &Package, commands: &[Vec<String>]) -
         }
         Ok::<_, Error>(())
     })?;
-    Ok(Prepared { dir: entry.dir.join(TREE), key: entry.key })
+    Ok(Prepared { dir: entry.dir.join(TREE), key: entry.key, fresh: entry.fresh })
 }
 
 /// The program of the host that a command starts; none when it is a file of the tree.
@@ -68,19 +70,12 @@ fn program(package: &Package, words: &[String]) -> Result<Option<PathBuf>, Error
 }
 
 fn run(ctx: &Context<'_>, package: &Package, commands: &[Vec<String>], dir: &Path) -> Result<(), Error> {
-    let step = format!("preparing the source of {}", package.name);
     let home = tempfile::tempdir_in(dir).map_err(files::Error::at("make a folder in", dir))?;
-    ctx.progress.begin(&step);
     for words in commands {
         let Some((name, args)) = words.split_first() else { continue };
         let tool = Tool::new(name, &dir.join(TREE)).args(args);
         let tool = tool.env("HOME", home.path()).env("TMPDIR", home.path());
-        let done = super::run(ctx, tool, |source| Error::Prepare { name: package.name.clone(), source });
-        if let Err(error) = done {
-            ctx.progress.end(&step, "failed");
-            return Err(error);
-        }
+        super::run(ctx, tool, |source| Error::Prepare { name: package.name.clone(), source })?;
     }
-    ctx.progress.end(&step, "done");
     Ok(())
 }

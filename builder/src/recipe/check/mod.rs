@@ -14,6 +14,7 @@ mod root_task;
 mod rumprun;
 mod run;
 mod smoke;
+mod source;
 mod spdx;
 
 use super::{

@@ -25,13 +25,14 @@ impl Check<'_> {
         let sources = [
             ("crate", task.crate_dir.is_some()),
             ("c-sources", task.c_sources.is_some()),
+            ("source", task.source.is_some()),
             ("program", task.program.is_some()),
             ("prebuilt", task.prebuilt.is_some()),
         ];
         let written: Vec<_> = sources.iter().filter(|(_, there)| *there).map(|(key, _)| *key).collect();
         match written.as_slice() {
             [] => {
-                let help = "write one of `crate`, `c-sources`, `program` and `prebuilt`, for instance \
+                let help = "write one of `crate`, `c-sources`, `source`, `program` and `prebuilt`, for instance \
                             `crate = \"../functions/hello\"`";
                 self.findings.key(at!["root-task"], "nothing says what the root task is made of", help);
             }
@@ -57,6 +58,7 @@ impl Check<'_> {
         if let Some(file) = &task.prebuilt {
             self.prebuilt(file);
         }
+        self.source_package();
         self.features(&written);
     }
 
@@ -101,7 +103,7 @@ impl Check<'_> {
     }
 
     /// Whether the compiler takes it: NetBSD has a library for C++, too.
-    fn is_source(&self, path: &Path) -> bool {
+    pub(super) fn is_source(&self, path: &Path) -> bool {
         let extension = path.extension().and_then(|extension| extension.to_str());
         extension == Some("c") || (self.is_rumprun() && matches!(extension, Some("cc" | "cpp" | "cxx")))
     }

@@ -59,7 +59,7 @@ impl Check<'_> {
 
     /// The libOS takes programs in C.
     fn rumprun_source(&mut self) {
-        let help = "write `c-sources` or `program`, or take `libos` out";
+        let help = "write `c-sources`, `source` or `program`, or take `libos` out";
         if self.raw.root_task.crate_dir.is_some() {
             let message = "the libOS rumprun is for programs in C, and `crate` is one in Rust";
             self.wrong(at!["root-task", "libos"], message, help);

@@ -5,6 +5,7 @@
 //! interface is local. From there on a root task of it is built as one of C sources.
 
 mod compile;
+mod debian;
 mod libraries;
 mod link;
 mod program;
@@ -32,6 +33,7 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
     let work = target.join("rumprun");
     let objects = match &recipe.source {
         RootTaskSource::C(files) => compile::sources(job, tree, rumprun, files, &work)?,
+        RootTaskSource::Package(source) => debian::objects(job, tree, rumprun, source)?,
         RootTaskSource::Program(file) => vec![program::checked(&file.path)?],
         // The checks of recipes let none of these pass.
         RootTaskSource::Crate(_) | RootTaskSource::Prebuilt(_) => Vec::new(),
