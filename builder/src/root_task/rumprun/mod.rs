@@ -40,6 +40,14 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
     crate_build::build(job, &platform_crate(job.ctx), &[rump], target)
 }
 
+/// Why `recipe` cannot be built as long as nobody names a rumprun tree; none when one is named, or none needed.
+pub fn unnamed(recipe: &Recipe) -> Option<String> {
+    let rumprun = recipe.rumprun.as_ref()?;
+    let reason =
+        "no rumprun tree is named (`--rumprun DIR` or RUMPRUN_DIR; docs/rumprun.md says how to get one)";
+    tree::named(rumprun).is_none().then(|| reason.to_owned())
+}
+
 /// What the platform finds of the recipe: one line for each mount, and the host's name.
 pub(super) fn section(recipe: &Recipe) -> Option<Vec<u8>> {
     let Rumprun { hostname, mount, .. } = recipe.rumprun.as_ref()?;

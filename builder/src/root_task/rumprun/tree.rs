@@ -349,7 +349,7 @@ impl Tree {
 }
 
 /// The folder that is named for a recipe: by the user, else by the recipe.
-fn named(rumprun: &Rumprun) -> Option<PathBuf> {
+pub(super) fn named(rumprun: &Rumprun) -> Option<PathBuf> {
     let written = rumprun.tree.as_ref().map(|tree| tree.path.clone());
     rumprun.named.clone().or(written)
 }
