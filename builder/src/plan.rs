@@ -405,11 +405,14 @@ impl Input {
     }
 }
 
+/// What the names of inputs that are source packages begin with.
+pub(crate) const SOURCE_PACKAGE: &str = "source package ";
+
 /// The source package of a program.
 fn source_package(recipe: &Recipe) -> Option<Input> {
     let RootTaskSource::Package(source) = &recipe.source else { return None };
     let Package { name, version, sha256 } = &source.package;
-    Some(Input::new(InputKind::SourcePackage, &format!("source package {name}"), *sha256).version(version))
+    Some(Input::new(InputKind::SourcePackage, &format!("{SOURCE_PACKAGE}{name}"), *sha256).version(version))
 }
 
 /// Steps in their order, each with the inputs that it reads.

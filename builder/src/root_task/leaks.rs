@@ -52,7 +52,7 @@ impl Job<'_> {
         places.extend(self.inputs.bindings.parent().map(Path::to_owned));
         places.extend(source_folder(self.inputs.recipe).map(Path::to_owned));
         places.extend(self.folders_elsewhere()?);
-        places.extend(self.inputs.rumprun.map(|tree| tree.root.clone()));
+        places.extend(self.inputs.rumprun.iter().flat_map(|tree| tree.places()));
         places.retain(|place| worth_a_look(place));
         Ok(places)
     }

@@ -120,6 +120,35 @@ pub enum Error {
     /// There is no rumprun tree, or it is not whole.
     #[error(transparent)]
     Rumprun(#[from] rumprun::tree::Error),
+    /// Symbols that neither a POSIX program nor a library of the rumprun tree defines.
+    #[error(
+        "{what} does not link: {}\n  help: neither the program nor NetBSD's libraries have it: name the source file that does in `c-sources`; what Linux or glibc has beyond POSIX, rumprun lacks (docs/rumprun.md)",
+        list(missing)
+    )]
+    Lacking {
+        /// The recipe.
+        what: String,
+        /// The symbols, each with who wants it.
+        missing: Vec<linker_error::Undefined>,
+    },
+    /// A POSIX program without its `main`.
+    #[error("the program has no function `main`, in none of {}\n  help: name the file that defines `int main(int argc, char **argv)`", .files.join(", "))]
+    NoMain {
+        /// Its files.
+        files: Vec<String>,
+    },
+    /// Thread-local variables that rumprun does not align.
+    #[error(
+        "{file}: its thread-local variables are aligned to {alignment} bytes: {names}\n  help: rumprun aligns those of a thread to 8 bytes and would put them elsewhere; take the alignment out, or make them plain variables behind a lock"
+    )]
+    ThreadLocalAlignment {
+        /// The source file.
+        file: String,
+        /// The variables.
+        names: String,
+        /// Their alignment.
+        alignment: u64,
+    },
     /// The program is none that rumprun's compiler linked.
     #[error(
         "{path}: this is no program for rumprun: {why}\n  help: `program` in [root-task] names what `x86_64-rumprun-netbsd-gcc` of the rumprun tree linked: give it to the program's own build as its C compiler (`./configure --host=x86_64-rumprun-netbsd`, `make CC=x86_64-rumprun-netbsd-gcc`)"
@@ -479,6 +508,7 @@ impl Job<'_> {
     }
 
     fn limits(&self) -> check::Limits {
+        let hosted = self.inputs.recipe.rumprun.is_some();
         let bits = match self.inputs.kernel.options.get("ROOT_CNODE_SIZE_BITS") {
             Some(&OptionValue::Number(bits @ 1..=40)) => bits,
             // seL4's own default (`KernelRootCNodeSizeBits`).
@@ -486,6 +516,6 @@ impl Job<'_> {
         };
         let recipe = self.inputs.recipe;
         let memory = recipe.targets().into_iter().map(|target| recipe.memory(target)).min();
-        check::Limits { memory: memory.unwrap_or(recipe.qemu.memory), slots: 1 << bits }
+        check::Limits { memory: memory.unwrap_or(recipe.qemu.memory), slots: 1 << bits, hosted }
     }
 }

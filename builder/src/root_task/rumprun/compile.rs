@@ -34,14 +34,14 @@ pub(super) struct Sources<'a> {
     pub(super) flags: &'a [String],
 }
 
-/// Compiles the C files of a recipe, each in its own folder.
+/// Compiles the C files of a recipe, each in its own folder. Each object file has the name of its source with it.
 pub(super) fn sources(
     job: &Job<'_>,
     tree: &Tree,
     rumprun: &Rumprun,
     files: &[InputPath],
     work: &Path,
-) -> Result<Vec<PathBuf>, Error> {
+) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut objects = Vec::new();
     for file in files {
         let (folder, name) = csource::apart(&file.path);
@@ -51,13 +51,13 @@ pub(super) fn sources(
     Ok(objects)
 }
 
-/// Compiles `sources` into object files.
+/// Compiles `sources` into object files, likewise.
 pub(super) fn all(
     job: &Job<'_>,
     tree: &Tree,
     sources: &Sources<'_>,
     work: &Path,
-) -> Result<Vec<PathBuf>, Error> {
+) -> Result<Vec<(String, PathBuf)>, Error> {
     // What the compiler reads of the tree is in the tree's digest, and the place of no folder in the result.
     let maps = [
         (sources.folder.to_owned(), "function"),
@@ -78,7 +78,7 @@ pub(super) fn all(
             include: sources.include,
             maps: &maps,
         };
-        objects.push(csource::compile(job, &how, work)?);
+        objects.push((file.display().to_string(), csource::compile(job, &how, work)?));
     }
     Ok(objects)
 }

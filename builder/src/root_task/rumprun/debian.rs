@@ -24,13 +24,13 @@ struct Inputs<'a> {
     cc: Digest,
 }
 
-/// The object files of the program.
+/// The object files of the program, each with the name of its source.
 pub(super) fn objects(
     job: &Job<'_>,
     tree: &Tree,
     rumprun: &Rumprun,
     source: &SourcePackage,
-) -> Result<Vec<PathBuf>, Error> {
+) -> Result<Vec<(String, PathBuf)>, Error> {
     let Some(prepared) = job.inputs.package else { return Err(Error::Changed) };
     let files = select(prepared, source)?;
     let inputs = Inputs {
@@ -51,13 +51,15 @@ pub(super) fn objects(
         };
         let objects = compile::all(job, tree, &sources, &dir.join("objects"))?;
         // Their order is the linker's, and their names follow from the place of the sources.
-        for (number, object) in objects.iter().enumerate() {
+        for (number, (_, object)) in objects.iter().enumerate() {
             files::rename(object, &dir.join(name(number)))?;
         }
         files::remove(&dir.join("objects"))?;
         Ok::<_, Error>(())
     })?;
-    Ok((0..files.len()).map(|number| entry.dir.join(name(number))).collect())
+    let named =
+        |(number, file): (usize, &PathBuf)| (file.display().to_string(), entry.dir.join(name(number)));
+    Ok(files.iter().enumerate().map(named).collect())
 }
 
 fn name(number: usize) -> String {

@@ -3,6 +3,7 @@
 use super::{
     Error, Job, Tree,
     libraries::{ALWAYS, Place},
+    scrub::scrub,
 };
 use crate::{exec::Tool, files, recipe::Rumprun};
 use std::{
@@ -35,7 +36,9 @@ pub(super) fn rump_object(job: &Job<'_>, link: &Link<'_>, work: &Path) -> Result
     run(ld.args(link.arguments(&program, &whole)))?;
     let keep = GLOBAL.iter().flat_map(|name| ["-G", name]);
     run(objcopy.arg("-w").args(keep).arg(&whole).arg(&object))?;
-    super::super::link::store(work, "rump", "o", &files::read(&object)?)
+    let mut data = files::read(&object)?;
+    scrub(&mut data, &link.tree.places());
+    super::super::link::store(work, "rump", "o", &data)
 }
 
 impl Link<'_> {

@@ -6,9 +6,11 @@
 
 mod compile;
 mod debian;
+mod examine;
 mod libraries;
 mod link;
 mod program;
+mod scrub;
 pub mod tree;
 
 use super::{Error, Job, crate_build};
@@ -34,12 +36,31 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
     let objects = match &recipe.source {
         RootTaskSource::C(files) => compile::sources(job, tree, rumprun, files, &work)?,
         RootTaskSource::Package(source) => debian::objects(job, tree, rumprun, source)?,
-        RootTaskSource::Program(file) => vec![program::checked(&file.path)?],
+        RootTaskSource::Program(file) => {
+            let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            vec![(name, program::checked(&file.path)?)]
+        }
         // The checks of recipes let none of these pass.
         RootTaskSource::Crate(_) | RootTaskSource::Prebuilt(_) => Vec::new(),
     };
+    let program = examine::Program::read(&objects)?;
+    program.check(job)?;
+    let objects: Vec<_> = objects.into_iter().map(|(_, path)| path).collect();
     let rump = link::rump_object(job, &link::Link { tree, rumprun, objects: &objects }, &work)?;
+    // What the platform defines is undefined in it as well; but the program uses none of that.
+    let missing = program.users(&examine::undefined(&rump)?);
+    if !missing.is_empty() {
+        return Err(Error::Lacking { what: recipe.function.name.clone(), missing });
+    }
     crate_build::build(job, &platform_crate(job.ctx), &[rump], target)
+}
+
+/// Why `recipe` cannot be built as long as nobody names a rumprun tree; none when one is named, or none needed.
+pub fn unnamed(recipe: &Recipe) -> Option<String> {
+    let rumprun = recipe.rumprun.as_ref()?;
+    let reason =
+        "no rumprun tree is named (`--rumprun DIR` or RUMPRUN_DIR; docs/rumprun.md says how to get one)";
+    tree::named(rumprun).is_none().then(|| reason.to_owned())
 }
 
 /// What the platform finds of the recipe: one line for each mount, and the host's name.

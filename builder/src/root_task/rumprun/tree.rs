@@ -42,6 +42,9 @@ pub struct Tree {
     /// The folder in which `build-rr.sh` was run.
     #[serde(skip)]
     pub root: PathBuf,
+    /// The same folder as it was called when the tree was built: the libraries have that in them.
+    #[serde(skip)]
+    pub built: PathBuf,
     /// The release of NetBSD whose sources it was built from, for instance `NetBSD 7.99.34`.
     pub version: String,
     /// The digest of the libraries, of the headers, and of what the compiler is told.
@@ -162,9 +165,10 @@ impl Tree {
     /// When it is not whole, was moved, or its compiler does not work.
     pub fn find(ctx: &Context<'_>, root: &Path) -> Result<Self, Error> {
         let root = top(root)?;
-        let mut tree = Self { root, version: String::new(), digest: Digest::of("") };
+        let built = root.clone();
+        let mut tree = Self { root, built, version: String::new(), digest: Digest::of("") };
         tree.check_files()?;
-        tree.check_place()?;
+        tree.built = tree.check_place()?;
         tree.check_scripts()?;
         tree.version = tree.netbsd()?;
         tree.digest = tree.digest_of(ctx)?;
@@ -230,8 +234,13 @@ impl Tree {
         }
     }
 
-    /// The tree lies where it was built.
-    fn check_place(&self) -> Result<(), Error> {
+    /// The names of this machine that the tree's libraries may have in them.
+    pub(in crate::root_task) fn places(&self) -> [PathBuf; 2] {
+        [self.root.clone(), self.built.clone()]
+    }
+
+    /// The tree lies where it was built: how that was called.
+    fn check_place(&self) -> Result<PathBuf, Error> {
         let compiler = self.tool("gcc");
         let text = String::from_utf8_lossy(&files::read(&compiler)?).into_owned();
         let words = text.split_whitespace();
@@ -244,7 +253,7 @@ impl Tree {
         };
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if real(&built) == real(&self.root) {
-            Ok(())
+            Ok(built)
         } else {
             Err(Error::Moved { root: self.root.clone(), built })
         }
@@ -349,7 +358,7 @@ impl Tree {
 }
 
 /// The folder that is named for a recipe: by the user, else by the recipe.
-fn named(rumprun: &Rumprun) -> Option<PathBuf> {
+pub(super) fn named(rumprun: &Rumprun) -> Option<PathBuf> {
     let written = rumprun.tree.as_ref().map(|tree| tree.path.clone());
     rumprun.named.clone().or(written)
 }
