@@ -160,6 +160,7 @@ fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> 
                 interface: bindings.interface_digest,
                 sources: plan.sources,
                 toolchain: &plan.toolchain,
+                rumprun: plan.rumprun.as_ref(),
             };
             match root_task::build(ctx, &inputs) {
                 Err(root_task::Error::Changed) => Ok(None),

@@ -119,6 +119,7 @@ impl Sandbox {
             interface: Digest::of("interface"),
             sources: root_task::digest(&root_task::contents(&ctx, &sources)?),
             toolchain: &toolchain,
+            rumprun: None,
         };
         root_task::build(&ctx, &inputs)
     }

@@ -5,7 +5,7 @@
 //! them are found in the sources (`include_str!("…")`, `#include "…"`), and in what the compilers said
 //! that they read in the last build.
 
-use super::{Error, Job, Toolchain, crate_build, csource, included, leaks, toolchain::TRIPLE};
+use super::{Error, Job, Toolchain, crate_build, csource, included, leaks, rumprun, toolchain::TRIPLE};
 use crate::{
     Context, Digest, files,
     inputs::tree,
@@ -43,8 +43,17 @@ pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Res
     let mut sources = match &recipe.source {
         RootTaskSource::Crate(folder) => of_crate(ctx, &folder.path, toolchain)?,
         RootTaskSource::C(list) => {
-            let mut sources = of_crate(ctx, &csource::interface_crate(ctx), toolchain)?;
+            let interface = match recipe.rumprun {
+                Some(_) => rumprun::platform_crate(ctx),
+                None => csource::interface_crate(ctx),
+            };
+            let mut sources = of_crate(ctx, &interface, toolchain)?;
             sources.files.extend(list.iter().map(|file| file.path.clone()));
+            sources
+        }
+        RootTaskSource::Program(file) => {
+            let mut sources = of_crate(ctx, &rumprun::platform_crate(ctx), toolchain)?;
+            sources.files.insert(file.path.clone());
             sources
         }
         RootTaskSource::Prebuilt(file) => Sources { files: [file.path.clone()].into(), ..Sources::default() },

@@ -83,6 +83,10 @@ fn config_rows(
     let mut rows = Vec::new();
     for (_, recipe) in Recipe::all(ctx.project)? {
         let recipe = recipe?.with_kernel(ctx.project, &choice)?;
+        // They have a table of their own.
+        if recipe.rumprun.is_some() {
+            continue;
+        }
         for target in Target::ALL.iter().copied() {
             // Through firmware, what a debug kernel prints and asserts makes no difference that `qemu` would not show.
             let on_metal = target == Target::BareMetal;
