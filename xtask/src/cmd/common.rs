@@ -73,7 +73,7 @@ pub(crate) struct RumprunArg {
     /// The rumprun tree of recipes with `libos = "rumprun"`: where `build-rr.sh hw` was run [default: the recipe's,
     /// else RUMPRUN_DIR]
     #[arg(long, value_name = "DIR")]
-    rumprun: Option<PathBuf>,
+    pub(crate) rumprun: Option<PathBuf>,
 }
 
 /// The variable that names a rumprun tree where neither the user nor the recipe does.

@@ -140,6 +140,52 @@ crate::exit_code!(Error, |error| match error {
     _ => crate::ExitCode::HostLacks,
 });
 
+/// What is known of a folder that is to be a rumprun tree.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Survey {
+    /// The folder.
+    pub root: PathBuf,
+    /// What is wrong with it; none when programs can be linked from it.
+    pub fault: Option<String>,
+    /// The release of NetBSD.
+    pub version: Option<String>,
+    /// Its digest.
+    pub digest: Option<Digest>,
+    /// The components of recipes, in order.
+    pub components: Vec<ComponentThere>,
+}
+
+/// A component, and whether a tree has it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ComponentThere {
+    /// Its word in a recipe.
+    pub name: &'static str,
+    /// The library that is missing; none when all of it is there.
+    pub lacks: Option<String>,
+}
+
+impl Survey {
+    /// Looks at the folder `root`.
+    pub fn of(ctx: &Context<'_>, root: &Path) -> Self {
+        let tree = Tree::find(ctx, root);
+        let fault = tree.as_ref().err().map(ToString::to_string);
+        let tree = tree.ok();
+        let there = |tree: &Tree| {
+            let component = |one: Component| ComponentThere { name: one.name(), lacks: tree.lacking(one) };
+            Component::ALL.into_iter().map(component).collect()
+        };
+        Self {
+            root: root.to_owned(),
+            fault,
+            version: tree.as_ref().map(|tree| tree.version.clone()),
+            digest: tree.as_ref().map(|tree| tree.digest),
+            components: tree.as_ref().map(there).unwrap_or_default(),
+        }
+    }
+}
+
 impl Tree {
     /// The tree that `recipe` is linked with; none when its libOS is another.
     ///
@@ -198,19 +244,18 @@ impl Tree {
 
     /// Whether the tree has what `component` is linked with.
     fn has(&self, component: Component) -> Result<(), Error> {
-        let missing = component
-            .libraries()
-            .iter()
-            .map(|name| self.library(Place::Kernel, name))
-            .find(|path| !path.is_file());
-        match missing {
+        match self.lacking(component) {
             None => Ok(()),
-            Some(path) => Err(Error::Library {
-                root: self.root.clone(),
-                component: component.name(),
-                library: file_name(&path),
-            }),
+            Some(library) => {
+                Err(Error::Library { root: self.root.clone(), component: component.name(), library })
+            }
         }
+    }
+
+    /// The library that `component` needs and the tree does not have.
+    fn lacking(&self, component: Component) -> Option<String> {
+        let paths = component.libraries().iter().map(|name| self.library(Place::Kernel, name));
+        paths.into_iter().find(|path| !path.is_file()).map(|path| file_name(&path))
     }
 
     /// What every program is linked with is there.
