@@ -1,0 +1,68 @@
+//! The console: what the program and NetBSD write, by the byte.
+//!
+//! What NetBSD says while it starts is kept back: it is shown when the program is not reached, or where the variable
+//! `LOG` asks for it.
+
+use crate::own::Own;
+
+/// Bytes of a line that are put together; a longer line comes in pieces.
+const LINE: usize = 256;
+/// Bytes of what is kept back; what does not fit is left out.
+const KEPT: usize = 12 << 10;
+
+struct Console {
+    line: [u8; LINE],
+    length: usize,
+    keeps: bool,
+}
+
+struct Kept {
+    text: [u8; KEPT],
+    length: usize,
+}
+
+static CONSOLE: Own<Console> = Own::new(Console { line: [0; LINE], length: 0, keeps: true });
+static KEPT_BACK: Own<Kept> = Own::new(Kept { text: [0; KEPT], length: 0 });
+
+/// Writes a byte, as soon as its line is complete or nobody has anything else to do.
+pub(crate) fn put(byte: u8) {
+    let mut console = CONSOLE.get();
+    if console.keeps {
+        let mut kept = KEPT_BACK.get();
+        let length = kept.length;
+        if let Some(place) = kept.text.get_mut(length) {
+            *place = byte;
+            kept.length += 1;
+        }
+        return;
+    }
+    let length = console.length;
+    console.line[length] = byte;
+    console.length += 1;
+    if byte == b'\n' || console.length == LINE {
+        console.flush();
+    }
+}
+
+/// Writes what there is of a line.
+pub(crate) fn flush() {
+    CONSOLE.get().flush();
+}
+
+/// From now on what is written is shown. What was kept back is too, where `all` says so.
+pub(crate) fn show(all: bool) {
+    let mut console = CONSOLE.get();
+    if core::mem::replace(&mut console.keeps, false) && all {
+        let kept = KEPT_BACK.get();
+        selkie::console::lock().write(&kept.text[..kept.length]);
+    }
+}
+
+impl Console {
+    fn flush(&mut self) {
+        if self.length > 0 {
+            selkie::console::lock().write(&self.line[..self.length]);
+            self.length = 0;
+        }
+    }
+}
