@@ -14,7 +14,7 @@ mod scrub;
 pub mod tree;
 
 use super::{Error, Job, crate_build};
-use crate::recipe::{Recipe, RootTaskSource, Rumprun};
+use crate::recipe::{RawNet, Recipe, RootTaskSource, Rumprun};
 use std::path::{Path, PathBuf};
 use tree::Tree;
 
@@ -63,10 +63,14 @@ pub fn unnamed(recipe: &Recipe) -> Option<String> {
     tree::named(rumprun).is_none().then(|| reason.to_owned())
 }
 
-/// What the platform finds of the recipe: one line for each mount, and the host's name.
+/// What the platform finds of the recipe: the names of program and host, whether there is a network, and a line for each
+/// mount. The crate `selkie-rumprun-config` reads it.
 pub(super) fn section(recipe: &Recipe) -> Option<Vec<u8>> {
     let Rumprun { hostname, mount, .. } = recipe.rumprun.as_ref()?;
-    let mut text = format!("hostname {hostname}\n");
+    let mut text = format!("program {}\nhostname {hostname}\n", recipe.function.name);
+    if recipe.devices.net.as_ref().is_some_and(RawNet::has_card) {
+        text.push_str("network\n");
+    }
     for mount in mount {
         let source = mount.source.as_deref().unwrap_or("-");
         text.push_str(&format!("mount {source} {} {}\n", mount.kind.name(), mount.path));
