@@ -14,6 +14,7 @@ mod scrub;
 pub mod tree;
 
 use super::{Error, Job, crate_build};
+use crate::files;
 use crate::recipe::{RawNet, Recipe, RootTaskSource, Rumprun};
 use std::path::{Path, PathBuf};
 use tree::Tree;
@@ -33,6 +34,7 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
         return Err(tree::Error::NotNamed { name: recipe.function.name.clone() }.into());
     };
     let work = target.join("rumprun");
+    files::create_dir_all(&work)?;
     let objects = match &recipe.source {
         RootTaskSource::C(files) => compile::sources(job, tree, rumprun, files, &work)?,
         RootTaskSource::Package(source) => debian::objects(job, tree, rumprun, source)?,
