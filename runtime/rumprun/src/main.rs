@@ -49,14 +49,20 @@ fn run(sys: &mut System) -> u8 {
 fn start(sys: &mut System) -> selkie::Result<core::convert::Infallible> {
     let size = (&raw const __selkie_rumprun_memory).addr();
     if size < LEAST {
-        fail(format_args!("the heap has {} KiB, and NetBSD starts in no less than {} KiB", size >> 10, LEAST >> 10));
+        fail(format_args!(
+            "the heap has {} KiB, and NetBSD starts in no less than {} KiB",
+            size >> 10,
+            LEAST >> 10
+        ));
     }
     clock::init()?;
     tls::init(sys)?;
     let wake = wake::notification(sys)?;
     wake::init(sys, wake)?;
     if !random::init(sys) {
-        fail(format_args!("nothing random: neither the host nor a device nor the processor has random bytes"));
+        fail(format_args!(
+            "nothing random: neither the host nor a device nor the processor has random bytes"
+        ));
     }
     disk::init(sys, wake)?;
     net::init(sys, wake)?;

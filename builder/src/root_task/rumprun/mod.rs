@@ -10,6 +10,8 @@ mod libraries;
 mod link;
 mod program;
 mod scrub;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 use super::{Error, Job, crate_build};
