@@ -49,8 +49,8 @@ impl Component {
             Self::Kernfs => &["rumpfs_kernfs"],
             Self::Local => &["rumpnet_local"],
             Self::Msdos => &["rumpfs_msdos", "rumpdev_disk"],
-            // The card is the platform's; what the tree has for it is not built by default.
-            Self::Net => &[],
+            // NetBSD's side of the card, whose other side is the platform's.
+            Self::Net => &["rumpnet_virtif"],
             Self::Random => &["rumpdev_rnd"],
             Self::Tmpfs => &["rumpfs_tmpfs"],
         }
