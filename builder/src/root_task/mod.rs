@@ -454,7 +454,10 @@ impl Job<'_> {
             RootTaskSource::Program(file) | RootTaskSource::Prebuilt(file) => (file.path.clone(), None),
         };
         self.keep_seen();
-        let data = files::read(&path)?;
+        let mut data = files::read(&path)?;
+        if self.inputs.recipe.rumprun.is_some() {
+            rumprun::tls::drop_header(&mut data);
+        }
         self.unchanged()?;
         let broken = |source| Error::Elf { path: path.clone(), source };
         let elf = Elf::parse(&data).map_err(broken)?;

@@ -101,6 +101,16 @@ pub(crate) fn init(sys: &mut System, wake: Notification) -> selkie::Result<()> {
     }
 }
 
+/// Whether there is a disk.
+pub(crate) fn is_there() -> bool {
+    DISK.get().is_some()
+}
+
+/// Whether it cannot be written to.
+pub(crate) fn is_read_only() -> bool {
+    DISK.get().as_ref().is_some_and(|disk| disk.block().read_only)
+}
+
 /// Starts the thread that takes the disk's answers.
 pub(crate) fn start() {
     let mut disk = DISK.get();
