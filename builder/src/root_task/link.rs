@@ -35,7 +35,12 @@ impl Job<'_> {
     /// but would not look into the files.
     pub(super) fn link_args(&self, dir: &Path, objects: &[PathBuf]) -> Result<Vec<OsString>, Error> {
         let recipe = self.inputs.recipe;
-        let script = store(dir, "root-task", "ld", script(recipe.stack, recipe.heap).as_bytes())?;
+        let link_sets = match (&recipe.rumprun, objects) {
+            (Some(_), [rump, ..]) => Some(rumprun::link_sets(rump)?),
+            _ => None,
+        };
+        let script = script(recipe.stack, recipe.heap, link_sets.as_deref());
+        let script = store(dir, "root-task", "ld", script.as_bytes())?;
         let run = run_config::encode(
             &recipe.run,
             recipe.devices.serial,
@@ -77,10 +82,14 @@ impl Job<'_> {
     }
 }
 
-/// The linker script for these sizes, in bytes.
-fn script(stack: u64, heap: u64) -> String {
+/// The linker script for these sizes, in bytes; with a rump kernel, for the link sets that it has.
+fn script(stack: u64, heap: u64, link_sets: Option<&[String]>) -> String {
     let [base, stack, heap] = [BASE, stack, heap].map(|number| format!("{number:#x}"));
-    template::render(SCRIPT, &serde_json::json!({ "base": base, "stack": stack, "heap": heap }))
+    let rumprun = link_sets.is_some();
+    let values = serde_json::json!({
+        "base": base, "stack": stack, "heap": heap, "rumprun": rumprun, "link_sets": link_sets.unwrap_or_default(),
+    });
+    template::render(SCRIPT, &values)
 }
 
 /// An object file with the manifest note, the run configuration, and the sections of `further` that there are.

@@ -473,7 +473,10 @@ impl Job<'_> {
             RootTaskSource::Package(_) => return Err(Error::Changed),
         };
         self.keep_seen();
-        let data = files::read(&path)?;
+        let mut data = files::read(&path)?;
+        if self.inputs.recipe.rumprun.is_some() {
+            rumprun::tls::drop_header(&mut data);
+        }
         self.unchanged()?;
         let broken = |source| Error::Elf { path: path.clone(), source };
         let elf = Elf::parse(&data).map_err(broken)?;

@@ -80,6 +80,7 @@ unsafe extern "C" {
     pub(crate) fn bmk_sched_wake(thread: *mut Thread);
     pub(crate) safe fn bmk_sched_yield();
     pub(crate) safe fn bmk_sched_blockprepare();
+    pub(crate) safe fn bmk_sched_blockprepare_timeout(until: i64);
     pub(crate) safe fn bmk_sched_block() -> c_int;
 
     pub(crate) fn bmk_pgalloc(order: c_int) -> *mut c_void;
@@ -101,6 +102,15 @@ pub(crate) mod memory {
     /// Memory for anything of `size` bytes, or null.
     pub(crate) fn allocate(size: usize) -> *mut c_void {
         bmk_memalloc(size as c_ulong, 16, WHO)
+    }
+
+    /// The same, where there is no going on without it.
+    pub(crate) fn some(size: usize) -> *mut c_void {
+        let memory = allocate(size);
+        if memory.is_null() {
+            crate::fail(format_args!("no memory is left for the program's arguments and environment"));
+        }
+        memory
     }
 
     /// Gives it back. Null is nothing to give back.
@@ -151,20 +161,48 @@ pub(crate) fn inside<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// What NetBSD's C library has, with NetBSD's numbers.
+/// What NetBSD's C library has, with NetBSD's numbers; and what rumprun adds to it.
 pub(crate) mod libc {
     use super::{c_char, c_int, c_long, c_void};
 
     pub(crate) const O_WRONLY: c_int = 1;
+    pub(crate) const O_NONBLOCK: c_int = 4;
+    pub(crate) const O_APPEND: c_int = 8;
     pub(crate) const O_CREAT: c_int = 0x200;
     pub(crate) const O_TRUNC: c_int = 0x400;
+    pub(crate) const F_SETFL: c_int = 4;
+
+    /// What a thread of a program's runs.
+    pub(crate) type Run = extern "C" fn(*mut c_void) -> *mut c_void;
 
     unsafe extern "C" {
+        pub(crate) static mut environ: *mut *mut c_char;
+
+        pub(crate) fn __errno() -> *mut c_int;
+        pub(crate) fn strerror(number: c_int) -> *const c_char;
         pub(crate) fn setenv(name: *const c_char, value: *const c_char, replace: c_int) -> c_int;
         pub(crate) fn mkdir(path: *const c_char, mode: u32) -> c_int;
         pub(crate) fn open(path: *const c_char, flags: c_int, ...) -> c_int;
         pub(crate) fn write(file: c_int, bytes: *const c_void, size: usize) -> c_long;
         pub(crate) safe fn close(file: c_int) -> c_int;
+        pub(crate) fn pipe(ends: *mut c_int) -> c_int;
+        pub(crate) safe fn dup2(file: c_int, as_file: c_int) -> c_int;
+        pub(crate) fn fcntl(file: c_int, command: c_int, ...) -> c_int;
+        pub(crate) fn pthread_create(
+            thread: *mut usize,
+            attributes: *const c_void,
+            run: Run,
+            argument: *mut c_void,
+        ) -> c_int;
+        pub(crate) fn rump___sysimpl_mount50(
+            kind: *const c_char,
+            path: *const c_char,
+            flags: c_int,
+            arguments: *mut c_void,
+            size: usize,
+        ) -> c_int;
         pub(crate) safe fn exit(status: c_int) -> !;
+        /// Ends the rump kernel: file systems are written and unmounted.
+        pub(crate) safe fn rumprun_reboot() -> !;
     }
 }

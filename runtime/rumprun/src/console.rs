@@ -1,9 +1,10 @@
 //! The console: what the program and NetBSD write, by the byte.
 //!
-//! What NetBSD says while it starts is kept back: it is shown when the program is not reached, or where the variable
-//! `LOG` asks for it.
+//! What NetBSD says while it starts and when it ends is kept back: it is shown where something goes wrong then, or where
+//! the variable `LOG` asks for it.
 
 use crate::own::Own;
+use selkie::config;
 
 /// Bytes of a line that are put together; a longer line comes in pieces.
 const LINE: usize = 256;
@@ -56,6 +57,18 @@ pub(crate) fn show(all: bool) {
         let kept = KEPT_BACK.get();
         selkie::console::lock().write(&kept.text[..kept.length]);
     }
+}
+
+/// From now on what is written is kept back.
+pub(crate) fn keep() {
+    flush();
+    KEPT_BACK.get().length = 0;
+    CONSOLE.get().keeps = !is_wanted();
+}
+
+/// Whether somebody wants to see what NetBSD has to say.
+pub(crate) fn is_wanted() -> bool {
+    config::env("LOG").is_some_and(|level| matches!(level, "info" | "debug" | "trace"))
 }
 
 impl Console {

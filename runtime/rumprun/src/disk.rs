@@ -101,6 +101,16 @@ pub(crate) fn init(sys: &mut System, wake: Notification) -> selkie::Result<()> {
     }
 }
 
+/// Whether there is a disk.
+pub(crate) fn is_there() -> bool {
+    DISK.get().is_some()
+}
+
+/// Whether it cannot be written to.
+pub(crate) fn is_read_only() -> bool {
+    DISK.get().as_ref().is_some_and(|disk| disk.block().read_only)
+}
+
 /// Starts the thread that takes the disk's answers.
 pub(crate) fn start() {
     let mut disk = DISK.get();
@@ -265,7 +275,9 @@ impl Disk {
 
     fn answered(&mut self, id: u32) {
         let Some((code, data)) = self.function.answer(id) else { return };
-        let Some(Part { bio, begin }) = self.parts.get_mut(id as usize).and_then(Option::take) else { return };
+        let Some(Part { bio, begin }) = self.parts.get_mut(id as usize).and_then(Option::take) else {
+            return;
+        };
         // SAFETY: what has an open request is there until it is done.
         let bio = unsafe { &mut *bio };
         if code != status::DONE {

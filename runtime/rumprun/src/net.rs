@@ -65,8 +65,11 @@ static CARD: Own<Option<Card>> = Own::new(None);
 pub(crate) static PORT: Frames = Frames;
 pub(crate) struct Frames;
 
-/// Takes the network, if there is one. Returns whether there is.
+/// Takes the network, if there is one and the rump kernel has an interface for it. Returns whether there is.
 pub(crate) fn init(sys: &mut System, wake: Notification) -> selkie::Result<bool> {
+    if deliver().is_none() {
+        return Ok(false);
+    }
     match selkie_drivers::network(sys, wake) {
         Ok(device) => {
             let card = Card::new(device, wake);
@@ -82,7 +85,7 @@ pub(crate) fn init(sys: &mut System, wake: Notification) -> selkie::Result<bool>
 /// Starts the thread that takes frames.
 pub(crate) fn start() {
     let mut card = CARD.get();
-    if let Some(card) = card.as_mut().filter(|_| deliver().is_some()) {
+    if let Some(card) = card.as_mut() {
         card.thread = worker::start(c"net", work);
     }
 }

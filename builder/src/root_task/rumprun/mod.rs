@@ -11,11 +11,18 @@ mod libraries;
 mod link;
 mod program;
 mod scrub;
+#[cfg(test)]
+mod tests;
+pub(super) mod tls;
 pub mod tree;
 
+pub(super) use link::link_sets;
+
 use super::{Error, Job, crate_build};
-use crate::files;
-use crate::recipe::{RawNet, Recipe, RootTaskSource, Rumprun};
+use crate::{
+    files,
+    recipe::{RawNet, Recipe, RootTaskSource, Rumprun},
+};
 use std::path::{Path, PathBuf};
 use tree::Tree;
 
@@ -48,7 +55,11 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
     let program = examine::Program::read(&objects)?;
     program.check(job)?;
     let objects: Vec<_> = objects.into_iter().map(|(_, path)| path).collect();
-    let rump = link::rump_object(job, &link::Link { tree, rumprun, objects: &objects }, &work)?;
+    let rump = link::rump_object(
+        job,
+        &link::Link { tree, components: &rumprun.components, objects: &objects },
+        &work,
+    )?;
     // What the platform defines is undefined in it as well; but the program uses none of that.
     let missing = program.users(&examine::undefined(&rump)?);
     if !missing.is_empty() {
