@@ -206,8 +206,10 @@ impl Job<'_> {
 
     /// Remembers the files that were noted for the next [`sources`] of this recipe.
     pub(super) fn keep_seen(&self) {
-        let generated = self.ctx.project.cache();
-        let own = |path: &&PathBuf| !path.starts_with(&generated) && !path.starts_with("/usr");
+        // What is made here, and what has a digest of its own: the compilers, and a rumprun tree.
+        let mut others = vec![self.ctx.project.cache(), PathBuf::from("/usr")];
+        others.extend(self.inputs.rumprun.map(|tree| tree.root.clone()));
+        let own = |path: &&PathBuf| !others.iter().any(|other| path.starts_with(other));
         let seen = self.seen.borrow();
         memory::keep(
             &seen_file(self.ctx, self.inputs.recipe),
