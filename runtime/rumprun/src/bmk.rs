@@ -13,6 +13,7 @@ pub(crate) mod errno {
     pub(crate) const EBADF: c_int = 9;
     pub(crate) const EINVAL: c_int = 22;
     pub(crate) const EROFS: c_int = 30;
+    pub(crate) const ENOTSUP: c_int = 86;
 }
 
 /// What a thread's switch needs of it (`struct bmk_tcb`).

@@ -10,6 +10,7 @@ mod bmk;
 mod clock;
 mod console;
 mod disk;
+mod lacking;
 mod files;
 mod memory;
 mod mounts;

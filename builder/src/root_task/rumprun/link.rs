@@ -28,9 +28,19 @@ pub(super) struct Link<'a> {
 const MAIN: &str = "main=selkie_program_main";
 
 /// Functions of rumprun that the platform stands in for: who calls them calls `__wrap_…` instead. They end the program,
-/// give random bytes and memory, and keep handlers of signals.
-const WRAPPED: [&str; 6] =
-    ["_exit", "rumpuser_getrandom", "bmk_pgalloc", "bmk_pgalloc_align", "sigaction", "__sigaction14"];
+/// give random bytes and memory, keep handlers of signals, and fail where another process is asked for.
+const WRAPPED: [&str; 10] = [
+    "_exit",
+    "rumpuser_getrandom",
+    "bmk_pgalloc",
+    "bmk_pgalloc_align",
+    "sigaction",
+    "__sigaction14",
+    "__fork",
+    "__vfork14",
+    "_sys___wait450",
+    "kill",
+];
 
 /// What only the platform asks the libraries for (`runtime/rumprun/src/bmk.rs`): it has to be linked in and to stay
 /// global.
