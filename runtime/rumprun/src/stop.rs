@@ -50,6 +50,8 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 static LISTENS: AtomicBool = AtomicBool::new(false);
 /// The thread that waits for what comes; null while it does not.
 static WAITER: Own<*mut Thread> = Own::new(ptr::null_mut());
+/// The signals that are held back, a bit each from 1 on.
+static MASK: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 /// The program's handlers.
 static ACTIONS: Own<[Action; MAX_SIGNAL]> = Own::new([Action::DEFAULT; MAX_SIGNAL]);
 
@@ -135,11 +137,18 @@ pub(crate) fn begin() {
     }
 }
 
+/// Whether the program holds a signal back.
+fn is_held_back(signal: c_int) -> bool {
+    let bit = signal as u32 - 1;
+    MASK[bit as usize / 32].load(Ordering::Relaxed) & 1 << (bit % 32) != 0
+}
+
 /// Passes on what comes.
 extern "C" fn serve(end: *mut c_void) -> *mut c_void {
     let mut end = Some(end.addr() as c_int);
     loop {
-        if ASKED.swap(false, Ordering::AcqRel) {
+        // What is held back is looked at again whenever something comes.
+        if !is_held_back(SIGNALS[0]) && ASKED.swap(false, Ordering::AcqRel) {
             stop();
         }
         let full = pass(&mut end);
@@ -210,7 +219,8 @@ impl Port for Typed {
 
     fn woken(&self) -> [*mut Thread; 2] {
         let waiter = *WAITER.get();
-        if waiter.is_null() || QUEUE.is_empty() && !ASKED.load(Ordering::Acquire) {
+        let asked = || ASKED.load(Ordering::Acquire) && !is_held_back(SIGNALS[0]);
+        if waiter.is_null() || QUEUE.is_empty() && !asked() {
             return NOBODY;
         }
         [waiter, ptr::null_mut()]
@@ -251,4 +261,56 @@ pub unsafe extern "C" fn keep_action(signal: c_int, new: *const Action, old: *mu
 pub unsafe extern "C" fn keep_action_too(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
     // SAFETY: the caller's.
     unsafe { keep_action(signal, new, old) }
+}
+
+/// Changes which signals are held back: all of the program's threads hold back the same ones.
+///
+/// NetBSD's `setjmp` calls it with a stack that is not aligned as C's is. Words one by one need no such stack; what rumprun
+/// has in its place prints something, and faults.
+///
+/// # Safety
+/// `new` and `old` are null, or of that kind.
+#[unsafe(export_name = "__wrap___sigprocmask14")]
+pub unsafe extern "C" fn hold_back(how: c_int, new: *const [u32; 4], old: *mut [u32; 4]) -> c_int {
+    const BLOCK: c_int = 1;
+    const UNBLOCK: c_int = 2;
+    for (index, word) in MASK.iter().enumerate() {
+        let before = word.load(Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe {
+            if !new.is_null() {
+                let change = (*new)[index];
+                let after = match how {
+                    BLOCK => before | change,
+                    UNBLOCK => before & !change,
+                    _ => change,
+                };
+                word.store(after, Ordering::Relaxed);
+            }
+            if !old.is_null() {
+                (*old)[index] = before;
+            }
+        }
+    }
+    0
+}
+
+/// The same under its other name.
+///
+/// # Safety
+/// As above.
+#[unsafe(export_name = "__wrap_sigprocmask")]
+pub unsafe extern "C" fn hold_back_too(how: c_int, new: *const [u32; 4], old: *mut [u32; 4]) -> c_int {
+    // SAFETY: the caller's.
+    unsafe { hold_back(how, new, old) }
+}
+
+/// The same, as NetBSD's threads ask for it.
+///
+/// # Safety
+/// As above.
+#[unsafe(export_name = "__wrap__sys___sigprocmask14")]
+pub unsafe extern "C" fn hold_back_thread(how: c_int, new: *const [u32; 4], old: *mut [u32; 4]) -> c_int {
+    // SAFETY: the caller's.
+    unsafe { hold_back(how, new, old) }
 }

@@ -29,8 +29,17 @@ const MAIN: &str = "main=selkie_program_main";
 
 /// Functions of rumprun that the platform stands in for: who calls them calls `__wrap_…` instead. They end the program,
 /// give random bytes and memory, and keep handlers of signals.
-const WRAPPED: [&str; 6] =
-    ["_exit", "rumpuser_getrandom", "bmk_pgalloc", "bmk_pgalloc_align", "sigaction", "__sigaction14"];
+const WRAPPED: [&str; 9] = [
+    "_exit",
+    "rumpuser_getrandom",
+    "bmk_pgalloc",
+    "bmk_pgalloc_align",
+    "sigaction",
+    "__sigaction14",
+    "sigprocmask",
+    "__sigprocmask14",
+    "_sys___sigprocmask14",
+];
 
 /// What only the platform asks the libraries for (`runtime/rumprun/src/bmk.rs`): it has to be linked in and to stay
 /// global.
