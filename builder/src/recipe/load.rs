@@ -1,9 +1,9 @@
 //! From a recipe's name or path to a checked [`Recipe`].
 
 use super::{
-    After, BareMetalTarget, HttpRequest, InputPath, LibOs, ProcessTarget, Protocol, QemuTarget, RawBareMetal,
-    RawHttp, RawRecipe, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, Rumprun, SERIAL_SPEED, Serial,
-    Server, Size, Smoke, TcpExchange,
+    After, BareMetalTarget, HttpRequest, InputPath, LibOs, NetMode, ProcessTarget, Protocol, QemuTarget,
+    RawBareMetal, RawHttp, RawNet, RawRecipe, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, Rumprun,
+    SERIAL_SPEED, Serial, Server, Size, Smoke, TcpExchange,
     check::{Quantities, check, resolve},
     show_size,
 };
@@ -184,6 +184,10 @@ fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities)
     });
     if let Some(disk) = &mut raw.devices.disk {
         disk.size = quantities.disk.map(|size| Size::Text(show_size(size)));
+    }
+    // NetBSD's kernel takes random bytes, which come with a network.
+    if libos == LibOs::Rumprun && raw.devices.net.is_none() {
+        raw.devices.net = Some(RawNet { mode: NetMode::None, ..RawNet::default() });
     }
     let RawTargets { qemu, process, bare_metal } = raw.targets;
     // The checks let no request without a port pass where there is none or a choice.

@@ -275,7 +275,9 @@ impl Disk {
 
     fn answered(&mut self, id: u32) {
         let Some((code, data)) = self.function.answer(id) else { return };
-        let Some(Part { bio, begin }) = self.parts.get_mut(id as usize).and_then(Option::take) else { return };
+        let Some(Part { bio, begin }) = self.parts.get_mut(id as usize).and_then(Option::take) else {
+            return;
+        };
         // SAFETY: what has an open request is there until it is done.
         let bio = unsafe { &mut *bio };
         if code != status::DONE {

@@ -80,7 +80,8 @@ impl Path {
         let written = unsafe {
             let file = libc::open(self.as_ptr(), libc::O_WRONLY | libc::O_CREAT | flag, 0o644);
             let parts = || content.iter().filter(|part| !part.is_empty());
-            let whole = |part: &&[u8]| libc::write(file, part.as_ptr().cast(), part.len()) == part.len() as i64;
+            let whole =
+                |part: &&[u8]| libc::write(file, part.as_ptr().cast(), part.len()) == part.len() as i64;
             file >= 0 && parts().all(whole) && libc::close(file) == 0
         };
         if !written {

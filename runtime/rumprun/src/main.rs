@@ -77,7 +77,9 @@ fn start(sys: &mut System) -> selkie::Result<Infallible> {
     let wake = wake::notification(sys)?;
     wake::init(sys, wake)?;
     if !random::init(sys) {
-        fail(format_args!("nothing is random here: neither a host nor a device nor the processor has random bytes"));
+        fail(format_args!(
+            "nothing is random here: neither a host nor a device nor the processor has random bytes"
+        ));
     }
     disk::init(sys, wake)?;
     let network = net::init(sys, wake)?;

@@ -41,8 +41,14 @@ pub(crate) fn all() {
         let place = program::text(path);
         let mounted = match (kind, source) {
             ("tmpfs", _) => {
-                let arguments =
-                    TmpfsArguments { version: 1, most_nodes: 0, most_bytes: 0, user: 0, group: 0, mode: 0o1777 };
+                let arguments = TmpfsArguments {
+                    version: 1,
+                    most_nodes: 0,
+                    most_bytes: 0,
+                    user: 0,
+                    group: 0,
+                    mode: 0o1777,
+                };
                 mount(c"tmpfs".as_ptr(), place, 0, &arguments)
             }
             ("kernfs", _) => mount(c"kernfs".as_ptr(), place, 0, &()),

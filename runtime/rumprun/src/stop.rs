@@ -34,11 +34,8 @@ struct Queue {
     taken: AtomicU32,
 }
 
-static QUEUE: Queue = Queue {
-    bytes: [const { AtomicU8::new(0) }; WAITING],
-    put: AtomicU32::new(0),
-    taken: AtomicU32::new(0),
-};
+static QUEUE: Queue =
+    Queue { bytes: [const { AtomicU8::new(0) }; WAITING], put: AtomicU32::new(0), taken: AtomicU32::new(0) };
 /// Somebody has said that the program is to stop.
 static ASKED: AtomicBool = AtomicBool::new(false);
 /// Somebody listens at the console.

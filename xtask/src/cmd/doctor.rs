@@ -73,14 +73,10 @@ fn rumprun(survey: Option<&Survey>) -> String {
     if let Some(fault) = &survey.fault {
         return format!("rumprun: {fault}");
     }
-    let lacks = survey.components.iter().filter(|one| one.lacks.is_some());
-    let lacks: Vec<_> = lacks.map(|one| one.name).collect();
-    let lacks = match lacks.as_slice() {
-        [] => "all components are there".to_owned(),
-        names => format!("it lacks the components {}", names.join(", ")),
-    };
+    let lacks = survey.components.iter().filter_map(|one| one.lacks.as_ref());
+    let lacks: String = lacks.map(|lacks| format!("\n{lacks}")).collect();
     let version = survey.version.as_deref().unwrap_or("NetBSD");
-    format!("{}: a rumprun tree of {version}; its compiler works, {lacks}", survey.root.display())
+    format!("{}: a rumprun tree of {version}, and its compiler works{lacks}", survey.root.display())
 }
 
 fn text(report: &Report, survey: Option<&Survey>, app: &App) -> String {

@@ -112,6 +112,7 @@ impl Compose<'_> {
         let image = self.image(&mut parts);
         self.kernel(&mut parts);
         self.root_task(&mut parts);
+        self.rumprun(&mut parts);
         self.tender(&mut parts);
         self.boot_loader(&mut parts);
         self.archives(&mut parts);
@@ -279,6 +280,20 @@ impl Compose<'_> {
             });
         }
         self.link(parts, &self.crates.root_task, &files);
+    }
+
+    /// NetBSD's libraries, from a tree that is the user's.
+    fn rumprun(&self, parts: &mut Parts) {
+        let trees = self.manifest.inputs.iter().filter(|(_, one)| one.kind == InputKind::Rumprun);
+        for (name, input) in trees {
+            let package = Package {
+                source_info: Some(format!("identity in Selkie's manifest: {}", input.digest)),
+                ..Package::new(spdx::id("Library", name), name, Purpose::Library)
+                    .version(input.version.as_deref().unwrap_or_default())
+                    .summary("NetBSD's kernel and libraries, as upstream's rumprun builds them; what they are made from has many licences, which its source files name")
+            };
+            parts.origin(package, &self.files(&[Role::RootTask]), Relation::StaticLink);
+        }
     }
 
     fn tender(&self, parts: &mut Parts) {

@@ -4,7 +4,7 @@ use super::{Check, repeated, size};
 use crate::{
     document::{at, suggest::list},
     recipe::{
-        Component, DiskFormat, LibOs, RawMount, RawRumprun,
+        Component, DiskFormat, LibOs, RawMount, RawNet, RawRumprun,
         units::{KIB, MIB},
     },
 };
@@ -163,7 +163,7 @@ impl Check<'_> {
         for mount in &table.mount {
             ask(mount.kind.component(), &format!("of the mount at `{}`", mount.path));
         }
-        if self.raw.devices.net.is_some() {
+        if self.raw.devices.net.as_ref().is_some_and(RawNet::has_card) {
             ask(Component::Net, "of [devices.net]");
         }
         if self.has_ipv6() {

@@ -75,23 +75,34 @@ impl Program {
     /// # Errors
     /// When there is no `main`, or thread-local variables are aligned to more than rumprun aligns them to.
     pub(super) fn check(&self, job: &Job<'_>) -> Result<(), Error> {
-        for Part { name, thread_locals: (alignment, names), .. } in &self.parts {
-            if *alignment > TLS_ALIGNMENT {
-                let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                return Err(Error::ThreadLocalAlignment { file: name.clone(), names, alignment: *alignment });
-            }
-        }
-        if !self.parts.iter().any(|part| part.defines.contains("main")) {
-            let files = self.parts.iter().map(|part| part.name.clone()).collect();
-            return Err(Error::NoMain { files });
+        if let Some(fault) = self.fault() {
+            return Err(fault);
         }
         let notes = self.lacking().into_iter().chain(self.exceptions());
         notes.for_each(|note| job.ctx.progress.note(&note));
         Ok(())
     }
 
+    /// Why it cannot be linked.
+    pub(super) fn fault(&self) -> Option<Error> {
+        for Part { name, thread_locals: (alignment, names), .. } in &self.parts {
+            if *alignment > TLS_ALIGNMENT {
+                let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                return Some(Error::ThreadLocalAlignment {
+                    file: name.clone(),
+                    names,
+                    alignment: *alignment,
+                });
+            }
+        }
+        if self.parts.iter().any(|part| part.defines.contains("main")) {
+            return None;
+        }
+        Some(Error::NoMain { files: self.parts.iter().map(|part| part.name.clone()).collect() })
+    }
+
     /// A line for each use of a function that rumprun lacks.
-    fn lacking(&self) -> Vec<String> {
+    pub(super) fn lacking(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for Part { name, uses, .. } in &self.parts {
             for (symbol, function) in LACKING {
@@ -152,10 +163,10 @@ impl Part {
             let Ok(name) = symbol.name() else { continue };
             if symbol.is_undefined() && !name.is_empty() {
                 part.uses.entry(name.to_owned()).or_default();
-            } else if symbol.is_global() && (symbol.is_definition() || symbol.is_common()) {
+            } else if symbol.is_global() {
                 part.defines.insert(name.to_owned());
             }
-            if symbol.kind() == SymbolKind::Tls && symbol.is_definition() {
+            if symbol.kind() == SymbolKind::Tls && !symbol.is_undefined() {
                 part.thread_locals.1.insert(name.to_owned());
             }
         }

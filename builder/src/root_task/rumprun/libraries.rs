@@ -15,10 +15,9 @@ pub(super) enum Place {
 
 /// What every program is linked with. Those of the kernel are linked whole, because what is in them registers itself in
 /// link sets that nobody calls by name.
-pub(super) const ALWAYS: [(Place, &str); 20] = [
+pub(super) const ALWAYS: [(Place, &str); 19] = [
     (Place::Kernel, "rump"),
     (Place::Kernel, "rumpdev"),
-    (Place::Kernel, "rumpdev_bpf"),
     (Place::Kernel, "rumpkern_bmktc"),
     (Place::Kernel, "rumpkern_mman"),
     (Place::Kernel, "rumpnet"),
@@ -38,6 +37,9 @@ pub(super) const ALWAYS: [(Place, &str); 20] = [
     (Place::Objects, "bmk_rumpuser"),
 ];
 
+/// NetBSD's half of the network card whose other half is the platform. Upstream's script does not build it.
+pub(super) const VIRTIF: &str = "rumpnet_virtif";
+
 impl Component {
     /// The libraries of NetBSD's kernel that it is made of, linked whole as well.
     pub(super) fn libraries(self) -> &'static [&'static str] {
@@ -49,8 +51,8 @@ impl Component {
             Self::Kernfs => &["rumpfs_kernfs"],
             Self::Local => &["rumpnet_local"],
             Self::Msdos => &["rumpfs_msdos", "rumpdev_disk"],
-            // NetBSD's side of the card, whose other side is the platform's.
-            Self::Net => &["rumpnet_virtif"],
+            // DHCP takes frames from the filter.
+            Self::Net => &[VIRTIF, "rumpdev_bpf"],
             Self::Random => &["rumpdev_rnd"],
             Self::Tmpfs => &["rumpfs_tmpfs"],
         }

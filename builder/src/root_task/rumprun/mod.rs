@@ -10,13 +10,15 @@ mod libraries;
 mod link;
 mod program;
 mod scrub;
+#[cfg(test)]
+mod tests;
 pub(super) mod tls;
 pub mod tree;
 
 pub(super) use link::link_sets;
 
 use super::{Error, Job, crate_build};
-use crate::recipe::{Recipe, RootTaskSource, Rumprun};
+use crate::recipe::{RawNet, Recipe, RootTaskSource, Rumprun};
 use std::path::{Path, PathBuf};
 use tree::Tree;
 
@@ -47,7 +49,11 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
     let program = examine::Program::read(&objects)?;
     program.check(job)?;
     let objects: Vec<_> = objects.into_iter().map(|(_, path)| path).collect();
-    let rump = link::rump_object(job, &link::Link { tree, components: &rumprun.components, objects: &objects }, &work)?;
+    let rump = link::rump_object(
+        job,
+        &link::Link { tree, components: &rumprun.components, objects: &objects },
+        &work,
+    )?;
     // What the platform defines is undefined in it as well; but the program uses none of that.
     let missing = program.users(&examine::undefined(&rump)?);
     if !missing.is_empty() {
@@ -64,10 +70,14 @@ pub fn unnamed(recipe: &Recipe) -> Option<String> {
     tree::named(rumprun).is_none().then(|| reason.to_owned())
 }
 
-/// What the platform finds of the recipe: one line for each mount, and the host's name.
+/// What the platform finds of the recipe: the names of program and host, whether there is a network, and a line for each
+/// mount. The crate `selkie-rumprun-config` reads it.
 pub(super) fn section(recipe: &Recipe) -> Option<Vec<u8>> {
     let Rumprun { hostname, mount, .. } = recipe.rumprun.as_ref()?;
-    let mut text = format!("hostname {hostname}\n");
+    let mut text = format!("program {}\nhostname {hostname}\n", recipe.function.name);
+    if recipe.devices.net.as_ref().is_some_and(RawNet::has_card) {
+        text.push_str("network\n");
+    }
     for mount in mount {
         let source = mount.source.as_deref().unwrap_or("-");
         text.push_str(&format!("mount {source} {} {}\n", mount.kind.name(), mount.path));

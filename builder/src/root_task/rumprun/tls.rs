@@ -46,7 +46,10 @@ mod tests {
         drop_header(&mut after);
         let range = 64 + HEADER..64 + 2 * HEADER;
         assert!(after[range.clone()].iter().all(|byte| *byte == 0));
-        assert_eq!((&after[..range.start], &after[range.end..]), (&before[..range.start], &before[range.end..]));
+        assert_eq!(
+            (&after[..range.start], &after[range.end..]),
+            (&before[..range.start], &before[range.end..])
+        );
     }
 
     #[test]

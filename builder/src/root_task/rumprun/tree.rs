@@ -3,7 +3,7 @@
 //! Rumprun is in no package registry. The user builds it with its own `build-rr.sh` for the platform `hw` and names the
 //! folder. It is only ever read.
 
-use super::libraries::{ALWAYS, Place};
+use super::libraries::{ALWAYS, Place, VIRTIF};
 use crate::{
     Context, Digest,
     exec::{self, Tool},
@@ -112,7 +112,7 @@ pub enum Error {
     },
     /// A component's library is missing.
     #[error(
-        "{root}: the component `{component}` needs `{library}`, which this rumprun tree does not have\n  help: take `{component}` out of `components` in [rumprun] of the recipe, or build the tree with all of NetBSD's kernel libraries, as upstream's script does: {RECIPE}"
+        "{root}: the component `{component}` needs `{library}`, which this rumprun tree does not have\n  help: {help}"
     )]
     Library {
         /// The tree.
@@ -121,6 +121,8 @@ pub enum Error {
         component: &'static str,
         /// The file.
         library: String,
+        /// How the tree gets it.
+        help: String,
     },
     /// A file failed.
     #[error(transparent)]
@@ -162,7 +164,7 @@ pub struct Survey {
 pub struct ComponentThere {
     /// Its word in a recipe.
     pub name: &'static str,
-    /// The library that is missing; none when all of it is there.
+    /// What is missing and how the tree gets it; none when all of it is there.
     pub lacks: Option<String>,
 }
 
@@ -173,7 +175,10 @@ impl Survey {
         let fault = tree.as_ref().err().map(ToString::to_string);
         let tree = tree.ok();
         let there = |tree: &Tree| {
-            let component = |one: Component| ComponentThere { name: one.name(), lacks: tree.lacking(one) };
+            let component = |one: Component| ComponentThere {
+                name: one.name(),
+                lacks: tree.has(one).err().map(|error| error.to_string()),
+            };
             Component::ALL.into_iter().map(component).collect()
         };
         Self {
@@ -247,9 +252,30 @@ impl Tree {
         match self.lacking(component) {
             None => Ok(()),
             Some(library) => {
-                Err(Error::Library { root: self.root.clone(), component: component.name(), library })
+                let help = match component {
+                    Component::Net => {
+                        format!("upstream's script does not build it; this does: {}", self.virtif())
+                    }
+                    _ => format!(
+                        "take `{}` out of `components` in [rumprun] of the recipe, or build the tree anew: {RECIPE}",
+                        component.name()
+                    ),
+                };
+                Err(Error::Library { root: self.root.clone(), component: component.name(), library, help })
             }
         }
+    }
+
+    /// The commands that build the library of the network card with the tree's own tools.
+    pub(crate) fn virtif(&self) -> String {
+        let (root, objects) = (self.root.display(), self.root.join(OBJECTS).join("virtif"));
+        let objects = objects.display();
+        format!(
+            "cd {root}/src-netbsd/sys/rump/net/lib/libvirtif && mkdir -p {objects} && MAKEOBJDIR={objects} \
+             {root}/{OBJECTS}/rumptools/rumpmake RUMPCOMP_USER_SRCS= MKPIC=no dependall && cp \
+             {objects}/lib{VIRTIF}.a {}/",
+            self.sysroot().join("lib/rumprun-hw").display()
+        )
     }
 
     /// The library that `component` needs and the tree does not have.

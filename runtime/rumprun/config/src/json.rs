@@ -25,7 +25,10 @@ pub enum Error<'a> {
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => write!(f, "`{text}` cannot be passed to NetBSD: it has a quote, a backslash or a control character"),
+            Self::Text(text) => write!(
+                f,
+                "`{text}` cannot be passed to NetBSD: it has a quote, a backslash or a control character"
+            ),
             Self::Address(text) => write!(f, "`{text}` is no address of a network"),
             Self::Length => f.write_str("names and addresses are too long for NetBSD's configuration"),
         }
@@ -174,7 +177,9 @@ mod tests {
             assert_eq!(json.disk(bad), Err(Error::Text(bad)));
         }
         assert!(Json::new("a b").is_err() && Json::new("it's").is_err());
-        for bad in ["10.0.2.15", "10.0.2.15/33", "10.0.2/24", "::1/129", "x/1", "10.0.2.15/-1", "1.2.3.4/\"", ""] {
+        for bad in
+            ["10.0.2.15", "10.0.2.15/33", "10.0.2/24", "::1/129", "x/1", "10.0.2.15/-1", "1.2.3.4/\"", ""]
+        {
             let mut json = Json::new("x").unwrap();
             assert_eq!(json.address(bad, []), Err(Error::Address(bad)));
         }

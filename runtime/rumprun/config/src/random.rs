@@ -93,8 +93,22 @@ mod tests {
     #[test]
     fn a_block_is_that_of_the_standard() {
         let mut state = [
-            0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x0900_0000,
-            0x4a00_0000, 0,
+            0x6170_7865,
+            0x3320_646e,
+            0x7962_2d32,
+            0x6b20_6574,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            1,
+            0x0900_0000,
+            0x4a00_0000,
+            0,
         ];
         for (number, word) in (0u32..).zip(&mut state[4..12]) {
             *word = u32::from_le_bytes([0, 1, 2, 3].map(|byte| (4 * number + byte) as u8));
@@ -125,7 +139,8 @@ mod tests {
             generator.fill(&mut bytes);
             bytes
         };
-        let (mut one, mut two, mut three) = (Generator::new([1; 32]), Generator::new([1; 32]), Generator::new([1; 32]));
+        let (mut one, mut two, mut three) =
+            (Generator::new([1; 32]), Generator::new([1; 32]), Generator::new([1; 32]));
         three.add(&[9; 32]);
         let [first, second, third] = [&mut one, &mut two, &mut three].map(fill);
         assert_eq!(first, second);
