@@ -15,6 +15,8 @@ struct Console {
     line: [u8; LINE],
     length: usize,
     keeps: bool,
+    /// What is written is lost.
+    mute: bool,
 }
 
 struct Kept {
@@ -22,12 +24,15 @@ struct Kept {
     length: usize,
 }
 
-static CONSOLE: Own<Console> = Own::new(Console { line: [0; LINE], length: 0, keeps: true });
+static CONSOLE: Own<Console> = Own::new(Console { line: [0; LINE], length: 0, keeps: true, mute: false });
 static KEPT_BACK: Own<Kept> = Own::new(Kept { text: [0; KEPT], length: 0 });
 
 /// Writes a byte, as soon as its line is complete or nobody has anything else to do.
 pub(crate) fn put(byte: u8) {
     let mut console = CONSOLE.get();
+    if console.mute {
+        return;
+    }
     if console.keeps {
         let mut kept = KEPT_BACK.get();
         let length = kept.length;
@@ -43,6 +48,14 @@ pub(crate) fn put(byte: u8) {
     if byte == b'\n' || console.length == LINE {
         console.flush();
     }
+}
+
+/// Does something whose words nobody needs.
+pub(crate) fn without<T>(something: impl FnOnce() -> T) -> T {
+    CONSOLE.get().mute = true;
+    let result = something();
+    CONSOLE.get().mute = false;
+    result
 }
 
 /// Writes what there is of a line.

@@ -18,6 +18,7 @@ mod own;
 mod platform;
 mod program;
 mod random;
+mod signal;
 mod stop;
 mod tls;
 mod wake;
