@@ -128,9 +128,8 @@ fn what_fails_at_run_time_is_noted_when_it_is_linked() {
     let programs = Programs::new(tree);
     // Each time another one: what is cached is not linked.
     let number = std::process::id();
-    let text = format!(
-        "#include <unistd.h>\nint number = {number};\nint main(void) {{ return fork() == -1; }}\n"
-    );
+    let text =
+        format!("#include <unistd.h>\nint number = {number};\nint main(void) {{ return fork() == -1; }}\n");
     programs.write("forks.c", &text);
     let recipe = programs.recipe("forks", "c-sources = [\"forks.c\"]");
     let notes = Notes::default();
