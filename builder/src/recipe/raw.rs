@@ -74,7 +74,7 @@ pub struct RawRootTask {
     pub features: Vec<String>,
     /// What gives the function an OS. Default: `"none"`.
     pub libos: Option<LibOs>,
-    /// Stack of the first thread, for instance `"64 KiB"`. Default: 64 KiB.
+    /// Stack of the first thread, for instance `"64 KiB"`. Default: 64 KiB; 256 KiB with `libos = "rumprun"`.
     pub stack: Option<Size>,
     /// Heap, for instance `"1 MiB"`. With `libos = "rumprun"` it is all memory of NetBSD's kernel and of the program.
     /// Default: 256 KiB; 16 MiB with `libos = "rumprun"`.

@@ -8,12 +8,14 @@ use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
 pub(crate) mod errno {
     use core::ffi::c_int;
 
+    pub(crate) const ESRCH: c_int = 3;
     pub(crate) const EIO: c_int = 5;
     pub(crate) const ENXIO: c_int = 6;
     pub(crate) const EBADF: c_int = 9;
+    pub(crate) const ECHILD: c_int = 10;
     pub(crate) const EINVAL: c_int = 22;
     pub(crate) const EROFS: c_int = 30;
-    pub(crate) const ENOTSUP: c_int = 86;
+    pub(crate) const ENOSYS: c_int = 78;
 }
 
 /// What a thread's switch needs of it (`struct bmk_tcb`).
@@ -180,6 +182,7 @@ pub(crate) mod libc {
         pub(crate) static mut environ: *mut *mut c_char;
 
         pub(crate) fn __errno() -> *mut c_int;
+        pub(crate) fn getpid() -> c_int;
         pub(crate) fn strerror(number: c_int) -> *const c_char;
         pub(crate) fn setenv(name: *const c_char, value: *const c_char, replace: c_int) -> c_int;
         pub(crate) fn mkdir(path: *const c_char, mode: u32) -> c_int;

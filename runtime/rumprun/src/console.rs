@@ -3,7 +3,7 @@
 //! What NetBSD says while it starts and when it ends is kept back: it is shown where something goes wrong then, or where
 //! the variable `LOG` asks for it.
 
-use crate::own::Own;
+use crate::{own::Own, tls};
 use selkie::config;
 
 /// Bytes of a line that are put together; a longer line comes in pieces.
@@ -15,6 +15,8 @@ struct Console {
     line: [u8; LINE],
     length: usize,
     keeps: bool,
+    /// What is written is lost.
+    mute: bool,
 }
 
 struct Kept {
@@ -22,12 +24,15 @@ struct Kept {
     length: usize,
 }
 
-static CONSOLE: Own<Console> = Own::new(Console { line: [0; LINE], length: 0, keeps: true });
+static CONSOLE: Own<Console> = Own::new(Console { line: [0; LINE], length: 0, keeps: true, mute: false });
 static KEPT_BACK: Own<Kept> = Own::new(Kept { text: [0; KEPT], length: 0 });
 
 /// Writes a byte, as soon as its line is complete or nobody has anything else to do.
 pub(crate) fn put(byte: u8) {
     let mut console = CONSOLE.get();
+    if console.mute {
+        return;
+    }
     if console.keeps {
         let mut kept = KEPT_BACK.get();
         let length = kept.length;
@@ -45,6 +50,14 @@ pub(crate) fn put(byte: u8) {
     }
 }
 
+/// Does something whose words nobody needs.
+pub(crate) fn without<T>(something: impl FnOnce() -> T) -> T {
+    CONSOLE.get().mute = true;
+    let result = something();
+    CONSOLE.get().mute = false;
+    result
+}
+
 /// Writes what there is of a line.
 pub(crate) fn flush() {
     CONSOLE.get().flush();
@@ -55,7 +68,7 @@ pub(crate) fn show(all: bool) {
     let mut console = CONSOLE.get();
     if core::mem::replace(&mut console.keeps, false) && all {
         let kept = KEPT_BACK.get();
-        selkie::console::lock().write(&kept.text[..kept.length]);
+        tls::runtime(|| selkie::console::lock().write(&kept.text[..kept.length]));
     }
 }
 
@@ -74,7 +87,7 @@ pub(crate) fn is_wanted() -> bool {
 impl Console {
     fn flush(&mut self) {
         if self.length > 0 {
-            selkie::console::lock().write(&self.line[..self.length]);
+            tls::runtime(|| selkie::console::lock().write(&self.line[..self.length]));
             self.length = 0;
         }
     }

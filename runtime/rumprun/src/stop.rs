@@ -3,17 +3,15 @@
 //! A thread of seL4's waits for them. Here they are passed on by a thread of the program's own, which also calls the
 //! program's handlers of signals.
 
-#![allow(unreachable_pub, reason = "the rump kernel's libraries reach them")]
-
 use crate::{
     bmk::{self, Thread, libc},
     clock,
     own::Own,
-    program,
+    program, signal,
     wake::{NOBODY, Port},
 };
 use core::{
-    ffi::{c_int, c_ulong, c_void},
+    ffi::{c_int, c_void},
     ptr,
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
 };
@@ -27,11 +25,8 @@ const WAITING: usize = 4096;
 /// How long a full pipe is left alone.
 const PATIENCE: u64 = 20_000_000;
 
-/// The signals that mean that the program is to stop, in the order in which a handler is looked for.
+/// The signals that mean that the program is to stop (SIGTERM, SIGINT), in the order in which a handler is looked for.
 const SIGNALS: [c_int; 2] = [15, 2];
-const SIGKILL: c_int = 9;
-const SIGSTOP: c_int = 17;
-const MAX_SIGNAL: usize = 64;
 
 struct Queue {
     bytes: [AtomicU8; WAITING],
@@ -47,29 +42,10 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 static LISTENS: AtomicBool = AtomicBool::new(false);
 /// The thread that waits for what comes; null while it does not.
 static WAITER: Own<*mut Thread> = Own::new(ptr::null_mut());
-/// The program's handlers.
-static ACTIONS: Own<[Action; MAX_SIGNAL]> = Own::new([Action::DEFAULT; MAX_SIGNAL]);
 
 /// What the console has for the program, as a device that is waited for.
 pub(crate) static PORT: Typed = Typed;
 pub(crate) struct Typed;
-
-/// What a program wants of a signal (`struct sigaction`).
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Action {
-    handler: c_ulong,
-    mask: [u32; 4],
-    flags: c_int,
-}
-
-impl Action {
-    const DEFAULT: Self = Self { handler: 0, mask: [0; 4], flags: 0 };
-    /// It is not to be heard of (`SIG_IGN`).
-    const IGNORE: c_ulong = 1;
-    /// The handler takes more than a number (`SA_SIGINFO`).
-    const WITH_INFO: c_int = 0x40;
-}
 
 /// Listens at the console, in a thread of its own, which signals `wake`. Where the console takes no input, nothing comes.
 pub(crate) fn init(sys: &mut System, wake: Notification) -> selkie::Result<()> {
@@ -136,7 +112,8 @@ pub(crate) fn begin() {
 extern "C" fn serve(end: *mut c_void) -> *mut c_void {
     let mut end = Some(end.addr() as c_int);
     loop {
-        if ASKED.swap(false, Ordering::AcqRel) {
+        // What is held back is looked at again whenever something comes.
+        if !signal::is_held_back(SIGNALS[0]) && ASKED.swap(false, Ordering::AcqRel) {
             stop();
         }
         let full = pass(&mut end);
@@ -175,29 +152,10 @@ fn pass(end: &mut Option<c_int>) -> bool {
     false
 }
 
-/// The program is to stop: its handler is called. Without one it ends, as other systems would have it.
+/// The program is to stop: its handler is called, that of the first signal for which there is one. Without one it ends.
 fn stop() {
-    for signal in SIGNALS {
-        let action = ACTIONS.get()[signal as usize];
-        match action.handler {
-            0 => {}
-            Action::IGNORE => return,
-            handler if action.flags & Action::WITH_INFO != 0 => {
-                // SAFETY: the program says that it takes these.
-                let call: extern "C" fn(c_int, *mut c_void, *mut c_void) =
-                    unsafe { core::mem::transmute(handler as usize) };
-                let mut info = [0u32; 32];
-                info[0] = signal as u32;
-                return call(signal, info.as_mut_ptr().cast(), ptr::null_mut());
-            }
-            handler => {
-                // SAFETY: as above.
-                let call: extern "C" fn(c_int) = unsafe { core::mem::transmute(handler as usize) };
-                return call(signal);
-            }
-        }
-    }
-    program::exit(128 + SIGNALS[0])
+    let chosen = SIGNALS.into_iter().find(|signal| signal::has_action(*signal));
+    signal::deliver(chosen.unwrap_or(SIGNALS[0]));
 }
 
 impl Port for Typed {
@@ -207,45 +165,10 @@ impl Port for Typed {
 
     fn woken(&self) -> [*mut Thread; 2] {
         let waiter = *WAITER.get();
-        if waiter.is_null() || QUEUE.is_empty() && !ASKED.load(Ordering::Acquire) {
+        let asked = || ASKED.load(Ordering::Acquire) && !signal::is_held_back(SIGNALS[0]);
+        if waiter.is_null() || QUEUE.is_empty() && !asked() {
             return NOBODY;
         }
         [waiter, ptr::null_mut()]
     }
-}
-
-/// Keeps a program's handler: rumprun would forget it.
-///
-/// # Safety
-/// `new` and `old` are null, or of that kind.
-#[unsafe(export_name = "__wrap___sigaction14")]
-pub unsafe extern "C" fn keep_action(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
-    let known = (1..MAX_SIGNAL as c_int).contains(&signal);
-    // SAFETY: the caller's.
-    let new = unsafe { new.as_ref() };
-    if !known || new.is_some() && matches!(signal, SIGKILL | SIGSTOP) {
-        // SAFETY: libc's own variable.
-        unsafe { *libc::__errno() = bmk::errno::EINVAL };
-        return -1;
-    }
-    let mut actions = ACTIONS.get();
-    let place = &mut actions[signal as usize];
-    // SAFETY: the caller's.
-    if let Some(old) = unsafe { old.as_mut() } {
-        *old = *place;
-    }
-    if let Some(new) = new {
-        *place = *new;
-    }
-    0
-}
-
-/// The same under its other name.
-///
-/// # Safety
-/// As above.
-#[unsafe(export_name = "__wrap_sigaction")]
-pub unsafe extern "C" fn keep_action_too(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
-    // SAFETY: the caller's.
-    unsafe { keep_action(signal, new, old) }
 }

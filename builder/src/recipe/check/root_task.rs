@@ -1,6 +1,10 @@
 //! `[root-task]`
 
-use super::{Check, repeated, rumprun::HEAP, size};
+use super::{
+    Check, repeated,
+    rumprun::{HEAP, STACK},
+    size,
+};
 use crate::{
     document::at,
     recipe::{
@@ -174,9 +178,9 @@ impl Check<'_> {
         if task.prebuilt.is_some() {
             return (0, 0);
         }
-        let stack = self.pages("stack", task.stack.as_ref(), 64 * KIB);
-        let usual = if self.is_rumprun() { HEAP } else { 256 * KIB };
-        let heap = self.pages("heap", task.heap.as_ref(), usual);
+        let (usual_stack, usual_heap) = if self.is_rumprun() { (STACK, HEAP) } else { (64 * KIB, 256 * KIB) };
+        let stack = self.pages("stack", task.stack.as_ref(), usual_stack);
+        let heap = self.pages("heap", task.heap.as_ref(), usual_heap);
         self.rumprun_memory(heap);
         if stack < STACK_LEAST {
             let message = format!("a stack of {} is too small", size(stack));

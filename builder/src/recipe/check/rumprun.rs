@@ -12,6 +12,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 /// All memory of NetBSD's kernel and of the program, where a recipe says nothing.
 pub(super) const HEAP: u64 = 16 * MIB;
+/// The platform's own stack, on which drivers find their devices; the program's is NetBSD's.
+pub(super) const STACK: u64 = 256 * KIB;
 /// With 3 MiB a program prints a line; what is left is too little for any that does something.
 const HEAP_LEAST: u64 = 4 * MIB;
 /// Longer names do not fit into NetBSD's `MAXHOSTNAMELEN`.

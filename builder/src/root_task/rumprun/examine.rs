@@ -109,7 +109,7 @@ impl Program {
                 let own = self.parts.iter().any(|part| part.defines.contains(symbol));
                 for user in uses.get(symbol).into_iter().flatten().filter(|_| !own) {
                     lines.push(format!(
-                        "{name}: `{user}` calls `{function}`, which fails on rumprun: there is one process, and no signals"
+                        "{name}: `{user}` calls `{function}`, which fails on rumprun: there is one process"
                     ));
                 }
             }
@@ -200,7 +200,10 @@ impl Part {
     }
 }
 
-/// The symbols that an object file leaves undefined.
+/// The symbols that an object file leaves undefined, but for those that the linker makes.
 pub(super) fn undefined(path: &Path) -> Result<BTreeSet<String>, Error> {
-    Ok(Part::read("", path)?.uses.into_keys().collect())
+    let made = |name: &String| {
+        name == "_GLOBAL_OFFSET_TABLE_" || ["__start_", "__stop_"].iter().any(|begin| name.starts_with(begin))
+    };
+    Ok(Part::read("", path)?.uses.into_keys().filter(|name| !made(name)).collect())
 }

@@ -28,23 +28,27 @@ pub(super) struct Link<'a> {
 const MAIN: &str = "main=selkie_program_main";
 
 /// Functions of rumprun that the platform stands in for: who calls them calls `__wrap_…` instead. They end the program,
-/// give random bytes and memory, keep handlers of signals, and fail where another process is asked for.
-const WRAPPED: [&str; 10] = [
+/// give random bytes and memory, and keep handlers of signals.
+const WRAPPED: [&str; 14] = [
     "_exit",
     "rumpuser_getrandom",
     "bmk_pgalloc",
     "bmk_pgalloc_align",
     "sigaction",
     "__sigaction14",
+    "sigprocmask",
+    "__sigprocmask14",
+    "_sys___sigprocmask14",
+    "kill",
+    "_lwp_kill",
     "__fork",
     "__vfork14",
     "_sys___wait450",
-    "kill",
 ];
 
 /// What only the platform asks the libraries for (`runtime/rumprun/src/bmk.rs`): it has to be linked in and to stay
 /// global.
-const CALLED: [&str; 37] = [
+const CALLED: [&str; 38] = [
     "bmk_core_init",
     "bmk_current",
     "bmk_mainthread",
@@ -68,6 +72,7 @@ const CALLED: [&str; 37] = [
     "environ",
     "exit",
     "fcntl",
+    "getpid",
     "mkdir",
     "open",
     "pgalloc_totalkb",
