@@ -9,6 +9,9 @@ use crate::{
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// Changes when the same package and commands give another tree: which builder made it does not matter otherwise.
+const FORMAT: u32 = 1;
+
 /// The folder of the tree in the step's folder.
 const TREE: &str = "source";
 
@@ -26,6 +29,7 @@ pub struct Prepared {
 /// What a tree follows from.
 #[derive(Serialize)]
 struct Inputs<'a> {
+    format: u32,
     package: &'a Package,
     commands: &'a [Vec<String>],
     /// The programs of the host that the commands name, in their order.
@@ -41,8 +45,9 @@ pub fn prepare(ctx: &Context<'_>, package: &Package, commands: &[Vec<String>]) -
         let path = path?;
         Digest::of_file(&path).map_err(|error| files::Error::at("read", &path)(error).into())
     });
-    let inputs = Inputs { package, commands, programs: programs.collect::<Result<_, Error>>()? };
-    let entry = ctx.cache.step("debian-tree", &inputs, |dir| {
+    let inputs =
+        Inputs { format: FORMAT, package, commands, programs: programs.collect::<Result<_, Error>>()? };
+    let entry = ctx.cache.keyed_step("debian-tree", Digest::of_json(&inputs), |dir| {
         let tree = dir.join(TREE);
         unpack::unpack(ctx, package, &tree)?;
         if !commands.is_empty() {

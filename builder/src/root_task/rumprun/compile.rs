@@ -67,8 +67,7 @@ pub(super) fn all(
     let mut objects = Vec::new();
     for file in sources.files {
         let cxx = file.extension().is_some_and(|extension| extension != "c");
-        let further = FLAGS_CXX.iter().filter(|_| cxx);
-        let mut flags: Vec<String> = FLAGS.iter().chain(further).map(|flag| (*flag).to_owned()).collect();
+        let mut flags = flags(cxx);
         flags.extend_from_slice(sources.flags);
         let how = Compilation {
             program: &tree.tool(if cxx { "g++" } else { "gcc" }),
@@ -81,4 +80,10 @@ pub(super) fn all(
         objects.push((file.display().to_string(), csource::compile(job, &how, work)?));
     }
     Ok(objects)
+}
+
+/// The flags for every file in C, or in C++.
+pub(super) fn flags(cxx: bool) -> Vec<String> {
+    let further = FLAGS_CXX.iter().filter(|_| cxx);
+    FLAGS.iter().chain(further).map(|flag| (*flag).to_owned()).collect()
 }

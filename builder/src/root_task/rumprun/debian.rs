@@ -10,12 +10,16 @@ use regex::Regex;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// The name of the step in the cache: a large program is not compiled anew because its arguments changed.
+/// The name of the step in the cache: a large program is not compiled anew because its arguments changed, or the
+/// builder, whose part in it is [`compile::flags`] and this number.
 const STEP: &str = "rumprun-objects";
+const FORMAT: u32 = 1;
 
 /// All that the object files follow from.
 #[derive(Serialize)]
 struct Inputs<'a> {
+    format: u32,
+    flags: [Vec<String>; 2],
     prepared: Digest,
     files: &'a [PathBuf],
     include: &'a [String],
@@ -34,6 +38,8 @@ pub(super) fn objects(
     let Some(prepared) = job.inputs.package else { return Err(Error::Changed) };
     let files = select(prepared, source)?;
     let inputs = Inputs {
+        format: FORMAT,
+        flags: [false, true].map(compile::flags),
         prepared: prepared.key,
         files: &files,
         include: &source.include,
@@ -41,7 +47,7 @@ pub(super) fn objects(
         tree: tree.digest,
         cc: job.inputs.toolchain.cc.digest,
     };
-    let entry = job.ctx.cache.step(STEP, &inputs, |dir| {
+    let entry = job.ctx.cache.keyed_step(STEP, Digest::of_json(&inputs), |dir| {
         let include: Vec<PathBuf> = source.include.iter().map(PathBuf::from).collect();
         let sources = compile::Sources {
             folder: &prepared.dir,
