@@ -3,7 +3,7 @@
 //! What NetBSD says while it starts and when it ends is kept back: it is shown where something goes wrong then, or where
 //! the variable `LOG` asks for it.
 
-use crate::own::Own;
+use crate::{own::Own, tls};
 use selkie::config;
 
 /// Bytes of a line that are put together; a longer line comes in pieces.
@@ -68,7 +68,7 @@ pub(crate) fn show(all: bool) {
     let mut console = CONSOLE.get();
     if core::mem::replace(&mut console.keeps, false) && all {
         let kept = KEPT_BACK.get();
-        selkie::console::lock().write(&kept.text[..kept.length]);
+        tls::runtime(|| selkie::console::lock().write(&kept.text[..kept.length]));
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn is_wanted() -> bool {
 impl Console {
     fn flush(&mut self) {
         if self.length > 0 {
-            selkie::console::lock().write(&self.line[..self.length]);
+            tls::runtime(|| selkie::console::lock().write(&self.line[..self.length]));
             self.length = 0;
         }
     }

@@ -6,6 +6,9 @@
 #![no_std]
 #![no_main]
 
+#[macro_use]
+mod sel4;
+
 mod bmk;
 mod clock;
 mod console;
@@ -23,6 +26,8 @@ mod stop;
 mod tls;
 mod wake;
 mod worker;
+
+use sel4::{CPtr, MessageInfo, UserContext, Word, call, ipc_buffer_offset, label, rule};
 
 use core::{convert::Infallible, fmt, ptr, slice};
 use selkie::{System, config};
@@ -137,7 +142,9 @@ extern "C" fn put(byte: i32) {
 fn fail(what: fmt::Arguments<'_>) -> ! {
     console::show(true);
     console::flush();
-    selkie::println!("error: {what}");
-    program::finish();
-    selkie::exit(if memory::was_short() { OUT_OF_MEMORY } else { FAILED })
+    tls::runtime(|| {
+        selkie::println!("error: {what}");
+        program::finish();
+        selkie::exit(if memory::was_short() { OUT_OF_MEMORY } else { FAILED })
+    })
 }

@@ -6,7 +6,7 @@ use crate::{
     bmk::{libc, memory},
     console, disk, files, fixed, mounts,
     own::Own,
-    stop,
+    stop, tls,
 };
 use core::{
     ffi::{CStr, c_char, c_int},
@@ -112,8 +112,10 @@ pub(crate) fn end() -> ! {
     // NetBSD says why it did not come to the program.
     console::show(!begun);
     console::flush();
-    finish();
-    selkie::exit(status.unwrap_or(crate::FAILED))
+    tls::runtime(|| {
+        finish();
+        selkie::exit(status.unwrap_or(crate::FAILED))
+    })
 }
 
 /// What is on its way to the disk arrives there.

@@ -2,7 +2,7 @@
 
 #![allow(unreachable_pub, reason = "the rump kernel's libraries reach it")]
 
-use crate::own::Own;
+use crate::{own::Own, tls};
 use core::{ffi::c_int, ffi::c_void, slice};
 use selkie::System;
 use selkie_rumprun_config::Generator;
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn get(bytes: *mut c_void, length: usize, _: c_int, filled
     let mut generator = GENERATOR.get();
     let Some(generator) = generator.as_mut() else { return crate::bmk::errno::ENXIO };
     if generator.given() >= RESEED
-        && let Some(seed) = selkie_drivers::further()
+        && let Some(seed) = tls::runtime(selkie_drivers::further)
     {
         generator.add(&seed);
     }

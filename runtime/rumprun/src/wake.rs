@@ -4,7 +4,7 @@ use crate::{
     bmk::{Thread, bmk_sched_wake},
     clock, console, disk, net,
     own::Own,
-    stop,
+    stop, tls,
 };
 use core::ptr;
 use selkie::{
@@ -77,7 +77,8 @@ pub(crate) fn sleep(until: u64) {
     if !look() && until > clock::monotonic() {
         let mut sleep = SLEEP.get();
         if let Some(Sleep { notification, alarm }) = sleep.as_mut() {
-            let result = alarm.set(until).and_then(|()| alarm.woken(notification.wait()));
+            let wait = || alarm.set(until).and_then(|()| alarm.woken(notification.wait()));
+            let result = tls::runtime(wait);
             if let Err(error) = result {
                 crate::fail(format_args!("the timer does not work: {error}"));
             }
