@@ -133,7 +133,7 @@ fn fill(recipe: &Recipe, named: &NamedTempFile) -> Result<(), Error> {
             let serial = serial(Digest::of(name), "disk of the function");
             format_fat(file, size, serial, "SELKIE").map_err(failed(path))?;
         }
-        DiskFormat::Ext2 => ext2::format(path, size, Digest::of(name))?,
+        DiskFormat::Ext2 => ext2::format(path, Digest::of(name))?,
     }
     file.sync_all().map_err(failed(path))
 }
@@ -202,8 +202,8 @@ mod tests {
             assert_eq!(content(&first.path), content(&second.path), "{size}");
             assert!(fs::metadata(&first.path).unwrap().blocks() < 4096, "{size}: room is taken for nothing");
             assert_eq!(fault_of_ext2(&first.path, false).unwrap(), None, "{size}");
-            // The root folder's inode: some 20 blocks of 1 KiB from the begin.
-            std::os::unix::fs::FileExt::write_all_at(one.as_file(), &[0xff; 64 << 10], 4096).unwrap();
+            // The root folder's inode: behind the first blocks.
+            std::os::unix::fs::FileExt::write_all_at(one.as_file(), &[0xff; 128 << 10], 4096).unwrap();
             assert!(fault_of_ext2(&first.path, false).unwrap().is_some(), "{size}");
             assert!(fault_of_ext2(&first.path, true).unwrap().is_some(), "{size}");
         }

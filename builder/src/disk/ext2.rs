@@ -8,8 +8,8 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// From this size on blocks have 4 KiB, as with what mke2fs would choose itself.
-const LARGE: u64 = 512 << 20;
+/// Bytes of a block: a page. In smaller ones NetBSD reads what is in memory where a file has a hole.
+const BLOCK: &str = "4096";
 /// What NetBSD of 2016 writes as well as reads.
 const FEATURES: &str = "none,filetype,large_file,sparse_super";
 /// e2fsck(8): nothing was wrong, or all that was is mended.
@@ -38,18 +38,17 @@ crate::exit_code!(Error, |error| match error {
     Error::Tool(error) => error.exit_code(),
 });
 
-/// Makes an empty file system in the file `path` of `size` bytes, which has nothing but zeros. Its identity is made of
+/// Makes an empty file system in the file `path`, which has nothing but zeros. Its identity is made of
 /// `id`, and its time is the same each time.
-pub(super) fn format(path: &Path, size: u64, id: Digest) -> Result<(), Error> {
+pub(super) fn format(path: &Path, id: Digest) -> Result<(), Error> {
     let text = id.short(32);
     let parts = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
     let uuid = parts.join("-");
-    let block = if size < LARGE { "1024" } else { "4096" };
     // What the host's own settings say is not asked, and the clock is not read; it takes no 0.
     let tool = Tool::new(program("mke2fs")?, folder(path))
         .env("MKE2FS_CONFIG", "/dev/null")
         .env("E2FSPROGS_FAKE_TIME", "1")
-        .args(["-q", "-F", "-t", "ext2", "-O", FEATURES, "-b", block, "-I", "128", "-m", "0"])
+        .args(["-q", "-F", "-t", "ext2", "-O", FEATURES, "-b", BLOCK, "-I", "128", "-m", "0"])
         .args(["-U", &uuid, "-L", "SELKIE", "-E", &format!("hash_seed={uuid},root_owner=0:0")])
         .arg(path);
     tool.run(&Cancel::default())?;

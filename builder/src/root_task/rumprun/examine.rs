@@ -19,7 +19,7 @@ use std::{
 const TLS_ALIGNMENT: u64 = 8;
 
 /// Functions that libc has and rumprun cannot serve, as object files call them, and as C does.
-const LACKING: [(&str, &str); 19] = [
+const LACKING: [(&str, &str); 14] = [
     ("fork", "fork"),
     ("vfork", "vfork"),
     ("__vfork14", "vfork"),
@@ -34,11 +34,6 @@ const LACKING: [(&str, &str); 19] = [
     ("popen", "popen"),
     ("system", "system"),
     ("daemon", "daemon"),
-    ("wait", "wait"),
-    ("waitpid", "waitpid"),
-    ("__wait350", "wait3"),
-    ("__wait450", "wait4"),
-    ("kill", "kill"),
 ];
 
 /// What code with C++ exceptions calls.
