@@ -345,7 +345,10 @@ impl Port for Blocks {
         let mut disk = DISK.get();
         let Some(disk) = disk.as_mut() else { return };
         let must = disk.function.must_tell();
-        if must && !disk.broken && tls::runtime(|| device::request(&disk.device, request::QUEUE_LOOK)).is_err() {
+        if must
+            && !disk.broken
+            && tls::runtime(|| device::request(&disk.device, request::QUEUE_LOOK)).is_err()
+        {
             disk.broken = true;
         }
     }

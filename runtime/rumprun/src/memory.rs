@@ -75,12 +75,14 @@ fn told(pages: *mut c_void, order: c_int) -> *mut c_void {
         // SAFETY: the allocator's own numbers.
         let (total, used) = unsafe { (pgalloc_totalkb, pgalloc_usedkb) };
         let asked = PAGE.checked_shl(order as u32).unwrap_or(usize::MAX) >> 10;
-        let say = || selkie::println!(
-            "out of memory: {asked} KiB in one piece were asked for; of {total} KiB for NetBSD and the program, {used} \
+        let say = || {
+            selkie::println!(
+                "out of memory: {asked} KiB in one piece were asked for; of {total} KiB for NetBSD and the program, {used} \
              KiB are in use, and NetBSD alone starts in no less than {} KiB\n  help: give the root task more with `heap` in \
              [root-task] of its recipe",
-            LEAST >> 10
-        );
+                LEAST >> 10
+            )
+        };
         tls::runtime(say);
     }
     pages

@@ -182,7 +182,10 @@ impl Port for Frames {
         let mut card = CARD.get();
         let Some(card) = card.as_mut() else { return };
         let must = card.function.must_tell();
-        if must && !card.broken && tls::runtime(|| device::request(&card.device, request::QUEUE_LOOK)).is_err() {
+        if must
+            && !card.broken
+            && tls::runtime(|| device::request(&card.device, request::QUEUE_LOOK)).is_err()
+        {
             card.broken = true;
         }
     }

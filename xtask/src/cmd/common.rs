@@ -68,11 +68,10 @@ impl SourceArgs {
 
 /// Which rumprun tree, for recipes with that libOS.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Programs for POSIX")]
 pub(crate) struct RumprunArg {
     /// The rumprun tree of recipes with `libos = "rumprun"`: where `build-rr.sh hw` was run [default: the recipe's,
     /// else RUMPRUN_DIR]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Programs for POSIX")]
     pub(crate) rumprun: Option<PathBuf>,
 }
 

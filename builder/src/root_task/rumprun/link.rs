@@ -185,11 +185,15 @@ mod tests {
 
     #[test]
     fn what_the_platform_calls_is_linked_in_and_stays_global() {
-        let platform = include_str!("../../../../runtime/rumprun/src/bmk.rs");
+        // What is called, and what of the platform is called by the libraries.
+        let platform = [
+            include_str!("../../../../runtime/rumprun/src/bmk.rs"),
+            include_str!("../../../../runtime/rumprun/src/program.rs"),
+        ];
         let kept = keep();
         for name in CALLED {
             assert!(kept.windows(2).any(|pair| pair == ["-G", name]), "{name}");
-            assert!(platform.contains(name), "{name} is not named in bmk.rs");
+            assert!(platform.iter().any(|source| source.contains(name)), "{name} is named nowhere");
         }
     }
 }
