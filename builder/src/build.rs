@@ -8,6 +8,7 @@ use crate::{
     exec, files,
     image::{self, Image, InputIdentity, Manifest, Member, Role, ToolIdentity, name},
     index::Index,
+    inputs::debian::{self, Prepared},
     kernel::{self, KernelBuild, prebuilt},
     lock::{self, Lock},
     memory,
@@ -19,6 +20,7 @@ use crate::{
         tender::{self, Tender},
     },
     qemu,
+    recipe::{Recipe, RootTaskSource},
     root_task::{self, RootTask, RootTaskInputs},
     scan,
 };
@@ -147,6 +149,7 @@ fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> 
         |bindings: &Bindings| bindings.fresh,
         || Ok(bindings::generate(ctx, &plan.kernel, &plan.tree, &kernel)?),
     )?;
+    let package = source_package(ctx, &plan.recipe)?;
     let root_task = step(
         ctx,
         &format!("root task {}", plan.name),
@@ -160,6 +163,8 @@ fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> 
                 interface: bindings.interface_digest,
                 sources: plan.sources,
                 toolchain: &plan.toolchain,
+                rumprun: plan.rumprun.as_ref(),
+                package: package.as_ref(),
             };
             match root_task::build(ctx, &inputs) {
                 Err(root_task::Error::Changed) => Ok(None),
@@ -183,6 +188,14 @@ fn make(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Result<Option<Image>> 
         }
     };
     place.write(ctx, plan, &Parts { kernel, bindings, root_task, tender }).map(Some)
+}
+
+/// The source package that the program is made of, ready to be compiled.
+fn source_package(ctx: &Context<'_>, recipe: &Recipe) -> Result<Option<Prepared>> {
+    let RootTaskSource::Package(source) = &recipe.source else { return Ok(None) };
+    let name = format!("source {}", source.package.name);
+    let prepare = || Ok(debian::prepare(ctx, &source.package, &source.prepare)?);
+    step(ctx, &name, |prepared: &Prepared| prepared.fresh, prepare).map(Some)
 }
 
 /// Runs one step, with its begin and end reported.

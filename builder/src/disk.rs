@@ -1,5 +1,9 @@
 //! The disk of a function: a file that is made when it is not there.
 
+mod ext2;
+
+pub(crate) use ext2::fault_of_ext2;
+
 use crate::{
     Project,
     bare_metal::{format_fat, serial},
@@ -31,6 +35,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Its file system cannot be made or checked.
+    #[error(transparent)]
+    Ext2(#[from] ext2::Error),
     /// A disk was named for a function without one.
     #[error(
         "--disk: `{name}` has no disk\n  help: leave the option out, or add [devices.disk] to its recipe"
@@ -43,6 +50,7 @@ pub enum Error {
 
 crate::exit_code!(Error, |error| match error {
     Error::Needless { .. } => crate::ExitCode::Usage,
+    Error::Ext2(error) => error.exit_code(),
     Error::File { .. } => crate::ExitCode::Failed,
 });
 
@@ -92,8 +100,8 @@ pub(crate) fn of_run(
 pub(crate) fn of_test(recipe: &Recipe, dir: &Path) -> Result<Option<(File, Attached)>, Error> {
     let Some(disk) = &recipe.devices.disk else { return Ok(None) };
     let file = tempfile::tempfile_in(dir).map_err(failed(dir))?;
-    fill(recipe, &file).map_err(failed(dir))?;
-    let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into();
+    fill(recipe, &file, dir)?;
+    let path = by_descriptor(&file);
     Ok(Some((file, Attached { path, read_only: disk.read_only })))
 }
 
@@ -107,7 +115,7 @@ fn make(recipe: &Recipe, path: &Path) -> Result<(), Error> {
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(dir)
         .map_err(failed(dir))?;
-    fill(recipe, file.as_file()).map_err(failed(path))?;
+    fill(recipe, file.as_file(), file.path())?;
     // Another run may have been quicker: then its disk is the one.
     match file.persist_noclobber(path) {
         Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(failed(path)(error.error)),
@@ -115,15 +123,26 @@ fn make(recipe: &Recipe, path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Gives a file the size and the content that the recipe's disk begins with: the same bytes each time.
-fn fill(recipe: &Recipe, file: &File) -> io::Result<()> {
-    file.set_len(recipe.disk.unwrap_or_default())?;
-    let format = recipe.devices.disk.as_ref().map(|disk| disk.format);
-    if format == Some(DiskFormat::Fat) {
-        let serial = serial(Digest::of(&recipe.function.name), "disk of the function");
-        format_fat(file, recipe.disk.unwrap_or_default(), serial, "SELKIE")?;
+/// Where other programs find an open file of this process, with a name or without.
+fn by_descriptor(file: &File) -> PathBuf {
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
+}
+
+/// Gives a file the size and the content that the recipe's disk begins with: the same bytes each time. Errors speak of
+/// `path`.
+fn fill(recipe: &Recipe, file: &File, path: &Path) -> Result<(), Error> {
+    let (name, size) = (&recipe.function.name, recipe.disk.unwrap_or_default());
+    file.set_len(size).map_err(failed(path))?;
+    let format = recipe.devices.disk.as_ref().map(|disk| disk.format).unwrap_or_default();
+    match format {
+        DiskFormat::None => {}
+        DiskFormat::Fat => {
+            let serial = serial(Digest::of(name), "disk of the function");
+            format_fat(file, size, serial, "SELKIE").map_err(failed(path))?;
+        }
+        DiskFormat::Ext2 => ext2::format(&by_descriptor(file), Digest::of(name))?,
     }
-    file.sync_all()
+    file.sync_all().map_err(failed(path))
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
@@ -135,7 +154,7 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
 mod tests {
     use super::*;
     use crate::{Project, recipe::MIB};
-    use std::{io::Read, os::unix::fs::MetadataExt};
+    use std::{fs::File, io::Read, os::unix::fs::MetadataExt};
 
     fn recipe(project: &Project, disk: &str) -> Recipe {
         fs::create_dir_all(project.recipes()).unwrap();
@@ -172,6 +191,29 @@ mod tests {
         assert!(missing.to_string().starts_with("/no/such/disk: "), "{missing}");
         let without = of_run(&project, &recipe(&project, ""), Some(&made.path)).unwrap_err();
         assert!(without.to_string().contains("`store` has no disk"), "{without}");
+    }
+
+    #[test]
+    fn an_ext2_disk_has_the_same_bytes_each_time_and_damage_is_found() {
+        if !ext2::is_there() {
+            eprintln!("SKIP: the host has no mke2fs");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let project = Project { root: dir.path().to_owned(), out: dir.path().join("out") };
+        for size in ["1 MiB", "16 MiB", "1 GiB"] {
+            let ext2 = recipe(&project, &format!("[devices.disk]\nsize = \"{size}\"\nformat = \"ext2\"\n"));
+            let made = || of_test(&ext2, dir.path()).unwrap().unwrap();
+            let ((one, first), (_two, second)) = (made(), made());
+            let content = |path: &Path| Digest::of_file(path).unwrap();
+            assert_eq!(content(&first.path), content(&second.path), "{size}");
+            assert!(fs::metadata(&first.path).unwrap().blocks() < 4096, "{size}: room is taken for nothing");
+            assert_eq!(fault_of_ext2(&first.path, false).unwrap(), None, "{size}");
+            // The root folder's inode: behind the first blocks.
+            std::os::unix::fs::FileExt::write_all_at(&one, &[0xff; 128 << 10], 4096).unwrap();
+            assert!(fault_of_ext2(&first.path, false).unwrap().is_some(), "{size}");
+            assert!(fault_of_ext2(&first.path, true).unwrap().is_some(), "{size}");
+        }
     }
 
     #[test]

@@ -70,23 +70,29 @@ pub enum Part {
     Network,
     /// Target `bare-metal`.
     BareMetal,
+    /// POSIX programs with the libOS rumprun.
+    Rumprun,
     /// Kernels that are built from the user's own source tree.
     KernelSource,
     /// The same where no Python package index can be reached.
     KernelSourceOffline,
     /// Kernels for machines with another architecture.
     OtherArchitectures,
+    /// Functions made from source packages of Debian.
+    DebianSources,
 }
 
 impl Part {
     /// All parts.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Base,
         Self::Network,
         Self::BareMetal,
+        Self::Rumprun,
         Self::KernelSource,
         Self::KernelSourceOffline,
         Self::OtherArchitectures,
+        Self::DebianSources,
     ];
 }
 
@@ -96,9 +102,11 @@ impl std::fmt::Display for Part {
             Self::Base => "everything",
             Self::Network => "a network on target process",
             Self::BareMetal => "target bare-metal",
+            Self::Rumprun => "a POSIX program on rumprun",
             Self::KernelSource => "a kernel from a source tree",
             Self::KernelSourceOffline => "a kernel from a source tree, without a network,",
             Self::OtherArchitectures => "a kernel for 64-bit Arm or RISC-V",
+            Self::DebianSources => "a function from a Debian source package",
         })
     }
 }
@@ -438,7 +446,8 @@ mod tests {
     fn what_ci_installs_is_what_the_table_says() {
         let script = include_str!("../../.ci/run");
         // There is no user's source tree where the tests of a change run.
-        let wanted = |need: &&Need| matches!(need.part, Part::Base | Part::Network | Part::BareMetal);
+        let wanted =
+            |need: &&Need| matches!(need.part, Part::Base | Part::Network | Part::BareMetal | Part::Rumprun);
         for need in TABLE.needs.iter().filter(wanted) {
             for package in need.packages["debian"].split_whitespace() {
                 assert!(script.split_whitespace().any(|word| word == package), "{package} is not in .ci/run");

@@ -196,7 +196,7 @@ fn look(bytes: &[u8]) {
         let _ = report.render_text();
     }
     if let Ok(elf) = Elf::parse(bytes) {
-        let limits = crate::root_task::check::Limits { memory: 1 << 24, slots: 4096 };
+        let limits = crate::root_task::check::Limits { memory: 1 << 24, slots: 4096, hosted: false };
         let _ = crate::root_task::check::check(&elf, &limits, &Default::default());
         let _ = crate::size::of_elf(&elf, 5);
     }

@@ -7,7 +7,8 @@ use crate::{
     Digest, Target,
     elf::Elf,
     kernel_config::KernelConfig,
-    recipe::{LibOs, RawDevices, Recipe},
+    recipe::{Component, LibOs, RawDevices, Recipe},
+    root_task::rumprun::tree::Tree,
     run_config::serial_name,
 };
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ pub struct Manifest {
     pub kernel: Kernel,
     /// What gives the function an OS.
     pub libos: LibOs,
+    /// What gives it an OS when that is rumprun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rumprun: Option<Rumprun>,
     /// Stack of the first thread, in bytes.
     pub stack: u64,
     /// Heap, in bytes.
@@ -44,6 +48,18 @@ pub struct Manifest {
     pub targets: Vec<Target>,
     /// Memory of the machine, in bytes, for each target that has one.
     pub memory: BTreeMap<String, u64>,
+}
+
+/// The rumprun tree that a root task was linked with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Rumprun {
+    /// The release of NetBSD, for instance `NetBSD 7.99.34`.
+    pub version: String,
+    /// The digest of what was linked and compiled with.
+    pub digest: Digest,
+    /// What is in it of NetBSD's kernel beside what always is.
+    pub components: Vec<Component>,
 }
 
 /// Who a function is.
@@ -101,6 +117,7 @@ impl Manifest {
             },
             kernel: Kernel { config: kernel.name.clone(), version: version.to_owned(), interface },
             libos: recipe.libos,
+            rumprun: None,
             stack: recipe.stack,
             heap: recipe.heap,
             devices: [("serial".to_owned(), serial_name(*serial).to_owned())]
@@ -115,6 +132,16 @@ impl Manifest {
                 .map(|target| (target.name().to_owned(), recipe.memory(target)))
                 .collect(),
         }
+    }
+
+    /// The manifest of a function that is linked with `tree`, if with any.
+    pub(crate) fn with_rumprun(mut self, recipe: &Recipe, tree: Option<&Tree>) -> Self {
+        self.rumprun = recipe.rumprun.as_ref().zip(tree).map(|(rumprun, tree)| Rumprun {
+            version: tree.version.clone(),
+            digest: tree.digest,
+            components: rumprun.components.clone(),
+        });
+        self
     }
 
     /// The note as it lies in the file: header, owner, descriptor, each padded to 4 bytes.
@@ -180,6 +207,7 @@ pub(crate) mod tests {
                 interface: Digest::of("i"),
             },
             libos: LibOs::None,
+            rumprun: None,
             stack: 65536,
             heap: 262_144,
             devices: [("serial".into(), "com1".into())].into(),

@@ -8,6 +8,7 @@ use crate::{
     bare_metal::{Headers, Media, Packer},
     bindings::{self, Era},
     cache, files, image,
+    inputs::debian::Package,
     inputs::{
         tools::{self, HostTool},
         tree,
@@ -15,8 +16,8 @@ use crate::{
     kernel::{self, KernelTree, TreeKind, prebuilt},
     kernel_config::{Arch, KernelConfig},
     process::tender,
-    recipe::{Need, Recipe},
-    root_task::{self, Toolchain},
+    recipe::{Need, Recipe, RootTaskSource},
+    root_task::{self, Toolchain, rumprun::tree::Tree as RumprunTree},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -53,6 +54,9 @@ pub struct Plan {
     /// The compilers, found.
     #[serde(skip)]
     pub(crate) toolchain: Toolchain,
+    /// The rumprun tree, found, for the libOS of that name.
+    #[serde(skip)]
+    pub(crate) rumprun: Option<RumprunTree>,
     /// The digest of all inputs of the kind `Source`.
     #[serde(skip)]
     pub(crate) sources: Digest,
@@ -98,6 +102,10 @@ pub enum InputKind {
     KernelConfig,
     /// The kernel's source tree.
     KernelSource,
+    /// The user's rumprun tree: libraries, headers, and what its compiler is told.
+    Rumprun,
+    /// The source package of a program: its `.dsc`, which names all other files by their digests.
+    SourcePackage,
     /// A kernel that was built elsewhere.
     PrebuiltKernel,
     /// A header that stands in for one of the tree.
@@ -205,6 +213,7 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
     // First of all, because finding the rest runs them.
     let toolchain = Toolchain::find(ctx)?;
     let tree = kernel::locate(ctx, &kernel)?;
+    let rumprun = RumprunTree::of_recipe(ctx, recipe)?;
     let compilers = [&toolchain.cc, &toolchain.cargo, &toolchain.rustc].map(Clone::clone);
     let tools = tools(ctx, compilers.into(), &tree, kernel.arch)?;
     let mut inputs = vec![
@@ -219,6 +228,10 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
     inputs.extend(kernel_files(ctx, &kernel, Some(&era))?);
     let prebuilt = read_prebuilt(recipe, target)?;
     inputs.extend(prebuilt_kernel(ctx, recipe, prebuilt.as_deref())?);
+    inputs.extend(rumprun.iter().map(|tree| {
+        Input::new(InputKind::Rumprun, "rumprun", tree.digest).at(&tree.root).version(&tree.version)
+    }));
+    inputs.extend(source_package(recipe));
     inputs.extend(tools);
     let contents = root_task::contents(ctx, &root_task::sources(ctx, recipe, &toolchain)?)?;
     let sources = root_task::digest(&contents);
@@ -254,6 +267,7 @@ pub(crate) fn plan_at(ctx: &Context<'_>, recipe: &Recipe, target: Target, epoch:
             .collect(),
         tree,
         toolchain,
+        rumprun,
         sources,
         tender,
         media,
@@ -391,6 +405,16 @@ impl Input {
     }
 }
 
+/// What the names of inputs that are source packages begin with.
+pub(crate) const SOURCE_PACKAGE: &str = "source package ";
+
+/// The source package of a program.
+fn source_package(recipe: &Recipe) -> Option<Input> {
+    let RootTaskSource::Package(source) = &recipe.source else { return None };
+    let Package { name, version, sha256 } = &source.package;
+    Some(Input::new(InputKind::SourcePackage, &format!("{SOURCE_PACKAGE}{name}"), *sha256).version(version))
+}
+
 /// Steps in their order, each with the inputs that it reads.
 struct Steps<'a> {
     inputs: &'a [Input],
@@ -453,7 +477,8 @@ const KERNEL_INPUTS: [InputKind; 5] = [
 /// The steps of an image.
 fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option<&Media>)) -> Vec<Step> {
     use InputKind::{
-        BootLoader, Builder, Era, KernelConfig, KernelSource, PrebuiltKernel, Recipe, Source, Tender,
+        BootLoader, Builder, Era, KernelConfig, KernelSource, PrebuiltKernel, Recipe, Rumprun, Source,
+        SourcePackage, Tender,
     };
     let none = None::<()>;
     let mut steps = Steps { inputs, steps: Vec::new() };
@@ -463,7 +488,8 @@ fn steps(inputs: &[Input], name: &str, kernel: &str, image: (Target, u64, Option
     steps.add("bindings", what, &[Builder, KernelConfig, KernelSource, Era], &["cc"], &["kernel"], none);
     let what = format!("compile, link and check the root task of {name}");
     let rust = ["cargo", "rustc", "cc"];
-    steps.add("root-task", what, &[Builder, Recipe, Source], &rust, &["bindings"], none);
+    let kinds = [Builder, Recipe, Rumprun, Source, SourcePackage];
+    steps.add("root-task", what, &kinds, &rust, &["bindings"], none);
     if image.0 == Target::Process {
         let what = "compile, link and check the tender".to_owned();
         steps.add("tender", what, &[Builder, Tender], &rust, &[], none);

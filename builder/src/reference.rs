@@ -18,9 +18,12 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 27] = [
     "[function]",
     "[root-task]",
+    "[root-task.source]",
+    "[rumprun]",
+    "[[rumprun.mount]]",
     "[kernel]",
     "[devices]",
     "[devices.net]",

@@ -119,6 +119,8 @@ impl Sandbox {
             interface: Digest::of("interface"),
             sources: root_task::digest(&root_task::contents(&ctx, &sources)?),
             toolchain: &toolchain,
+            rumprun: None,
+            package: None,
         };
         root_task::build(&ctx, &inputs)
     }

@@ -1,5 +1,6 @@
 //! What a build depends on: source trees, tools of the host, and what the registry supplies.
 
+pub mod debian;
 pub mod python;
 pub mod registry;
 pub mod tools;

@@ -167,7 +167,8 @@ fn render_elf(out: &mut String, name: &str, elf: &ElfReport) -> std::fmt::Result
 
 /// What a root task says about itself.
 fn render_note(out: &mut String, note: &note::Manifest) -> std::fmt::Result {
-    let note::Manifest { function, kernel, libos, stack, heap, devices, targets, memory, format: _ } = note;
+    let note::Manifest { function, kernel, libos, rumprun, stack, heap, devices, targets, memory, format: _ } =
+        note;
     let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
     let license = function.license.as_deref().unwrap_or("not said");
     writeln!(out, "  function:    {} {}", printable(&function.name), printable(&function.version))?;
@@ -181,6 +182,11 @@ fn render_note(out: &mut String, note: &note::Manifest) -> std::fmt::Result {
         "  libOS:       {}",
         serde_json::to_value(libos).unwrap_or_default().as_str().unwrap_or("?")
     )?;
+    if let Some(rumprun) = rumprun {
+        let components = list(&mut rumprun.components.iter().map(|one| one.name().to_owned()));
+        writeln!(out, "  rumprun:     {}, digest {}", printable(&rumprun.version), rumprun.digest)?;
+        writeln!(out, "  components:  {}", components)?;
+    }
     let sizes = memory.iter().map(|(target, size)| format!("{} ({})", show_size(*size), printable(target)));
     let own = [("stack", stack), ("heap", heap)].map(|(name, size)| format!("{name} {}", show_size(*size)));
     writeln!(out, "  memory:      {}", list(&mut sizes.chain(own)))?;

@@ -2,10 +2,12 @@
 
 use super::{
     After, BareMetalTarget, HttpRequest, InputPath, Period, ProcessTarget, QemuTarget, RawAgain,
-    RawBareMetal, RawFiles, RawHttp, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawServer,
-    RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, Server, Size, Smoke, TcpExchange,
+    RawBareMetal, RawFiles, RawHttp, RawKernel, RawProcess, RawQemu, RawRecipe, RawRootTask, RawRumprun,
+    RawServer, RawSmoke, RawSource, RawTargets, RawTcp, Recipe, RootTaskSource, Rumprun, Server, Size, Smoke,
+    SourcePackage, TcpExchange,
     units::{show_period, show_size},
 };
+use crate::inputs::debian::Package;
 use std::time::Duration;
 
 impl Recipe {
@@ -23,6 +25,7 @@ impl Recipe {
         RawRecipe {
             function: self.function.clone(),
             root_task: self.raw_root_task(),
+            rumprun: self.rumprun.as_ref().map(raw_rumprun),
             kernel: RawKernel {
                 config: self.kernel.clone(),
                 prebuilt: self.prebuilt_kernel.as_ref().map(|file| file.written.clone()),
@@ -40,18 +43,23 @@ impl Recipe {
     }
 
     fn raw_root_task(&self) -> RawRootTask {
-        let (mut crate_dir, mut c_sources, mut prebuilt) = (None, None, None);
+        let (mut crate_dir, mut c_sources, mut source) = (None, None, None);
+        let (mut program, mut prebuilt) = (None, None);
         match &self.source {
             RootTaskSource::Crate(folder) => crate_dir = Some(folder.written.clone()),
             RootTaskSource::C(files) => {
                 c_sources = Some(files.iter().map(|file| file.written.clone()).collect())
             }
+            RootTaskSource::Package(package) => source = Some(raw_source(package)),
+            RootTaskSource::Program(file) => program = Some(file.written.clone()),
             RootTaskSource::Prebuilt(file) => prebuilt = Some(file.written.clone()),
         }
         let built = prebuilt.is_none();
         RawRootTask {
             crate_dir,
             c_sources,
+            source,
+            program,
             prebuilt,
             features: self.features.clone(),
             libos: built.then_some(self.libos),
@@ -61,6 +69,22 @@ impl Recipe {
             needs: self.needs.clone(),
             wants: self.wants.clone(),
         }
+    }
+}
+
+fn raw_source(source: &SourcePackage) -> RawSource {
+    let Package { name, version, sha256 } = source.package.clone();
+    let SourcePackage { prepare, files, exclude, include, .. } = source.clone();
+    RawSource { debian_source: name, version, sha256, prepare, files, exclude, include }
+}
+
+fn raw_rumprun(rumprun: &Rumprun) -> RawRumprun {
+    RawRumprun {
+        tree: rumprun.tree.as_ref().map(|tree| tree.written.clone()),
+        components: Some(rumprun.components.clone()),
+        cflags: rumprun.cflags.clone(),
+        hostname: Some(rumprun.hostname.clone()),
+        mount: rumprun.mount.clone(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! From a recipe's name or path to a checked [`Recipe`].
 
 use super::{
-    After, BareMetalTarget, HttpRequest, InputPath, ProcessTarget, Protocol, QemuTarget, RawBareMetal,
-    RawHttp, RawRecipe, RawSmoke, RawTargets, RawTcp, Recipe, RootTaskSource, SERIAL_SPEED, Serial, Server,
-    Size, Smoke, TcpExchange,
+    After, BareMetalTarget, HttpRequest, InputPath, LibOs, NetMode, ProcessTarget, Protocol, QemuTarget,
+    RawBareMetal, RawHttp, RawNet, RawRecipe, RawSmoke, RawSource, RawTargets, RawTcp, Recipe,
+    RootTaskSource, Rumprun, SERIAL_SPEED, Serial, Server, Size, Smoke, SourcePackage, TcpExchange,
     check::{Quantities, check, resolve},
     show_size,
 };
@@ -17,6 +17,7 @@ use crate::{
         suggest::{closest, list},
     },
     files,
+    inputs::debian::Package,
 };
 use std::{
     collections::BTreeMap,
@@ -26,30 +27,36 @@ use std::{
 };
 
 /// What people write for a recipe's keys.
-const HABITS: [(&str, &str); 34] = [
+const HABITS: [(&str, &str); 40] = [
     ("address", "addresses"),
     ("arguments", "args"),
     ("author", "license"),
     ("code", "status"),
     ("commandline", "args"),
+    ("compiler-flags", "cflags"),
     ("deadline", "timeout"),
     ("dir", "from"),
     ("directory", "from"),
     ("elf", "prebuilt"),
     ("environment", "env"),
+    ("device", "source"),
     ("exit-code", "status"),
     ("exit-status", "status"),
     ("flags", "extra-args"),
     ("folder", "from"),
+    ("fstype", "type"),
     ("gateway", "gateways"),
     ("ip", "addresses"),
     ("kernel-config", "config"),
     ("licence", "license"),
     ("mem", "memory"),
+    ("mountpoint", "path"),
+    ("mounts", "mount"),
     ("nameserver", "dns"),
     ("output", "expect"),
     ("path", "crate"),
     ("ports", "forward"),
+    ("prefix", "tree"),
     ("publish", "forward"),
     ("qemu-args", "extra-args"),
     ("ram", "memory"),
@@ -155,15 +162,34 @@ fn missing(project: &Project, path: &Path, arg: &str) -> Diagnostic {
 fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities) -> Recipe {
     let input = |written: String| InputPath { path: resolve(path, &written), written };
     let task = raw.root_task;
-    let source = match (task.crate_dir, task.prebuilt) {
-        (Some(folder), _) => RootTaskSource::Crate(input(folder)),
-        (None, Some(file)) => RootTaskSource::Prebuilt(input(file)),
-        (None, None) => {
+    let libos = task.libos.unwrap_or_default();
+    // The checks let one of them pass.
+    let source = match (task.crate_dir, task.source, task.program, task.prebuilt) {
+        (Some(folder), ..) => RootTaskSource::Crate(input(folder)),
+        (None, Some(package), ..) => RootTaskSource::Package(source_package(package)),
+        (None, None, Some(file), _) => RootTaskSource::Program(input(file)),
+        (None, None, None, Some(file)) => RootTaskSource::Prebuilt(input(file)),
+        (None, None, None, None) => {
             RootTaskSource::C(task.c_sources.unwrap_or_default().into_iter().map(input).collect())
         }
     };
+    let rumprun = (libos == LibOs::Rumprun).then(|| {
+        let table = raw.rumprun.unwrap_or_default();
+        Rumprun {
+            tree: table.tree.map(input),
+            named: None,
+            components: quantities.components.clone(),
+            cflags: table.cflags,
+            hostname: table.hostname.unwrap_or_else(|| raw.function.name.clone()),
+            mount: table.mount,
+        }
+    });
     if let Some(disk) = &mut raw.devices.disk {
         disk.size = quantities.disk.map(|size| Size::Text(show_size(size)));
+    }
+    // NetBSD's kernel takes random bytes, which come with a network.
+    if libos == LibOs::Rumprun && raw.devices.net.is_none() {
+        raw.devices.net = Some(RawNet { mode: NetMode::None, ..RawNet::default() });
     }
     let RawTargets { qemu, process, bare_metal } = raw.targets;
     // The checks let no request without a port pass where there is none or a choice.
@@ -174,7 +200,8 @@ fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities)
         function: raw.function,
         source,
         features: task.features,
-        libos: task.libos.unwrap_or_default(),
+        libos,
+        rumprun,
         stack: quantities.stack,
         heap: quantities.heap,
         acpi: quantities.acpi,
@@ -197,6 +224,11 @@ fn fill(path: &Path, digest: Digest, mut raw: RawRecipe, quantities: Quantities)
         wants: task.wants,
         smoke: raw.smoke.map(|smoke| fill_smoke(smoke, only_port, &quantities, input)),
     }
+}
+
+fn source_package(raw: RawSource) -> SourcePackage {
+    let RawSource { debian_source: name, version, sha256, prepare, files, exclude, include } = raw;
+    SourcePackage { package: Package { name, version, sha256 }, prepare, files, exclude, include }
 }
 
 /// The smoke test with its defaults. `port` is the one that requests go to when they name none; `input` finds files.

@@ -17,10 +17,16 @@ pub use units::{GIB, KIB, MIB, show_period, show_size};
 
 use crate::{
     Digest, Project, Result, Target,
+    inputs::debian::Package,
     kernel_config::{KernelConfig, UserSource},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// A checked recipe: defaults filled in, sizes in bytes. Nothing in it is still to be decided but what
 /// depends on other files. Serialised, it says nothing about where it lies and how it is commented, so
@@ -41,6 +47,9 @@ pub struct Recipe {
     pub features: Vec<String>,
     /// What gives the function an OS.
     pub libos: LibOs,
+    /// What `libos = "rumprun"` is made of; none for another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rumprun: Option<Rumprun>,
     /// Stack of the root task's first thread, in bytes; a multiple of 4096; 0 for a prebuilt root task,
     /// which decides for itself.
     pub stack: u64,
@@ -99,6 +108,14 @@ impl Recipe {
         Ok(self)
     }
 
+    /// The recipe with the rumprun tree that the user names; as it was when none is named, or none is needed.
+    pub fn with_rumprun(mut self, tree: Option<&Path>) -> Self {
+        if let (Some(rumprun), Some(tree)) = (&mut self.rumprun, tree) {
+            rumprun.named = Some(tree.to_owned());
+        }
+        self
+    }
+
     /// The targets that the recipe is built for unless others are named: those that have what it needs, and
     /// `bare-metal` only when the recipe has a table for it, because it asks the host for a boot loader.
     pub fn targets(&self) -> Vec<Target> {
@@ -128,10 +145,53 @@ impl Recipe {
 pub enum RootTaskSource {
     /// A crate with a binary target: its folder.
     Crate(InputPath),
-    /// C sources, compiled against `selkie.h`.
+    /// C sources, compiled against `selkie.h`, or against NetBSD's libc where the libOS is rumprun.
     C(Vec<InputPath>),
+    /// C files of a source package, for the libOS rumprun.
+    Package(SourcePackage),
+    /// A program that rumprun's compiler linked, for the libOS rumprun.
+    Program(InputPath),
     /// An ELF that was linked elsewhere.
     Prebuilt(InputPath),
+}
+
+/// What is compiled of a source package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourcePackage {
+    /// The package.
+    pub package: Package,
+    /// Commands that make sources out of others, each a program and its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<Vec<String>>,
+    /// Patterns of the files that are compiled.
+    pub files: Vec<String>,
+    /// Patterns of those that are not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Folders with headers, from the package's top folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+}
+
+/// What the libOS rumprun is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rumprun {
+    /// The tree that the recipe names.
+    #[serde(skip)]
+    pub tree: Option<InputPath>,
+    /// The tree that the user names, instead.
+    #[serde(skip)]
+    pub named: Option<PathBuf>,
+    /// What is linked of NetBSD's kernel beside what is always there, sorted.
+    pub components: Vec<Component>,
+    /// Further flags for the C files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cflags: Vec<String>,
+    /// What gethostname(3) says.
+    pub hostname: String,
+    /// What is mounted before `main` is called, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mount: Vec<RawMount>,
 }
 
 /// A path in a recipe. It serialises as it was written, so that no digest depends on the machine.
@@ -311,6 +371,62 @@ impl BareMetalTarget {
     pub(crate) fn command_line_after_a_space(&self) -> String {
         let words: Vec<_> = self.kernel_command_line.split(' ').filter(|word| !word.is_empty()).collect();
         words.iter().map(|word| format!(" {word}")).collect()
+    }
+}
+
+impl Component {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Cd9660,
+        Self::Ext2,
+        Self::Ffs,
+        Self::Inet6,
+        Self::Kernfs,
+        Self::Local,
+        Self::Msdos,
+        Self::Net,
+        Self::Random,
+        Self::Tmpfs,
+    ];
+
+    /// Its word in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cd9660 => "cd9660",
+            Self::Ext2 => "ext2",
+            Self::Ffs => "ffs",
+            Self::Inet6 => "inet6",
+            Self::Kernfs => "kernfs",
+            Self::Local => "local",
+            Self::Msdos => "msdos",
+            Self::Net => "net",
+            Self::Random => "random",
+            Self::Tmpfs => "tmpfs",
+        }
+    }
+}
+
+impl FileSystem {
+    /// The component that it needs.
+    pub fn component(self) -> Component {
+        match self {
+            Self::Cd9660 => Component::Cd9660,
+            Self::Ext2 => Component::Ext2,
+            Self::Ffs => Component::Ffs,
+            Self::Kernfs => Component::Kernfs,
+            Self::Msdos => Component::Msdos,
+            Self::Tmpfs => Component::Tmpfs,
+        }
+    }
+
+    /// Its word in a recipe.
+    pub fn name(self) -> &'static str {
+        self.component().name()
+    }
+
+    /// Whether it lies on a disk.
+    pub fn on_disk(self) -> bool {
+        !matches!(self, Self::Kernfs | Self::Tmpfs)
     }
 }
 

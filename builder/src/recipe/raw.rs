@@ -1,6 +1,7 @@
 //! A recipe as it is written. The doc comments here are the recipe reference in `docs/recipes.md`.
 
 use super::{Answer, Body};
+use crate::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,8 +12,11 @@ use std::collections::BTreeMap;
 pub struct RawRecipe {
     /// Who the function is.
     pub function: RawFunction,
-    /// What the root task is made of: exactly one of `crate`, `c-sources` and `prebuilt`.
+    /// What the root task is made of: exactly one of `crate`, `c-sources`, `source`, `program` and `prebuilt`.
     pub root_task: RawRootTask,
+    /// What `libos = "rumprun"` is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rumprun: Option<RawRumprun>,
     /// Which seL4 kernel it runs on.
     #[serde(default)]
     pub kernel: RawKernel,
@@ -57,8 +61,13 @@ pub struct RawRootTask {
     /// Folder of a Rust crate with one binary target.
     #[serde(rename = "crate")]
     pub crate_dir: Option<String>,
-    /// C files, compiled and linked with the runtime's C interface (`selkie.h`).
+    /// C files, compiled and linked with the runtime's C interface (`selkie.h`), or, with `libos = "rumprun"`, with
+    /// NetBSD's libc.
     pub c_sources: Option<Vec<String>>,
+    /// C files of a source package of Debian. It is for `libos = "rumprun"`.
+    pub source: Option<RawSource>,
+    /// What rumprun's own compiler, `x86_64-rumprun-netbsd-gcc`, linked. It is for `libos = "rumprun"`.
+    pub program: Option<String>,
     /// An ELF file that was linked elsewhere. It is checked, never changed.
     pub prebuilt: Option<String>,
     /// Cargo features of the crate.
@@ -66,9 +75,10 @@ pub struct RawRootTask {
     pub features: Vec<String>,
     /// What gives the function an OS. Default: `"none"`.
     pub libos: Option<LibOs>,
-    /// Stack of the first thread, for instance `"64 KiB"`. Default: 64 KiB.
+    /// Stack of the first thread, for instance `"64 KiB"`. Default: 64 KiB; 256 KiB with `libos = "rumprun"`.
     pub stack: Option<Size>,
-    /// Heap, for instance `"1 MiB"`. Default: 256 KiB.
+    /// Heap, for instance `"1 MiB"`. With `libos = "rumprun"` it is all memory of NetBSD's kernel and of the program.
+    /// Default: 256 KiB; 16 MiB with `libos = "rumprun"`.
     pub heap: Option<Size>,
     /// Whether the root task can switch a PC off, and reset it, as its ACPI tables say: some 5 kB. Without it, only
     /// QEMU is switched off; a PC halts. Default: whether the recipe has `[targets.bare-metal]`.
@@ -79,6 +89,31 @@ pub struct RawRootTask {
     /// What the function uses where a target has it; elsewhere it copes with the error of the call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wants: Vec<Need>,
+}
+
+/// `[root-task.source]`: a program from a source package of Debian, or of what is made like it. The package is fetched with the host's own mirror once, checked, and unpacked with its patches; the host's configuration of apt stays as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawSource {
+    /// The source package's name.
+    pub debian_source: String,
+    /// Its version, for instance `5.4.4-3+deb12u1`.
+    pub version: String,
+    /// The digest of the package's `.dsc`, which names all other files by theirs.
+    pub sha256: Digest,
+    /// Commands of the host, each a program and its arguments, that make sources out of others. They run in a copy of
+    /// the package, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<Vec<String>>,
+    /// What is compiled: files of the package or of what was made there. `*` and `?` stand for parts of a name, `**` for
+    /// folders.
+    pub files: Vec<String>,
+    /// What is not, although `files` names it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Folders of the package with headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
 }
 
 /// Something that not every target has.
@@ -104,6 +139,88 @@ pub enum LibOs {
     None,
     /// Selkie's own for Rust functions: drivers, TCP/IP, HTTP. The crate brings it in as a dependency.
     Native,
+    /// NetBSD's libc, TCP/IP and file systems for POSIX programs in C: see docs/rumprun.md.
+    Rumprun,
+}
+
+/// `[rumprun]`: what `libos = "rumprun"` is made of.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawRumprun {
+    /// The folder of a rumprun tree that `build-rr.sh hw` has built. Default: what `--rumprun` or `RUMPRUN_DIR` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
+    /// What is linked of NetBSD's kernel. Default: `"local"`, `"random"` and `"tmpfs"`, with what the recipe's devices,
+    /// addresses, mounts and disk ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub components: Option<Vec<Component>>,
+    /// Further flags for the C files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cflags: Vec<String>,
+    /// What gethostname(3) says. Default: the function's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// File systems that are mounted before `main` is called, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mount: Vec<RawMount>,
+}
+
+/// A part of NetBSD's kernel that is linked where it is asked for. IPv4 is always there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Component {
+    /// The file system of CDs.
+    Cd9660,
+    /// The file system ext2.
+    Ext2,
+    /// NetBSD's own file system.
+    Ffs,
+    /// IPv6.
+    Inet6,
+    /// The files of the kernel, such as `boottime`.
+    Kernfs,
+    /// Sockets in the file system (`AF_UNIX`), socketpair(2) among them.
+    Local,
+    /// The file system FAT.
+    Msdos,
+    /// A network card.
+    Net,
+    /// `/dev/random` and `/dev/urandom`.
+    Random,
+    /// A file system in memory; there is one at `/tmp`.
+    Tmpfs,
+}
+
+/// `[[rumprun.mount]]`: a file system that is mounted before `main` is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawMount {
+    /// Where it lies: `"d0"` is the function's disk. One in memory lies nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: FileSystem,
+    /// The folder at which the program finds it. It is made when it is not there.
+    pub path: String,
+}
+
+/// A file system of NetBSD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileSystem {
+    /// That of CDs.
+    Cd9660,
+    /// The first of Linux.
+    Ext2,
+    /// NetBSD's own.
+    Ffs,
+    /// The files of the kernel.
+    Kernfs,
+    /// FAT.
+    Msdos,
+    /// One in memory.
+    Tmpfs,
 }
 
 /// `[kernel]`: which seL4 kernel the function runs on.
@@ -172,6 +289,8 @@ pub enum DiskFormat {
     None,
     /// An empty FAT file system over the whole disk, without partitions.
     Fat,
+    /// An empty ext2 file system over the whole disk, without partitions. The program `mke2fs` of the host makes it.
+    Ext2,
 }
 
 /// `[devices.net]`: a network card, and a source of random bytes with it.

@@ -291,6 +291,10 @@ impl<'a> Lab<'a> {
             }
             None => {}
         }
+        // It is not copied: a rumprun tree works only where it was built.
+        if let Some(tree) = &plan.rumprun {
+            words.extend(["--rumprun".into(), shown(&tree.root)]);
+        }
         words
     }
 

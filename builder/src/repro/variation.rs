@@ -326,7 +326,12 @@ impl Lab<'_> {
                 let main = root_task::main_of_crate(self.ctx, &folder.path, &self.plans[0].toolchain);
                 Ok((main.map_err(|error| error.to_string())?, EDIT))
             }
-            RootTaskSource::Prebuilt(_) => Err("the root task is prebuilt: there is no source".to_owned()),
+            RootTaskSource::Package(_) => {
+                Err("the root task is made of a source package, which is pinned by its digest".to_owned())
+            }
+            RootTaskSource::Program(_) | RootTaskSource::Prebuilt(_) => {
+                Err("the root task is prebuilt: there is no source".to_owned())
+            }
         }
     }
 }

@@ -3,12 +3,12 @@
 
 use super::code::{self, CodeOf};
 use crate::{
-    elf::{Elf, Section, Segment},
+    elf::{Elf, Section, Segment, Symbol},
     note,
 };
 use object::elf::{
     EM_X86_64, ET_EXEC, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NULL, PT_PHDR,
-    PT_TLS, SHF_TLS, SHN_UNDEF, STT_FILE, STT_SECTION,
+    PT_TLS, SHF_TLS, SHN_UNDEF, STB_WEAK, STT_FILE, STT_SECTION,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,9 @@ pub struct Limits {
     pub memory: u64,
     /// Slots of the root CNode; every page of the image takes one.
     pub slots: u64,
+    /// Whether a C library is linked in, and what runs its initialisers and gives its threads their own variables: the
+    /// libOS rumprun.
+    pub hosted: bool,
 }
 
 /// A rule that a root task breaks.
@@ -283,8 +286,13 @@ pub fn check(elf: &Elf<'_>, limits: &Limits, own: &BTreeSet<String>) -> Vec<Offe
     headers(elf, &mut offences);
     layout(elf, limits, &mut offences);
     note_place(elf, &mut offences);
-    sections(elf, &mut offences);
-    symbols(elf, own, &mut offences);
+    if !limits.hosted {
+        sections(elf, &mut offences);
+    }
+    undefined_symbols(elf, limits.hosted, &mut offences);
+    if !limits.hosted {
+        hosted_symbols(elf, own, &mut offences);
+    }
     system_calls(elf, &mut offences);
     offences
 }
@@ -414,16 +422,23 @@ fn sections(elf: &Elf<'_>, offences: &mut Vec<Offence>) {
     }
 }
 
-fn symbols(elf: &Elf<'_>, own: &BTreeSet<String>, offences: &mut Vec<Offence>) {
+/// Symbols that have a name.
+fn named<'a>(elf: &'a Elf<'a>) -> impl Iterator<Item = &'a Symbol<'a>> {
+    let unnamed = [STT_FILE, STT_SECTION];
+    elf.symbols.iter().filter(move |symbol| !symbol.name.is_empty() && !unnamed.contains(&symbol.kind))
+}
+
+fn undefined_symbols(elf: &Elf<'_>, hosted: bool, offences: &mut Vec<Offence>) {
+    // What the platform asks for by a weak name, a rump kernel without that part lacks: it is 0 then.
+    let optional = |symbol: &&Symbol<'_>| hosted && symbol.binding == STB_WEAK;
+    let undefined = named(elf).filter(|symbol| symbol.section == SHN_UNDEF && !optional(symbol));
+    let names: BTreeSet<_> = undefined.map(|one| one.name).collect();
+    offences.extend(names.iter().map(|name| Offence::Undefined { symbol: code::demangle(name) }));
+}
+
+fn hosted_symbols(elf: &Elf<'_>, own: &BTreeSet<String>, offences: &mut Vec<Offence>) {
     let libc: BTreeSet<_> = LIBC.lines().filter(|line| !line.starts_with('#')).collect();
-    let named = || {
-        let unnamed = [STT_FILE, STT_SECTION];
-        elf.symbols.iter().filter(move |symbol| !symbol.name.is_empty() && !unnamed.contains(&symbol.kind))
-    };
-    let undefined: BTreeSet<_> =
-        named().filter(|symbol| symbol.section == SHN_UNDEF).map(|one| one.name).collect();
-    offences.extend(undefined.iter().map(|name| Offence::Undefined { symbol: code::demangle(name) }));
-    let hosted: BTreeMap<_, _> = named()
+    let hosted: BTreeMap<_, _> = named(elf)
         .filter(|symbol| {
             symbol.section != SHN_UNDEF && libc.contains(symbol.name) && !own.contains(symbol.name)
         })

@@ -3,7 +3,7 @@
 use super::*;
 use crate::elf_sample::{DATA, R, RODATA, RW, RX, SITE, Sample, Segment, Symbol, TEXT};
 
-const LIMITS: Limits = Limits { memory: 16 << 20, slots: 8192 };
+const LIMITS: Limits = Limits { memory: 16 << 20, slots: 8192, hosted: false };
 
 fn offences(sample: &Sample) -> Vec<Offence> {
     check(&Elf::parse(&sample.bytes()).unwrap(), &LIMITS, &BTreeSet::new())

@@ -50,12 +50,27 @@ pub(super) fn build(
     let interface = interface_crate(job.ctx);
     let work = target.join("c");
     let mut objects = Vec::new();
+    let flags: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
     for source in sources {
-        let object = compile(job, &source.path, &interface.join("include"), &work)?;
+        let (folder, file) = apart(&source.path);
+        let how = Compilation {
+            program: &job.inputs.toolchain.cc.path,
+            flags: &flags,
+            file,
+            folder,
+            include: &[interface.join("include")],
+            maps: &[(folder.to_owned(), "function"), (job.ctx.project.root.clone(), "selkie")],
+        };
+        let object = compile(job, &how, &work)?;
         own.extend(defined(&object, &source.path)?);
         objects.push(object);
     }
     crate_build::build(job, &interface, &objects, target)
+}
+
+/// A file's folder, and its name there.
+pub(super) fn apart(path: &Path) -> (&Path, &Path) {
+    (path.parent().unwrap_or(Path::new("/")), Path::new(path.file_name().unwrap_or_default()))
 }
 
 /// The global symbols that the object file of `source` defines.
@@ -72,32 +87,44 @@ fn defined(object: &Path, source: &Path) -> Result<Vec<String>, Error> {
     Ok(symbols.map(|symbol| symbol.name.to_owned()).collect())
 }
 
-fn compile(job: &Job<'_>, source: &Path, include: &Path, work: &Path) -> Result<PathBuf, Error> {
-    let folder = source.parent().unwrap_or(Path::new("/"));
+/// How a C file is compiled.
+pub(super) struct Compilation<'a> {
+    /// The compiler.
+    pub(super) program: &'a Path,
+    /// Its flags but for the following.
+    pub(super) flags: &'a [String],
+    /// The file, relative to `folder`.
+    pub(super) file: &'a Path,
+    /// The folder that the compiler runs in.
+    pub(super) folder: &'a Path,
+    /// Where headers are found beside the compiler's own places.
+    pub(super) include: &'a [PathBuf],
+    /// Folders, and what stands for them in the result. The first that fits counts.
+    pub(super) maps: &'a [(PathBuf, &'a str)],
+}
+
+/// Compiles a C file into an object file in the folder `work`. What the compiler warns of is told, and the headers that
+/// it read are noted.
+pub(super) fn compile(job: &Job<'_>, how: &Compilation<'_>, work: &Path) -> Result<PathBuf, Error> {
+    let source = how.folder.join(how.file);
     files::create_dir_all(work)?;
     let dir = tempfile::tempdir_in(work).map_err(Error::io(work))?;
     let (object, depends) = (dir.path().join("out.o"), dir.path().join("out.d"));
-    let map = |from: &Path, to: &str| {
+    let mut tool = Tool::new(how.program, how.folder)
+        .env("TMPDIR", dir.path())
+        .args(how.flags.iter().map(String::as_str));
+    for folder in how.include {
+        tool = tool.arg("-I").arg(folder);
+    }
+    // Of several maps that fit, GCC takes the last.
+    for (from, to) in how.maps.iter().rev() {
         let mut flag = OsString::from("-ffile-prefix-map=");
         flag.push(from);
         flag.push("=");
         flag.push(to);
-        flag
-    };
-    let tool = Tool::new(&job.inputs.toolchain.cc.path, folder)
-        .env("TMPDIR", dir.path())
-        .args(FLAGS)
-        .arg("-I")
-        .arg(include)
-        .arg(map(&job.ctx.project.root, "selkie"))
-        .arg(map(folder, "function"))
-        .arg("-MD")
-        .arg("-MF")
-        .arg(&depends)
-        .arg("-c")
-        .arg(source.file_name().unwrap_or_default())
-        .arg("-o")
-        .arg(&object);
+        tool = tool.arg(flag);
+    }
+    let tool = tool.args(["-MD", "-MF"]).arg(&depends).arg("-c").arg(how.file).arg("-o").arg(&object);
     match tool.run(&job.ctx.cancel) {
         Ok(output) if !output.stderr.trim().is_empty() => {
             job.ctx.progress.note(&format!(
@@ -112,9 +139,9 @@ fn compile(job: &Job<'_>, source: &Path, include: &Path, work: &Path) -> Result<
         }
         Err(error) => return Err(error.into()),
     }
-    job.read_depends(&depends, folder)?;
+    job.read_depends(&depends, how.folder)?;
     let bytes = files::read(&object)?;
     // The path is part of the name: two files with the same content are two files.
-    let stem = format!("c-{}", Digest::of_path(source).short(8));
+    let stem = format!("c-{}", Digest::of_path(&source).short(8));
     link::store(work, &stem, "o", &bytes)
 }

@@ -52,6 +52,7 @@ impl Job<'_> {
         places.extend(self.inputs.bindings.parent().map(Path::to_owned));
         places.extend(source_folder(self.inputs.recipe).map(Path::to_owned));
         places.extend(self.folders_elsewhere()?);
+        places.extend(self.inputs.rumprun.iter().flat_map(|tree| tree.places()));
         places.retain(|place| worth_a_look(place));
         Ok(places)
     }
@@ -62,7 +63,7 @@ pub(crate) fn source_folder(recipe: &Recipe) -> Option<&Path> {
     match &recipe.source {
         RootTaskSource::Crate(folder) => Some(&folder.path),
         RootTaskSource::C(files) => files.first().and_then(|file| file.path.parent()),
-        RootTaskSource::Prebuilt(_) => None,
+        RootTaskSource::Package(_) | RootTaskSource::Program(_) | RootTaskSource::Prebuilt(_) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is handed to the linker beside the compiled code: the script, the manifest note, the run
 //! configuration, and the arguments.
 
-use super::{BASE, Error, Job, files_section};
+use super::{BASE, Error, Job, files_section, rumprun};
 use crate::{Digest, files, note, run_config, template};
 use object::{
     Architecture, BinaryFormat, Endianness, SectionFlags, SectionKind,
@@ -35,7 +35,12 @@ impl Job<'_> {
     /// but would not look into the files.
     pub(super) fn link_args(&self, dir: &Path, objects: &[PathBuf]) -> Result<Vec<OsString>, Error> {
         let recipe = self.inputs.recipe;
-        let script = store(dir, "root-task", "ld", script(recipe.stack, recipe.heap).as_bytes())?;
+        let link_sets = match (&recipe.rumprun, objects) {
+            (Some(_), [rump, ..]) => Some(rumprun::link_sets(rump)?),
+            _ => None,
+        };
+        let script = script(recipe.stack, recipe.heap, link_sets.as_deref());
+        let script = store(dir, "root-task", "ld", script.as_bytes())?;
         let run = run_config::encode(
             &recipe.run,
             recipe.devices.serial,
@@ -44,7 +49,9 @@ impl Job<'_> {
         )?;
         let files =
             recipe.files.as_ref().map(|folder| files_section::pack(self.ctx, &folder.path)).transpose()?;
-        let note = store(dir, "data", "o", &data_object(&self.manifest.encode(), &run, files.as_deref()))?;
+        let rumprun = rumprun::section(recipe);
+        let further = [(files_section::SECTION, files.as_deref()), (rumprun::SECTION, rumprun.as_deref())];
+        let note = store(dir, "data", "o", &data_object(&self.manifest.encode(), &run, &further))?;
         let libraries = dir.join("empty");
         for name in EMPTY_LIBRARIES {
             write(&libraries.join(format!("lib{name}.a")), b"!<arch>\n")?;
@@ -75,21 +82,22 @@ impl Job<'_> {
     }
 }
 
-/// The linker script for these sizes, in bytes.
-fn script(stack: u64, heap: u64) -> String {
+/// The linker script for these sizes, in bytes; with a rump kernel, for the link sets that it has.
+fn script(stack: u64, heap: u64, link_sets: Option<&[String]>) -> String {
     let [base, stack, heap] = [BASE, stack, heap].map(|number| format!("{number:#x}"));
-    template::render(SCRIPT, &serde_json::json!({ "base": base, "stack": stack, "heap": heap }))
+    let rumprun = link_sets.is_some();
+    let values = serde_json::json!({
+        "base": base, "stack": stack, "heap": heap, "rumprun": rumprun, "link_sets": link_sets.unwrap_or_default(),
+    });
+    template::render(SCRIPT, &values)
 }
 
-/// An object file with the manifest note, the run configuration, and the files of the image when it has any.
-fn data_object(note: &[u8], run: &[u8], files: Option<&[u8]>) -> Vec<u8> {
+/// An object file with the manifest note, the run configuration, and the sections of `further` that there are.
+fn data_object(note: &[u8], run: &[u8], further: &[(&str, Option<&[u8]>)]) -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
-    let sections = [
-        Some((note::SECTION, SHT_NOTE, note, 4)),
-        Some((run_config::SECTION, SHT_PROGBITS, run, 1)),
-        files.map(|files| (files_section::SECTION, SHT_PROGBITS, files, 1)),
-    ];
-    for (name, kind, data, align) in sections.into_iter().flatten() {
+    let sections = [(note::SECTION, SHT_NOTE, note, 4), (run_config::SECTION, SHT_PROGBITS, run, 1)];
+    let further = further.iter().filter_map(|(name, data)| Some((*name, SHT_PROGBITS, (*data)?, 1)));
+    for (name, kind, data, align) in sections.into_iter().chain(further) {
         let section = object.add_section(Vec::new(), name.as_bytes().to_vec(), SectionKind::ReadOnlyData);
         object.section_mut(section).flags = SectionFlags::Elf { sh_type: kind, sh_flags: SHF_ALLOC };
         object.append_section_data(section, data, align);

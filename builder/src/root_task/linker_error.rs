@@ -19,6 +19,9 @@ pub struct User {
     pub function: String,
     /// The crate it comes from, when its name tells.
     pub krate: Option<String>,
+    /// The source file that it is in, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl fmt::Display for Undefined {
@@ -28,6 +31,9 @@ impl fmt::Display for Undefined {
             write!(f, "{} `{}`", if index == 0 { ", used by" } else { "," }, user.function)?;
             if let Some(krate) = &user.krate {
                 write!(f, " of the crate `{krate}`")?;
+            }
+            if let Some(file) = &user.file {
+                write!(f, " in {file}")?;
             }
         }
         Ok(())
@@ -65,7 +71,7 @@ fn user(reference: &str) -> Option<User> {
     let is_hash = |hash: &str| hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
     let name = name.rsplit_once("::h").filter(|(_, hash)| is_hash(hash)).map_or(name, |(name, _)| name);
     let function = super::code::demangle(name);
-    Some(User { krate: super::code::crate_of(&function), function })
+    Some(User { krate: super::code::crate_of(&function), function, file: None })
 }
 
 #[cfg(test)]

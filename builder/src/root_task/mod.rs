@@ -16,6 +16,7 @@ mod link;
 mod linker_error;
 pub(crate) mod needs;
 pub(crate) mod nested;
+pub mod rumprun;
 mod sources;
 mod strip;
 mod toolchain;
@@ -36,10 +37,10 @@ use crate::{
     cache::{self, Cache},
     elf::{self, Elf},
     exec, files,
-    inputs::tree,
+    inputs::{debian::Prepared, tree},
     kernel_config::{KernelConfig, OptionValue},
     note::Manifest,
-    recipe::{InputPath, RawRun, Recipe, RootTaskSource},
+    recipe::{InputPath, RawRun, Recipe, RootTaskSource, Rumprun},
     run_config,
 };
 use serde::Serialize;
@@ -73,6 +74,10 @@ pub struct RootTaskInputs<'a> {
     pub sources: Digest,
     /// Cargo, rustc and the C compiler.
     pub toolchain: &'a Toolchain,
+    /// The rumprun tree, for the libOS of that name.
+    pub rumprun: Option<&'a rumprun::tree::Tree>,
+    /// The source of the program, where that is a package.
+    pub package: Option<&'a Prepared>,
 }
 
 /// A root task that was built and checked.
@@ -112,6 +117,60 @@ pub enum Error {
     /// The files of the image cannot be packed.
     #[error(transparent)]
     Packed(#[from] files_section::Error),
+    /// There is no rumprun tree, or it is not whole.
+    #[error(transparent)]
+    Rumprun(#[from] rumprun::tree::Error),
+    /// Symbols that neither a POSIX program nor a library of the rumprun tree defines.
+    #[error(
+        "{what} does not link: {}\n  help: neither the program nor NetBSD's libraries have it: name the source file that does in `c-sources`; what Linux or glibc has beyond POSIX, rumprun lacks (docs/rumprun.md)",
+        list(missing)
+    )]
+    Lacking {
+        /// The recipe.
+        what: String,
+        /// The symbols, each with who wants it.
+        missing: Vec<linker_error::Undefined>,
+    },
+    /// A POSIX program without its `main`.
+    #[error("the program has no function `main`, in none of {}\n  help: name the file that defines `int main(int argc, char **argv)`", .files.join(", "))]
+    NoMain {
+        /// Its files.
+        files: Vec<String>,
+    },
+    /// Thread-local variables that rumprun does not align.
+    #[error(
+        "{file}: its thread-local variables are aligned to {alignment} bytes: {names}\n  help: rumprun aligns those of a thread to 8 bytes and would put them elsewhere; take the alignment out, or make them plain variables behind a lock"
+    )]
+    ThreadLocalAlignment {
+        /// The source file.
+        file: String,
+        /// The variables.
+        names: String,
+        /// Their alignment.
+        alignment: u64,
+    },
+    /// The program is none that rumprun's compiler linked.
+    #[error(
+        "{path}: this is no program for rumprun: {why}\n  help: `program` in [root-task] names what `x86_64-rumprun-netbsd-gcc` of the rumprun tree linked: give it to the program's own build as its C compiler (`./configure --host=x86_64-rumprun-netbsd`, `make CC=x86_64-rumprun-netbsd-gcc`)"
+    )]
+    NotRumprun {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
+    /// The recipe names files that the source package does not have.
+    #[error("`{pattern}` in `{key}` of [root-task.source] fits no file of {package}\n  help: {help}")]
+    NoSuchSource {
+        /// The key.
+        key: &'static str,
+        /// What is written there.
+        pattern: String,
+        /// The package.
+        package: String,
+        /// What to do.
+        help: String,
+    },
     /// The run configuration cannot be written.
     #[error(transparent)]
     RunConfig(#[from] run_config::Error),
@@ -244,6 +303,7 @@ crate::exit_code!(Error, |error| match error {
     Error::Exec(error) => error.exit_code(),
     Error::RunConfig(error) => error.exit_code(),
     Error::Packed(error) => error.exit_code(),
+    Error::Rumprun(error) => error.exit_code(),
     _ => crate::ExitCode::Failed,
 });
 
@@ -275,6 +335,10 @@ struct Key<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<&'a InputPath>,
     source: &'a RootTaskSource,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rumprun: Option<&'a Rumprun>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<Digest>,
     features: &'a [String],
     acpi: bool,
     serial_speed: u32,
@@ -289,10 +353,13 @@ impl<'a> Key<'a> {
         let recipe = inputs.recipe;
         Ok(Self {
             format: FORMAT,
-            manifest: Manifest::new(recipe, inputs.kernel, inputs.version, inputs.interface),
+            manifest: Manifest::new(recipe, inputs.kernel, inputs.version, inputs.interface)
+                .with_rumprun(recipe, inputs.rumprun),
             run: &recipe.run,
             files: recipe.files.as_ref(),
             source: &recipe.source,
+            rumprun: recipe.rumprun.as_ref(),
+            package: inputs.package.map(|package| package.key),
             features: &recipe.features,
             acpi: recipe.acpi,
             serial_speed: recipe.bare_metal.serial_speed,
@@ -306,8 +373,14 @@ impl<'a> Key<'a> {
     /// What the exit line of this root task repeats. It follows from what the function is made of and not
     /// from the host's tools, so that compilers that make the same code make the same root task.
     fn nonce(&self) -> String {
-        let Self { manifest, run, source, features, acpi, serial_speed, sources, bindings, .. } = self;
-        Digest::of_json(&(manifest, run, source, features, acpi, serial_speed, sources, bindings)).short(16)
+        let Self { manifest, run, source, rumprun, features, acpi, serial_speed, sources, bindings, .. } =
+            self;
+        let own = (manifest, run, source, features, acpi, serial_speed, sources, bindings);
+        // What other libOSes do not have is not in their nonces.
+        match rumprun {
+            None => Digest::of_json(&own).short(16),
+            Some(rumprun) => Digest::of_json(&(own, rumprun)).short(16),
+        }
     }
 }
 
@@ -315,8 +388,9 @@ impl<'a> Key<'a> {
 pub(crate) fn crate_of_recipe(ctx: &Context<'_>, recipe: &Recipe) -> Option<(PathBuf, Vec<String>)> {
     let (folder, mut features) = match &recipe.source {
         RootTaskSource::Crate(folder) => (folder.path.clone(), recipe.features.clone()),
+        _ if recipe.rumprun.is_some() => (rumprun::platform_crate(ctx), Vec::new()),
         RootTaskSource::C(_) => (csource::interface_crate(ctx), Vec::new()),
-        RootTaskSource::Prebuilt(_) => return None,
+        RootTaskSource::Package(_) | RootTaskSource::Program(_) | RootTaskSource::Prebuilt(_) => return None,
     };
     features.extend(recipe.acpi.then(|| crate_build::ACPI.to_owned()));
     Some((folder, features))
@@ -382,6 +456,10 @@ impl Job<'_> {
         let mut own = BTreeSet::new();
         // Nobody else links there until the result is read.
         let (path, _lock) = match source {
+            _ if self.inputs.recipe.rumprun.is_some() => {
+                let (target, lock) = self.target_dir()?;
+                (rumprun::build(self, &target)?, Some(lock))
+            }
             RootTaskSource::Crate(folder) => {
                 let (target, lock) = self.target_dir()?;
                 (crate_build::build(self, &folder.path, &[], &target)?, Some(lock))
@@ -390,10 +468,15 @@ impl Job<'_> {
                 let (target, lock) = self.target_dir()?;
                 (csource::build(self, files, &mut own, &target)?, Some(lock))
             }
-            RootTaskSource::Prebuilt(file) => (file.path.clone(), None),
+            RootTaskSource::Program(file) | RootTaskSource::Prebuilt(file) => (file.path.clone(), None),
+            // The checks of recipes let it pass for rumprun alone.
+            RootTaskSource::Package(_) => return Err(Error::Changed),
         };
         self.keep_seen();
-        let data = files::read(&path)?;
+        let mut data = files::read(&path)?;
+        if self.inputs.recipe.rumprun.is_some() {
+            rumprun::tls::drop_header(&mut data);
+        }
         self.unchanged()?;
         let broken = |source| Error::Elf { path: path.clone(), source };
         let elf = Elf::parse(&data).map_err(broken)?;
@@ -428,6 +511,7 @@ impl Job<'_> {
     }
 
     fn limits(&self) -> check::Limits {
+        let hosted = self.inputs.recipe.rumprun.is_some();
         let bits = match self.inputs.kernel.options.get("ROOT_CNODE_SIZE_BITS") {
             Some(&OptionValue::Number(bits @ 1..=40)) => bits,
             // seL4's own default (`KernelRootCNodeSizeBits`).
@@ -435,6 +519,6 @@ impl Job<'_> {
         };
         let recipe = self.inputs.recipe;
         let memory = recipe.targets().into_iter().map(|target| recipe.memory(target)).min();
-        check::Limits { memory: memory.unwrap_or(recipe.qemu.memory), slots: 1 << bits }
+        check::Limits { memory: memory.unwrap_or(recipe.qemu.memory), slots: 1 << bits, hosted }
     }
 }

@@ -5,7 +5,7 @@
 //! them are found in the sources (`include_str!("…")`, `#include "…"`), and in what the compilers said
 //! that they read in the last build.
 
-use super::{Error, Job, Toolchain, crate_build, csource, included, leaks, toolchain::TRIPLE};
+use super::{Error, Job, Toolchain, crate_build, csource, included, leaks, rumprun, toolchain::TRIPLE};
 use crate::{
     Context, Digest, files,
     inputs::tree,
@@ -43,8 +43,19 @@ pub fn sources(ctx: &Context<'_>, recipe: &Recipe, toolchain: &Toolchain) -> Res
     let mut sources = match &recipe.source {
         RootTaskSource::Crate(folder) => of_crate(ctx, &folder.path, toolchain)?,
         RootTaskSource::C(list) => {
-            let mut sources = of_crate(ctx, &csource::interface_crate(ctx), toolchain)?;
+            let interface = match recipe.rumprun {
+                Some(_) => rumprun::platform_crate(ctx),
+                None => csource::interface_crate(ctx),
+            };
+            let mut sources = of_crate(ctx, &interface, toolchain)?;
             sources.files.extend(list.iter().map(|file| file.path.clone()));
+            sources
+        }
+        // What the package is, the recipe says.
+        RootTaskSource::Package(_) => of_crate(ctx, &rumprun::platform_crate(ctx), toolchain)?,
+        RootTaskSource::Program(file) => {
+            let mut sources = of_crate(ctx, &rumprun::platform_crate(ctx), toolchain)?;
+            sources.files.insert(file.path.clone());
             sources
         }
         RootTaskSource::Prebuilt(file) => Sources { files: [file.path.clone()].into(), ..Sources::default() },
@@ -195,8 +206,10 @@ impl Job<'_> {
 
     /// Remembers the files that were noted for the next [`sources`] of this recipe.
     pub(super) fn keep_seen(&self) {
-        let generated = self.ctx.project.cache();
-        let own = |path: &&PathBuf| !path.starts_with(&generated) && !path.starts_with("/usr");
+        // What is made here, and what has a digest of its own: the compilers, and a rumprun tree.
+        let mut others = vec![self.ctx.project.cache(), PathBuf::from("/usr")];
+        others.extend(self.inputs.rumprun.map(|tree| tree.root.clone()));
+        let own = |path: &&PathBuf| !others.iter().any(|other| path.starts_with(other));
         let seen = self.seen.borrow();
         memory::keep(
             &seen_file(self.ctx, self.inputs.recipe),

@@ -32,7 +32,7 @@ use crate::{
     net::{self, Passt, Published},
     process::Program,
     qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces, Vm},
-    recipe::{AtExit, RawNet, RawPattern, Recipe, Smoke},
+    recipe::{AtExit, DiskFormat, RawNet, RawPattern, Recipe, Smoke},
     run::secret_from_file,
     run_config::Override,
 };
@@ -153,6 +153,31 @@ fn judged(
     let disk = disk::of_test(recipe, dir)?;
     let disk = disk.as_ref().map(|(_, attached)| attached);
     let trial = Trial { name, target, boot, spec, net, disk, dir, timeout: options.timeout };
+    let report = tried(ctx, recipe, trial, options)?;
+    Ok(
+        match disk.filter(|_| report.verdict.passed()).map(|disk| damage(recipe, disk)).transpose()?.flatten()
+        {
+            Some(detail) => {
+                RunReport { verdict: Verdict::Fail { cause: Cause::DiskDamaged, detail }, ..report }
+            }
+            None => report,
+        },
+    )
+}
+
+/// What the host finds wrong with the file system on the disk that a test has left; none where it cannot look into it.
+fn damage(recipe: &Recipe, disk: &Attached) -> Result<Option<String>, disk::Error> {
+    let format = recipe.devices.disk.as_ref().map(|disk| disk.format);
+    let killed = recipe.smoke.iter().flat_map(Smoke::boots).any(|boot| boot.kill);
+    match format {
+        Some(DiskFormat::Ext2) => Ok(disk::fault_of_ext2(&disk.path, killed)?),
+        _ => Ok(None),
+    }
+}
+
+/// Runs one image in every boot of its test.
+fn tried(ctx: &Context<'_>, recipe: &Recipe, trial: Trial<'_>, options: &SmokeOptions) -> Result<RunReport> {
+    let Trial { name, target, boot, dir, .. } = trial;
     match target {
         Target::Qemu => {
             let kernel = KernelConfig::of(ctx.project, recipe)?;

@@ -77,6 +77,8 @@ pub enum Cause {
     ProcessKilled,
     /// The program that is a process's network failed.
     NetworkFailed,
+    /// The file system on the function's disk is damaged after its end.
+    DiskDamaged,
     /// The image or the test could not be made.
     NotMade,
     /// The host lacks something, QEMU for instance.
@@ -85,7 +87,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 22] = [
+    pub const ALL: [Cause; 23] = [
         Cause::WrongOutput,
         Cause::Forbidden,
         Cause::Timeout,
@@ -106,6 +108,7 @@ impl Cause {
         Cause::TenderFailed,
         Cause::ProcessKilled,
         Cause::NetworkFailed,
+        Cause::DiskDamaged,
         Cause::NotMade,
         Cause::HostLacks,
     ];
@@ -134,6 +137,7 @@ impl fmt::Display for Cause {
             Cause::TenderFailed => "tender failed",
             Cause::ProcessKilled => "process was killed",
             Cause::NetworkFailed => "network failed",
+            Cause::DiskDamaged => "disk is damaged",
             Cause::NotMade => "could not be made",
             Cause::HostLacks => "host lacks something",
         })

@@ -7,6 +7,10 @@ mod job;
 mod judge;
 pub mod kernels;
 mod repository;
+mod rows;
+pub mod rumprun;
+
+pub use rows::{Row, Versions};
 
 use crate::{Context, Error, ExitCode, Result};
 use serde::Serialize;
@@ -25,6 +29,10 @@ pub struct Options {
     pub bless: bool,
     /// Source trees of seL4: only what concerns the user's own kernels is tested, on these.
     pub kernel_sources: Vec<PathBuf>,
+    /// The rumprun tree, for recipes with that libOS.
+    pub rumprun: Option<PathBuf>,
+    /// Only POSIX programs are tested, on the kernels of their recipes and on those of `kernel_sources`.
+    pub only_rumprun: bool,
 }
 
 /// How one test ended.
@@ -116,8 +124,10 @@ impl std::fmt::Display for Counts {
 /// When the user stops it, when logs cannot be written, and when a filter names no test at all.
 pub fn run(ctx: &Context<'_>, options: &Options) -> Result<Summary> {
     let mut suites: Vec<SuiteReport> = Vec::new();
-    if !options.kernel_sources.is_empty() {
-        suites.push(kernels::run(ctx, &options.kernel_sources)?);
+    match &options.rumprun {
+        Some(tree) if options.only_rumprun => suites.push(rumprun::run(ctx, tree, &options.kernel_sources)?),
+        _ if !options.kernel_sources.is_empty() => suites.push(kernels::run(ctx, &options.kernel_sources)?),
+        _ => {}
     }
     for (name, jobs) in repository::suites(ctx, options) {
         let start = Instant::now();

@@ -5,6 +5,7 @@ use crate::{
     Context, Project, Result, bindings, files, kernel,
     kernel_config::KernelConfig,
     recipe::{RawKernel, Recipe},
+    root_task::rumprun,
 };
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,9 @@ const SUITES: &[(&str, Jobs)] = &[
 
 /// The suites that run, in this order.
 pub(super) fn suites(ctx: &Context<'_>, options: &Options) -> Vec<(&'static str, Vec<Job>)> {
+    if options.only_rumprun {
+        return vec![("rumprun tree", rumprun_tree(ctx, options))];
+    }
     if !options.kernel_sources.is_empty() {
         return vec![("kernel sources", kernel_sources(ctx, options))];
     }
@@ -264,6 +268,16 @@ fn kernel_sources(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     jobs
 }
 
+/// What is tested of a rumprun tree besides booting its programs: what is said about it, and about programs that do not
+/// fit it.
+fn rumprun_tree(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
+    let what = ["--package", "builder", "--test", "rumprun"];
+    let mut job = cargo_test("programs and a rumprun tree".to_owned(), &ctx.project.root, &what, options);
+    job.args.push("--include-ignored".into());
+    job.env.extend(options.rumprun.as_ref().map(|tree| ("SELKIE_RUMPRUN_TREE", tree.into())));
+    vec![job]
+}
+
 /// Every recipe is built, booted and tested; one must be reported as failed.
 fn boots(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let project = ctx.project;
@@ -273,7 +287,14 @@ fn boots(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
             MUST_FAIL => (format!("{name} is reported as failed"), 4),
             _ => (format!("{name} boots"), 0),
         };
-        smoke(ctx, options, title, &name, code)
+        let mut job = smoke(ctx, options, title, &name, code);
+        let recipe = Recipe::load(project, &name).ok();
+        match &options.rumprun {
+            // A recipe that others do not know this option of is none of theirs.
+            Some(tree) => job.args.extend(["--rumprun".into(), tree.into()]),
+            None => job.skip = recipe.and_then(|recipe| rumprun::unnamed(&recipe)),
+        }
+        job
     };
     let soak = if options.long { vec![SOAKED.to_owned(); SOAK] } else { Vec::new() };
     recipes.into_iter().chain(soak).map(boot).collect()

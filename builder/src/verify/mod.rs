@@ -65,6 +65,8 @@ pub struct Options {
     pub rebuild: bool,
     /// The kernel's source for that, when it is not the checkout's own.
     pub source: Option<UserSource>,
+    /// The rumprun tree for that.
+    pub rumprun: Option<PathBuf>,
 }
 
 /// Checks the published folder, or the archive, `path`.
@@ -85,7 +87,7 @@ pub fn verify(ctx: &Context<'_>, path: &Path, options: &Options) -> Result<Repor
         return Err(Error::Foreign(path.to_owned()).into());
     }
     if options.rebuild {
-        rebuild::rebuild(ctx, &images, options.source.as_ref(), &mut report)?;
+        rebuild::rebuild(ctx, &images, options, &mut report)?;
     }
     Ok(report)
 }

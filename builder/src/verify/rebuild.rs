@@ -1,11 +1,10 @@
 //! Builds published images again and compares.
 
-use super::{Outcome, Report, image::Image};
+use super::{Options, Outcome, Report, image::Image};
 use crate::{
     Context, Digest, Project, Result, build, files,
     image::{InputIdentity, Manifest},
     inspect::printable,
-    kernel_config::UserSource,
     plan,
     publish::{self, id},
     recipe::{KernelChoice, Recipe},
@@ -26,7 +25,7 @@ pub(super) struct Sound {
 pub(super) fn rebuild(
     ctx: &Context<'_>,
     images: &[Sound],
-    source: Option<&UserSource>,
+    options: &Options,
     report: &mut Report,
 ) -> Result<()> {
     let cache = ctx.project.cache();
@@ -44,7 +43,7 @@ pub(super) fn rebuild(
     }
     let ctx = Context::with_cancel(&project, ctx.progress, ctx.cancel.clone());
     for one in images {
-        match again(&ctx, &one.image.manifest, source) {
+        match again(&ctx, &one.image.manifest, options) {
             Err(error) if ctx.cancel.requested() => return Err(error),
             Err(error) => report.fail(&one.file, format!("it cannot be built again: {error}")),
             Ok((manifest, sha256)) => compare(one, &manifest, sha256, report),
@@ -54,9 +53,11 @@ pub(super) fn rebuild(
 }
 
 /// The manifest and the digest of the archive of what is built from the same recipe.
-fn again(ctx: &Context<'_>, published: &Manifest, source: Option<&UserSource>) -> Result<(Manifest, Digest)> {
-    let choice = KernelChoice { config: Some(published.kernel.config.clone()), source: source.cloned() };
+fn again(ctx: &Context<'_>, published: &Manifest, options: &Options) -> Result<(Manifest, Digest)> {
+    let choice =
+        KernelChoice { config: Some(published.kernel.config.clone()), source: options.source.clone() };
     let recipe = Recipe::load(ctx.project, &published.name)?.with_kernel(ctx.project, &choice)?;
+    let recipe = recipe.with_rumprun(options.rumprun.as_deref());
     let plan = plan::plan_at(ctx, &recipe, published.target, published.epoch)?;
     let image = build::build(ctx, &plan)?;
     let files = publish::files_of(&image).map_err(super::Error::from)?;

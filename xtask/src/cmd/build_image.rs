@@ -2,7 +2,8 @@
 
 use super::common::{LockedArg, Recipes, TargetArg};
 use crate::{app::App, output::Answer, table::Table};
-use builder::image::Image;
+use builder::{image::Image, root_task::rumprun};
+use serde_json::json;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,13 +31,26 @@ pub(crate) struct BuildImage {
 impl BuildImage {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
-        let mut images = Vec::new();
+        let (mut images, mut skipped) = (Vec::new(), Vec::new());
         for recipe in self.recipes.load(app)? {
+            // What nobody named must not keep the others from being built.
+            if let (true, Some(reason)) = (self.recipes.are_all(), rumprun::unnamed(&recipe)) {
+                skipped.push((recipe.function.name.clone(), reason));
+                continue;
+            }
             for target in self.target.of(&recipe) {
                 images.push(self.locked.image(&ctx, &recipe, target)?);
             }
         }
-        Answer::new(&serde_json::json!({ "images": images }), text(&images))
+        let line = |(name, reason): &(String, String)| format!("{name}: SKIP: {reason}\n");
+        let lines: String = skipped.iter().map(line).collect();
+        let skipped: Vec<_> =
+            skipped.iter().map(|(name, reason)| json!({ "name": name, "reason": reason })).collect();
+        let mut answer = json!({ "images": images });
+        if !skipped.is_empty() {
+            answer["skipped"] = skipped.into();
+        }
+        Answer::new(&answer, format!("{}{lines}", text(&images)))
     }
 }
 

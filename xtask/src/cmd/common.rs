@@ -66,6 +66,38 @@ impl SourceArgs {
     }
 }
 
+/// Which rumprun tree, for recipes with that libOS.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RumprunArg {
+    /// The rumprun tree of recipes with `libos = "rumprun"`: where `build-rr.sh hw` was run [default: the recipe's,
+    /// else RUMPRUN_DIR]
+    #[arg(long, value_name = "DIR", help_heading = "Programs for POSIX")]
+    pub(crate) rumprun: Option<PathBuf>,
+}
+
+/// The variable that names a rumprun tree where neither the user nor the recipe does.
+const RUMPRUN_DIR: &str = "RUMPRUN_DIR";
+
+impl RumprunArg {
+    /// The recipe with the tree that is meant for it. The one place that reads `RUMPRUN_DIR`.
+    pub(crate) fn choose(&self, recipe: Recipe) -> anyhow::Result<Recipe> {
+        let own = recipe.rumprun.as_ref().is_some_and(|rumprun| rumprun.tree.is_some());
+        let tree = self.named(!own)?;
+        Ok(recipe.with_rumprun(tree.as_deref()))
+    }
+
+    /// The tree that is named on the command line, else, when that counts, by the environment.
+    pub(crate) fn named(&self, environment: bool) -> anyhow::Result<Option<PathBuf>> {
+        let variable = || std::env::var_os(RUMPRUN_DIR).filter(|_| environment);
+        let tree = self.rumprun.clone().map_or_else(variable, |tree| Some(tree.into()));
+        let tree = tree.filter(|tree| !tree.is_empty()).map(PathBuf::from);
+        let absolute = |tree: PathBuf| {
+            std::path::absolute(&tree).with_context(|| format!("the rumprun tree {}", tree.display()))
+        };
+        tree.map(absolute).transpose()
+    }
+}
+
 /// Which recipes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Recipes {
@@ -77,6 +109,8 @@ pub(crate) struct Recipes {
     all: bool,
     #[command(flatten)]
     kernel: KernelArgs,
+    #[command(flatten)]
+    rumprun: RumprunArg,
 }
 
 impl Recipes {
@@ -89,7 +123,7 @@ impl Recipes {
     pub(crate) fn load(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
         let choice = self.kernel.choice(app)?;
         let recipes = self.named(app)?.into_iter();
-        recipes.map(|recipe| Ok(recipe.with_kernel(&app.project, &choice)?)).collect()
+        recipes.map(|recipe| self.rumprun.choose(recipe.with_kernel(&app.project, &choice)?)).collect()
     }
 
     fn named(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
@@ -131,6 +165,8 @@ pub(crate) struct OneRecipe {
     name: Option<String>,
     #[command(flatten)]
     kernel: KernelArgs,
+    #[command(flatten)]
+    rumprun: RumprunArg,
 }
 
 impl OneRecipe {
@@ -138,7 +174,7 @@ impl OneRecipe {
     pub(crate) fn load(&self, app: &App) -> anyhow::Result<Recipe> {
         let name = self.name.as_ref().ok_or_else(|| none_given(app, "name one"))?;
         let choice = self.kernel.choice(app)?;
-        Ok(Recipe::load(&app.project, name)?.with_kernel(&app.project, &choice)?)
+        self.rumprun.choose(Recipe::load(&app.project, name)?.with_kernel(&app.project, &choice)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `doctor`
 
-use super::this_machine;
+use super::{common::RumprunArg, this_machine};
 use crate::{
     app::App,
     output::{Answer, Paint},
@@ -10,15 +10,17 @@ use builder::{
     ExitCode,
     doctor::{self, Kvm, Part, Report},
     machine,
+    root_task::rumprun::tree::Survey,
 };
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask doctor                   a table, and one line that installs what is missing
   cargo xtask doctor --fix             installs it where that needs no question: apt, as root or by sudo -n
+  cargo xtask doctor --rumprun ../rumprun   whether POSIX programs can be linked from this tree
   cargo xtask doctor --this-machine    which media for bare metal this very machine should boot
 
-Exit code 3 when something is missing that every image needs.";
+Exit code 3 when something is missing that every image needs, or a rumprun tree that was named is not whole.";
 
 /// Says what this host lacks
 #[derive(Debug, clap::Args)]
@@ -30,6 +32,8 @@ pub(crate) struct Doctor {
     /// Say instead which media for bare metal this machine should boot, by its processor and firmware
     #[arg(long, conflicts_with = "fix")]
     this_machine: bool,
+    #[command(flatten)]
+    rumprun: RumprunArg,
 }
 
 impl Doctor {
@@ -43,12 +47,39 @@ impl Doctor {
         } else {
             doctor::check(&app.project.root)
         };
-        let code = if report.error(&[Part::Base]).is_none() { ExitCode::Ok } else { ExitCode::HostLacks };
-        Ok(Answer::new(&report, text(&report, app))?.with_code(code))
+        let survey = self.rumprun.named(true)?.map(|tree| Survey::of(&app.context(), &tree));
+        let sound = survey.as_ref().is_none_or(|survey| survey.fault.is_none());
+        let good = report.error(&[Part::Base]).is_none() && sound;
+        let code = if good { ExitCode::Ok } else { ExitCode::HostLacks };
+        let answer = Whole { report: &report, rumprun: survey.as_ref() };
+        Ok(Answer::new(&answer, text(&report, survey.as_ref(), app))?.with_code(code))
     }
 }
 
-fn text(report: &Report, app: &App) -> String {
+/// The report with what is known of the rumprun tree.
+#[derive(Debug, serde::Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    rumprun: Option<&'a Survey>,
+}
+
+/// What is known of the rumprun tree, for a person.
+fn rumprun(survey: Option<&Survey>) -> String {
+    let Some(survey) = survey else {
+        return "no rumprun tree is named (`--rumprun DIR` or RUMPRUN_DIR): POSIX programs cannot be built"
+            .to_owned();
+    };
+    if let Some(fault) = &survey.fault {
+        return format!("rumprun: {fault}");
+    }
+    let lacks = survey.components.iter().filter_map(|one| one.lacks.as_ref());
+    let lacks: String = lacks.map(|lacks| format!("\n{lacks}")).collect();
+    let version = survey.version.as_deref().unwrap_or("NetBSD");
+    format!("{}: a rumprun tree of {version}, and its compiler works{lacks}", survey.root.display())
+}
+
+fn text(report: &Report, survey: Option<&Survey>, app: &App) -> String {
     let mut table = Table::new(["", "what", "for", "found"]);
     for item in &report.items {
         let (mark, found) = match &item.found {
@@ -86,5 +117,10 @@ fn text(report: &Report, app: &App) -> String {
         }
         (Some(error), _) => error.to_string(),
     };
-    format!("{}\n{}\n\n{kvm}\n{hardening}\n{verdict}\n", report.host, table.render().trim_end())
+    format!(
+        "{}\n{}\n\n{kvm}\n{hardening}\n{}\n{verdict}\n",
+        report.host,
+        table.render().trim_end(),
+        rumprun(survey)
+    )
 }

@@ -1,5 +1,6 @@
 //! `test`
 
+use super::common::RumprunArg;
 use crate::{
     app::App,
     output::{Answer, Paint, Terminal},
@@ -20,6 +21,8 @@ Examples:
   cargo xtask test frame_codec      the tests with this in their name
   cargo xtask test --kernel-source ../seL4-16.0.0 ../seL4-13.0.0
                                     kernels from these trees, with every config, target and function
+  cargo xtask test --rumprun ../rumprun
+                                    POSIX programs, linked from this tree, on every target
   cargo xtask test --bless          write golden files anew; look at `git diff` afterwards
 
 Installs what the host lacks first, where that needs no question (apt, as root or by sudo -n).";
@@ -38,6 +41,11 @@ pub(crate) struct Test {
     /// docs/kernels.md
     #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "filter")]
     kernel_source: Vec<PathBuf>,
+    /// Only POSIX programs, linked from this rumprun tree: every one of them on every target, with the kernels of
+    /// their recipes and with those of `--kernel-source`; fills the table of docs/rumprun.md. Without the option,
+    /// RUMPRUN_DIR names the tree for the recipes among all tests
+    #[arg(long, value_name = "DIR", conflicts_with = "filter")]
+    rumprun: Option<PathBuf>,
     /// Only the suite of this name (format, lints, host, guest, tender, boots, conformance, lock-down,
     /// interrupted, bare-metal, network, http, repro, clones), or the tests with this in their name
     filter: Option<String>,
@@ -46,17 +54,18 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
-        let parts = match self.kernel_source.is_empty() {
-            true => &[Part::Base, Part::BareMetal][..],
-            false => &[Part::Base, Part::BareMetal, Part::KernelSource],
-        };
-        doctor::ensure(&ctx, parts).map_err(builder::Error::from)?;
+        let mut parts = vec![Part::Base, Part::BareMetal];
+        parts.extend((!self.kernel_source.is_empty()).then_some(Part::KernelSource));
+        parts.extend(self.rumprun.is_some().then_some(Part::Rumprun));
+        doctor::ensure(&ctx, &parts).map_err(builder::Error::from)?;
         let options = Options {
             xtask: std::env::current_exe().context("the path of this program")?,
             filter: self.filter.clone(),
             long: self.long,
             bless: self.bless,
             kernel_sources: self.trees()?,
+            rumprun: RumprunArg { rumprun: self.rumprun.clone() }.named(true)?,
+            only_rumprun: self.rumprun.is_some(),
         };
         let summary = suites::run(&ctx, &options)?;
         let code = if summary.counts.failed == 0 { ExitCode::Ok } else { ExitCode::Failed };

@@ -1,6 +1,6 @@
 //! `verify`
 
-use super::common::SourceArgs;
+use super::common::{RumprunArg, SourceArgs};
 use crate::{
     app::App,
     output::{Answer, Paint},
@@ -37,14 +37,16 @@ pub(crate) struct Verify {
     rebuild: bool,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    rumprun: RumprunArg,
 }
 
 impl Verify {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let key = self.key.as_deref().map(PublicKey::read).transpose().map_err(Error::from)?;
         let source = self.source.named(app)?;
-        let report =
-            verify::verify(&app.context(), &self.path, &Options { key, rebuild: self.rebuild, source })?;
+        let options = Options { key, rebuild: self.rebuild, source, rumprun: self.rumprun.named(true)? };
+        let report = verify::verify(&app.context(), &self.path, &options)?;
         let code = report.exit_code();
         Ok(Answer::new(&report, text(app, &report))?.with_code(code))
     }

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     Digest, Target, files,
     image::{Manifest, Member, Role},
-    plan::InputKind,
-    root_task::LinkedCrate,
+    plan::{self, InputKind},
+    root_task::{LinkedCrate, escaped},
 };
 use sha1::Sha1;
 use sha2::Digest as _;
@@ -112,6 +112,7 @@ impl Compose<'_> {
         let image = self.image(&mut parts);
         self.kernel(&mut parts);
         self.root_task(&mut parts);
+        self.rumprun(&mut parts);
         self.tender(&mut parts);
         self.boot_loader(&mut parts);
         self.archives(&mut parts);
@@ -278,7 +279,41 @@ impl Compose<'_> {
                 comment: Some("A source of the function; not in the image".to_owned()),
             });
         }
+        self.source_packages(parts, license, &files);
         self.link(parts, &self.crates.root_task, &files);
+    }
+
+    /// The source packages that the program is compiled from. The recipe says under which licence it is.
+    fn source_packages(&self, parts: &mut Parts, license: Option<&str>, files: &[String]) {
+        let inputs = self.manifest.inputs.iter().filter(|(_, one)| one.kind == InputKind::SourcePackage);
+        for (name, input) in inputs {
+            let name = name.strip_prefix(plan::SOURCE_PACKAGE).unwrap_or(name);
+            let version = input.version.as_deref().unwrap_or_default();
+            let purl = format!("pkg:deb/debian/{}@{}?arch=source", escaped(name), escaped(version));
+            let package = Package {
+                source_info: Some(format!("its .dsc has the SHA-256 digest {}", input.digest)),
+                external_refs: vec![ExternalRef::purl(purl)],
+                ..Package::new(spdx::id("SourcePackage", name), name, Purpose::Source)
+                    .version(version)
+                    .license(license)
+                    .summary("The source package that the program is compiled from")
+            };
+            parts.origin(package, files, Relation::GeneratedFrom);
+        }
+    }
+
+    /// NetBSD's libraries, from a tree that is the user's.
+    fn rumprun(&self, parts: &mut Parts) {
+        let trees = self.manifest.inputs.iter().filter(|(_, one)| one.kind == InputKind::Rumprun);
+        for (name, input) in trees {
+            let package = Package {
+                source_info: Some(format!("identity in Selkie's manifest: {}", input.digest)),
+                ..Package::new(spdx::id("Library", name), name, Purpose::Library)
+                    .version(input.version.as_deref().unwrap_or_default())
+                    .summary("NetBSD's kernel and libraries, as upstream's rumprun builds them; what they are made from has many licences, which its source files name")
+            };
+            parts.origin(package, &self.files(&[Role::RootTask]), Relation::StaticLink);
+        }
     }
 
     fn tender(&self, parts: &mut Parts) {

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Digest, Target,
     image::{self, Manifest, Role},
+    plan::InputKind,
     root_task::LinkedCrate,
 };
 use serde_json::{Value, json};
@@ -114,6 +115,33 @@ fn media_have_the_boot_loader_with_where_its_source_is() {
     let of = |one: &str| related.iter().filter(|it| it["spdxElementId"] == one).count();
     // Contains GRUB, generated from seL4.
     assert_eq!(of("SPDXRef-File-hello.iso"), 2, "{document:#}");
+}
+
+#[test]
+fn a_program_from_a_source_package_says_which() {
+    let mut manifest = sample::manifest();
+    let dsc = image::InputIdentity {
+        kind: InputKind::SourcePackage,
+        digest: Digest::of("dsc"),
+        version: Some("1:5.4.4-3+deb12u1".into()),
+    };
+    manifest.inputs.insert("source package lua5.4".into(), dsc);
+    let document = compose(&manifest, &sample::crates(), &sample::sources());
+    let package = find(&document["packages"], "name", "lua5.4").unwrap();
+    assert_eq!(
+        package["externalRefs"][0]["referenceLocator"],
+        "pkg:deb/debian/lua5.4@1%3A5.4.4-3%2Bdeb12u1?arch=source"
+    );
+    assert_eq!(
+        (&package["licenseConcluded"], &package["primaryPackagePurpose"]),
+        (&json!("MIT"), &json!("SOURCE"))
+    );
+    let made = json!({
+        "spdxElementId": "SPDXRef-File-root-task",
+        "relationshipType": "GENERATED_FROM",
+        "relatedSpdxElement": "SPDXRef-SourcePackage-lua5.4",
+    });
+    assert!(document["relationships"].as_array().unwrap().contains(&made), "{document:#}");
 }
 
 #[test]

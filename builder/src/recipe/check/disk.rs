@@ -19,7 +19,7 @@ impl Check<'_> {
     pub(super) fn disk(&mut self) -> Option<u64> {
         let disk = self.raw.devices.disk.as_ref()?;
         let task = &self.raw.root_task;
-        if task.prebuilt.is_none() && task.libos != Some(LibOs::Native) {
+        if task.prebuilt.is_none() && task.libos.unwrap_or_default() == LibOs::None {
             let help = "write `libos = \"native\"` into [root-task], or take the table out";
             self.findings.key(at!["devices", "disk"], "nothing in the function drives a disk", help);
         }

@@ -10,7 +10,7 @@ impl Check<'_> {
             let help = "take it out: what a prebuilt root task has in it was decided when it was linked";
             self.findings.key(at!["files"], "a prebuilt root task gets no files", help);
         }
-        if self.raw.root_task.c_sources.is_some() {
+        if self.raw.root_task.c_sources.is_some() && !self.is_rumprun() {
             let help =
                 "take it out, or write the function in Rust: `selkie.h` has nothing to read files with";
             self.findings.key(at!["files"], "a function in C cannot read files of its image", help);

@@ -11,12 +11,14 @@ mod process;
 mod qemu;
 mod requests;
 mod root_task;
+mod rumprun;
 mod run;
 mod smoke;
+mod source;
 mod spdx;
 
 use super::{
-    Period, RawRecipe, Size,
+    Component, Period, RawRecipe, Size,
     units::{BadQuantity, GIB, MIB, parse_period, parse_size, show_size},
 };
 use crate::{
@@ -32,6 +34,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Quantities {
     /// Whether the runtime reads ACPI tables.
     pub(super) acpi: bool,
+    /// What is linked of NetBSD's kernel.
+    pub(super) components: Vec<Component>,
     /// Stack in bytes.
     pub(super) stack: u64,
     /// Heap in bytes.
@@ -70,6 +74,7 @@ pub(super) fn check(
     check.function();
     check.source();
     check.kernel();
+    let components = check.rumprun();
     check.image_files();
     check.run();
     check.net();
@@ -82,7 +87,18 @@ pub(super) fn check(
     check.needs();
     let (timeout, answers) = check.smoke();
     check.findings.finish()?;
-    Ok(Quantities { acpi, stack, heap, memory, process_memory, bare_metal_memory, disk, timeout, answers })
+    Ok(Quantities {
+        acpi,
+        components,
+        stack,
+        heap,
+        memory,
+        process_memory,
+        bare_metal_memory,
+        disk,
+        timeout,
+        answers,
+    })
 }
 
 /// Memory where a recipe says nothing.

@@ -23,11 +23,12 @@ impl Check<'_> {
         }
         let task = &self.raw.root_task;
         if task.libos == Some(LibOs::Native) && task.c_sources.is_some() {
-            let help = "write a `crate`, or take `libos` out: the runtime's C interface has no network";
+            let help = "write a `crate`; or `libos = \"rumprun\"` for a program that expects POSIX; or take `libos` out: the runtime's C \
+                        interface has no network";
             self.wrong(at!["root-task", "libos"], "the native libOS is for functions in Rust", help);
         }
         let Some(net) = &self.raw.devices.net else { return };
-        if task.prebuilt.is_none() && task.libos != Some(LibOs::Native) {
+        if task.prebuilt.is_none() && task.libos.unwrap_or_default() == LibOs::None {
             let help = "write `libos = \"native\"` into [root-task], or take the table out";
             self.findings.key(at!["devices", "net"], "nothing in the function drives a network card", help);
         }

@@ -1,6 +1,10 @@
 //! `[root-task]`
 
-use super::{Check, repeated, size};
+use super::{
+    Check, repeated,
+    rumprun::{HEAP, STACK},
+    size,
+};
 use crate::{
     document::at,
     recipe::{
@@ -25,12 +29,14 @@ impl Check<'_> {
         let sources = [
             ("crate", task.crate_dir.is_some()),
             ("c-sources", task.c_sources.is_some()),
+            ("source", task.source.is_some()),
+            ("program", task.program.is_some()),
             ("prebuilt", task.prebuilt.is_some()),
         ];
         let written: Vec<_> = sources.iter().filter(|(_, there)| *there).map(|(key, _)| *key).collect();
         match written.as_slice() {
             [] => {
-                let help = "write one of `crate`, `c-sources` and `prebuilt`, for instance \
+                let help = "write one of `crate`, `c-sources`, `source`, `program` and `prebuilt`, for instance \
                             `crate = \"../functions/hello\"`";
                 self.findings.key(at!["root-task"], "nothing says what the root task is made of", help);
             }
@@ -56,6 +62,7 @@ impl Check<'_> {
         if let Some(file) = &task.prebuilt {
             self.prebuilt(file);
         }
+        self.source_package();
         self.features(&written);
     }
 
@@ -88,10 +95,21 @@ impl Check<'_> {
             );
         } else if !path.is_file() {
             self.absent(at, &path, "file");
-        } else if path.extension().is_none_or(|extension| extension != "c") {
-            let help = "name files that end with `.c`; headers are found beside them";
+        } else if !self.is_source(&path) {
+            let help = match self.is_rumprun() {
+                true => {
+                    "name files that end with `.c`, or with `.cc` or `.cpp` for C++; headers are found beside them"
+                }
+                false => "name files that end with `.c`; headers are found beside them",
+            };
             self.wrong(at, format!("`{written}` is not a C file"), help);
         }
+    }
+
+    /// Whether the compiler takes it: NetBSD has a library for C++, too.
+    pub(super) fn is_source(&self, path: &Path) -> bool {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        extension == Some("c") || (self.is_rumprun() && matches!(extension, Some("cc" | "cpp" | "cxx")))
     }
 
     fn prebuilt(&mut self, written: &str) {
@@ -160,8 +178,10 @@ impl Check<'_> {
         if task.prebuilt.is_some() {
             return (0, 0);
         }
-        let stack = self.pages("stack", task.stack.as_ref(), 64 * KIB);
-        let heap = self.pages("heap", task.heap.as_ref(), 256 * KIB);
+        let (usual_stack, usual_heap) = if self.is_rumprun() { (STACK, HEAP) } else { (64 * KIB, 256 * KIB) };
+        let stack = self.pages("stack", task.stack.as_ref(), usual_stack);
+        let heap = self.pages("heap", task.heap.as_ref(), usual_heap);
+        self.rumprun_memory(heap);
         if stack < STACK_LEAST {
             let message = format!("a stack of {} is too small", size(stack));
             self.wrong(

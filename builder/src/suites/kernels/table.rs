@@ -2,8 +2,8 @@
 
 use crate::{
     Context, Digest, Project, Result, Target, files,
-    inputs::{tools, tree},
-    suites::{Case, Verdict},
+    inputs::tree,
+    suites::rows::{Row, Versions, between, note},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -41,46 +41,6 @@ pub struct Covers {
     pub runtime: Digest,
     /// The tender, and the table that it decodes by.
     pub tender: Digest,
-}
-
-/// Versions of the host's tools.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Versions {
-    /// The C compiler.
-    pub cc: String,
-    /// QEMU.
-    pub qemu: String,
-}
-
-/// One function on one kernel and target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Row {
-    /// The seL4 release.
-    pub release: String,
-    /// The digest of its tree.
-    pub tree: Digest,
-    /// The kernel config.
-    pub config: String,
-    /// The function.
-    pub function: String,
-    /// What it ran on.
-    pub target: Target,
-    /// What booted it, on bare metal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boot: Option<String>,
-    /// PASS, FAIL or SKIP.
-    pub verdict: String,
-    /// Why it is no plain PASS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When the first line was seen, in milliseconds after the start of QEMU or of the process.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_line_ms: Option<u64>,
-    /// Bytes of kernel and root task, or of the executable.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
 }
 
 /// What counts towards each digest, relative to the checkout.
@@ -140,40 +100,6 @@ fn digests_of(ctx: &Context<'_>, folder: &str) -> Result<Vec<Digest>> {
         .collect()
 }
 
-impl Versions {
-    /// The versions of this host's tools.
-    pub fn of(ctx: &Context<'_>) -> Result<Self> {
-        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-        Ok(Self {
-            cc: first(&tools::find(ctx, "cc")?.version),
-            qemu: first(&tools::find(ctx, "qemu-system-x86_64")?.version),
-        })
-    }
-}
-
-impl Row {
-    /// The order of rows: releases and configs first.
-    pub(super) fn place(&self) -> (Vec<u64>, &str, &str, Target, Option<&str>) {
-        let numbers = self.release.split(|c: char| !c.is_ascii_digit());
-        let numbers = numbers.filter_map(|number| number.parse().ok()).collect();
-        (numbers, &self.config, &self.function, self.target, self.boot.as_deref())
-    }
-
-    /// The row as a test with a verdict.
-    pub(super) fn case(&self) -> Case {
-        let boot = self.boot.as_ref().map_or_else(String::new, |boot| format!(" {boot}"));
-        let name =
-            format!("{} on {}{boot}, seL4 {} {}", self.function, self.target, self.release, self.config);
-        let reason = self.reason.clone().unwrap_or_default();
-        let verdict = match self.verdict.as_str() {
-            "PASS" => Verdict::Pass,
-            "SKIP" => Verdict::Skip { reason },
-            _ => Verdict::Fail { why: reason },
-        };
-        Case { name, verdict }
-    }
-}
-
 impl Table {
     fn path(project: &Project) -> PathBuf {
         project.kernel_configs().join("tested/matrix.json")
@@ -205,9 +131,7 @@ impl Table {
 
     /// `page` with the table between the marks; none when it has no marks.
     pub fn put_into(&self, page: &str) -> Option<String> {
-        let (before, rest) = page.split_once(MARKS[0])?;
-        let (_, after) = rest.split_once(MARKS[1])?;
-        Some(format!("{before}{}{}{}{after}", MARKS[0], self.markdown(), MARKS[1]))
+        between(page, MARKS, &self.markdown())
     }
 
     /// The table for a reader: a line for each kernel, and below it what is no PASS.
@@ -251,17 +175,6 @@ fn cell(rows: &[&Row], target: Target) -> String {
         0 => "–".to_owned(),
         all if all == skipped => "SKIP".to_owned(),
         all => format!("{passed} of {all}{when}"),
-    }
-}
-
-/// What a row says that is no plain PASS: for all functions alike where that is so.
-fn note(row: &Row) -> Option<String> {
-    let reason = row.reason.as_deref().unwrap_or_default();
-    let kernel = format!("`{}` of {}", row.config, row.release);
-    match row.verdict.as_str() {
-        "PASS" => None,
-        "SKIP" => Some(format!("SKIP on {}, `{}`: {reason}", row.target, row.config)),
-        verdict => Some(format!("{verdict} `{}` on {}, {kernel}: {reason}", row.function, row.target)),
     }
 }
 
