@@ -39,6 +39,27 @@ status = 111
 input = "quit\r"
 "#;
 
+/// What a recipe says of the libOS rumprun.
+const RUMPRUN: &str = r#"
+[devices.disk]
+format = "ext2"
+
+[rumprun]
+tree = "../../rumprun"
+components = ["kernfs", "ext2", "tmpfs"]
+cflags = ["-DX=a b"]
+hostname = "seal"
+
+[[rumprun.mount]]
+source = "d0"
+type = "ext2"
+path = "/data"
+
+[[rumprun.mount]]
+type = "kernfs"
+path = "/kern"
+"#;
+
 impl Sandbox {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -132,6 +153,8 @@ fn the_expanded_recipe_reads_as_the_same_recipe() {
         HELLO.to_owned(),
         short("c-sources = [\"../functions/hello.c\"]"),
         bare("prebuilt = \"../functions/hello.elf\""),
+        bare("libos = \"rumprun\"\nprogram = \"../functions/hello.elf\""),
+        bare("libos = \"rumprun\"\nc-sources = [\"../functions/hello.c\"]") + RUMPRUN,
         bare("crate = \"../functions/hello\"\nfeatures = [\"fast\"]"),
         HELLO[..HELLO.find("[run]").unwrap()].to_owned(),
     ] {

@@ -1,9 +1,8 @@
 //! `build-image`
 
-use super::common::{LockedArg, Recipes, TargetArg};
+use super::common::{LeftOut, LockedArg, Recipes, TargetArg};
 use crate::{app::App, output::Answer, table::Table};
-use builder::{image::Image, root_task::rumprun};
-use serde_json::json;
+use builder::image::Image;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,26 +30,18 @@ pub(crate) struct BuildImage {
 impl BuildImage {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
-        let (mut images, mut skipped) = (Vec::new(), Vec::new());
-        for recipe in self.recipes.load(app)? {
-            // What nobody named must not keep the others from being built.
-            if let (true, Some(reason)) = (self.recipes.are_all(), rumprun::unnamed(&recipe)) {
-                skipped.push((recipe.function.name.clone(), reason));
-                continue;
-            }
+        let (recipes, skipped) = self.recipes.load_able(app)?;
+        let mut images = Vec::new();
+        for recipe in recipes {
             for target in self.target.of(&recipe) {
                 images.push(self.locked.image(&ctx, &recipe, target)?);
             }
         }
-        let line = |(name, reason): &(String, String)| format!("{name}: SKIP: {reason}\n");
-        let lines: String = skipped.iter().map(line).collect();
-        let skipped: Vec<_> =
-            skipped.iter().map(|(name, reason)| json!({ "name": name, "reason": reason })).collect();
-        let mut answer = json!({ "images": images });
+        let mut answer = serde_json::json!({ "images": images });
         if !skipped.is_empty() {
-            answer["skipped"] = skipped.into();
+            answer["skipped"] = serde_json::to_value(&skipped)?;
         }
-        Answer::new(&answer, format!("{}{lines}", text(&images)))
+        Answer::new(&answer, format!("{}{}", text(&images), LeftOut::lines(&skipped)))
     }
 }
 

@@ -10,6 +10,7 @@ use builder::{
     plan::{self, Plan},
     qemu::{AccelRequest, BootPath},
     recipe::{KernelChoice, Recipe},
+    root_task::rumprun,
     smoke,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -126,6 +127,19 @@ impl Recipes {
         recipes.map(|recipe| self.rumprun.choose(recipe.with_kernel(&app.project, &choice)?)).collect()
     }
 
+    /// The recipes as [`Self::load`] has them, and, where all are meant, apart from them those that nothing can be built
+    /// of because nobody named what they are linked with: they keep no other from being built.
+    pub(crate) fn load_able(&self, app: &App) -> anyhow::Result<(Vec<Recipe>, Vec<LeftOut>)> {
+        let (mut able, mut left_out) = (Vec::new(), Vec::new());
+        for recipe in self.load(app)? {
+            match rumprun::unnamed(&recipe).filter(|_| self.all) {
+                Some(reason) => left_out.push(LeftOut { name: recipe.function.name.clone(), reason, recipe }),
+                None => able.push(recipe),
+            }
+        }
+        Ok((able, left_out))
+    }
+
     fn named(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
         if self.all {
             let named = Recipe::all(&app.project)?;
@@ -144,6 +158,25 @@ impl Recipes {
             }
         }
         Ok(recipes)
+    }
+}
+
+/// A recipe that is left out.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct LeftOut {
+    /// Its name.
+    pub(crate) name: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// The recipe.
+    #[serde(skip)]
+    pub(crate) recipe: Recipe,
+}
+
+impl LeftOut {
+    /// A line for each, for a person.
+    pub(crate) fn lines(list: &[Self]) -> String {
+        list.iter().map(|one| format!("{}: SKIP: {}\n", one.name, one.reason)).collect()
     }
 }
 

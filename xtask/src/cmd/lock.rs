@@ -1,6 +1,6 @@
 //! `lock`
 
-use super::common::{Recipes, TargetArg};
+use super::common::{LeftOut, Recipes, TargetArg};
 use crate::{app::App, output::Answer, table::Table};
 use builder::lockfile::{self, Written};
 
@@ -27,10 +27,10 @@ pub(crate) struct Lock {
 impl Lock {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let ctx = app.context();
-        let recipes = self.recipes.load(app)?;
+        let (recipes, left_out) = self.recipes.load_able(app)?;
         let locks = recipes.iter().map(|recipe| lockfile::lock(&ctx, recipe, self.target.target));
         let locks = locks.collect::<builder::Result<Vec<_>>>()?;
-        Answer::new(&serde_json::json!({ "locks": locks }), text(&locks))
+        Answer::new(&serde_json::json!({ "locks": locks }), format!("{}{}", text(&locks), LeftOut::lines(&left_out)))
     }
 }
 

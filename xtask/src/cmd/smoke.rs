@@ -1,12 +1,12 @@
 //! `smoke`
 
-use super::common::{self, AccelArg, BootArg, LockedArg, Recipes, TargetArg};
+use super::common::{self, AccelArg, BootArg, LeftOut, LockedArg, Recipes, TargetArg};
 use crate::{app::App, output::Answer};
 use builder::{
     Context, Target, files,
     image::Image,
     recipe::Recipe,
-    smoke::{self, Earlier, RunReport, SmokeOptions, Summary},
+    smoke::{self, Earlier, RunReport, SmokeOptions, Summary, Verdict},
 };
 use std::path::PathBuf;
 
@@ -51,7 +51,7 @@ impl Smoke {
         if self.show {
             app.show_console();
         }
-        let recipes = self.recipes.load(app)?;
+        let (recipes, left_out) = self.recipes.load_able(app)?;
         if let Some(path) = &self.junit {
             // Before the first boot: nobody waits for verdicts that cannot be written, or finds old ones.
             files::write(path, "").map_err(builder::Error::from)?;
@@ -59,6 +59,12 @@ impl Smoke {
         let options =
             SmokeOptions { accel: self.accel.accel, boot: self.boot.boot, ..SmokeOptions::default() };
         let mut summary = Summary::default();
+        for LeftOut { name, reason, recipe } in left_out {
+            for target in self.boot.narrow(&self.target, &recipe)? {
+                let verdict = Verdict::Skip { reason: reason.clone() };
+                summary.reports.push(RunReport::not_run(&name, target, verdict));
+            }
+        }
         for recipe in recipes {
             for target in self.boot.narrow(&self.target, &recipe)? {
                 let image = self.locked.image(&ctx, &recipe, target);
