@@ -100,8 +100,9 @@ fn what_rumpruns_compiler_linked_runs_as_it_is() {
     let programs = Programs::new(tree);
     let source = programs.write("main.c", MAIN);
     let compiler = programs.tree.join("rumprun/bin/x86_64-rumprun-netbsd-gcc");
-    let linked = Command::new(compiler).arg(source).arg("-o").arg(programs.dir.path().join("linked"));
-    assert!(linked.output().unwrap().status.success());
+    let mut linker = Command::new(compiler);
+    linker.arg(source).arg("-o").arg(programs.dir.path().join("linked"));
+    assert!(linker.output().unwrap().status.success());
     let recipe = programs.recipe("linked-elsewhere", "program = \"linked\"");
     let image = programs.build(&Silent, &recipe).unwrap_or_else(|error| panic!("{error}"));
     let ctx = Context::new(&programs.project, &Silent);

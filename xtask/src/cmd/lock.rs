@@ -30,7 +30,10 @@ impl Lock {
         let (recipes, left_out) = self.recipes.load_able(app)?;
         let locks = recipes.iter().map(|recipe| lockfile::lock(&ctx, recipe, self.target.target));
         let locks = locks.collect::<builder::Result<Vec<_>>>()?;
-        Answer::new(&serde_json::json!({ "locks": locks }), format!("{}{}", text(&locks), LeftOut::lines(&left_out)))
+        Answer::new(
+            &serde_json::json!({ "locks": locks }),
+            format!("{}{}", text(&locks), LeftOut::lines(&left_out)),
+        )
     }
 }
 

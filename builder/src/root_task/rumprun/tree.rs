@@ -132,7 +132,7 @@ pub enum Error {
     Tree(#[from] tree::Error),
     /// The user asked to stop.
     #[error(transparent)]
-    Cancelled(exec::Error),
+    Cancelled(Box<exec::Error>),
 }
 
 crate::exit_code!(Error, |error| match error {
@@ -365,9 +365,13 @@ impl Tree {
     fn digest_of(&self, ctx: &Context<'_>) -> Result<Digest, Error> {
         let sysroot = self.sysroot();
         let mut parts: Vec<(String, Option<Digest>)> = Vec::new();
-        for folder in ["include", "lib/rumprun-hw"] {
-            let path = sysroot.join(folder);
-            parts.push((folder.to_owned(), Some(self.archives_and_headers(ctx, &path)?)));
+        let headers = tree::digest(ctx, &sysroot.join("include"))?;
+        parts.push(("include".to_owned(), Some(headers)));
+        for entry in files::sorted_entries(&sysroot.join("lib/rumprun-hw"))? {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "a") {
+                parts.push((self.inside(&path), tree::digest_of_file(ctx, &path)?));
+            }
         }
         for path in ALWAYS.iter().map(|(place, name)| self.library(*place, name)) {
             parts.push((self.inside(&path), tree::digest_of_file(ctx, &path)?));
@@ -375,21 +379,6 @@ impl Tree {
         for path in SPECS.map(|name| sysroot.join(name)).into_iter().chain(TOOLS.map(|name| self.tool(name)))
         {
             parts.push((self.inside(&path), Some(self.without_place(&path)?)));
-        }
-        Ok(Digest::of_json(&parts))
-    }
-
-    /// The digest of a folder; what a build bakes its place into is left to [`Self::without_place`].
-    fn archives_and_headers(&self, ctx: &Context<'_>, folder: &Path) -> Result<Digest, Error> {
-        let mut parts = Vec::new();
-        if folder.ends_with("include") {
-            return Ok(tree::digest(ctx, folder)?);
-        }
-        for entry in files::sorted_entries(folder)? {
-            let path = entry.path();
-            if path.extension().is_some_and(|extension| extension == "a") {
-                parts.push((file_name(&path), tree::digest_of_file(ctx, &path)?));
-            }
         }
         Ok(Digest::of_json(&parts))
     }
@@ -416,7 +405,7 @@ impl Tree {
         let tool = Tool::new(self.tool("gcc"), dir.path()).env("TMPDIR", dir.path());
         match tool.args(["-c", "hello.c", "-o", "hello.o"]).run(&ctx.cancel) {
             Ok(_) => memory::keep(&known, &true),
-            Err(error @ exec::Error::Cancelled { .. }) => return Err(Error::Cancelled(error)),
+            Err(error @ exec::Error::Cancelled { .. }) => return Err(Error::Cancelled(Box::new(error))),
             Err(source) => return Err(Error::Compiler { root: self.root.clone(), source: Box::new(source) }),
         }
         Ok(())
