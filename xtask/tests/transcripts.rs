@@ -261,8 +261,8 @@ fn is_root() -> bool {
 
 #[test]
 fn doctor_installs_what_is_missing_without_a_question() {
-    let apt = "echo \"$DEBIAN_FRONTEND $*\" >> asked\n[ $1 = install ] || exit 0\n\
-        for tool in gcc ld python3 qemu-system-x86_64 passt openssl xorriso cmake ninja xmllint dtc aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc qemu-system-aarch64 qemu-system-riscv64; do echo '#!/bin/sh' > $tool; chmod +x $tool; done\n";
+    let apt = "[ $1 = --version ] && exit 0\necho \"$DEBIAN_FRONTEND $*\" >> asked\n[ $1 = install ] || exit 0\n\
+        for tool in gcc ld python3 qemu-system-x86_64 passt openssl xorriso dpkg-source make tclsh cmake ninja xmllint dtc aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc qemu-system-aarch64 qemu-system-riscv64; do echo '#!/bin/sh' > $tool; chmod +x $tool; done\n";
     let host = host_with_apt(apt);
     let output = xtask(&["doctor", "--fix", "--format", "json"]).env("PATH", host.path()).output().unwrap();
     if !is_root() {
