@@ -18,7 +18,10 @@ pub mod tree;
 pub(super) use link::link_sets;
 
 use super::{Error, Job, crate_build};
-use crate::recipe::{RawNet, Recipe, RootTaskSource, Rumprun};
+use crate::{
+    files,
+    recipe::{RawNet, Recipe, RootTaskSource, Rumprun},
+};
 use std::path::{Path, PathBuf};
 use tree::Tree;
 
@@ -37,8 +40,9 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
         return Err(tree::Error::NotNamed { name: recipe.function.name.clone() }.into());
     };
     let work = target.join("rumprun");
+    files::create_dir_all(&work)?;
     let objects = match &recipe.source {
-        RootTaskSource::C(files) => compile::sources(job, tree, rumprun, files, &work)?,
+        RootTaskSource::C(list) => compile::sources(job, tree, rumprun, list, &work)?,
         RootTaskSource::Program(file) => {
             let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             vec![(name, program::checked(&file.path)?)]
