@@ -3,7 +3,7 @@
 //! What NetBSD says while it starts and when it ends is kept back: it is shown where something goes wrong then, or where
 //! the variable `LOG` asks for it.
 
-use crate::{own::Own, tls};
+use crate::{memory, own::Own, tls};
 use selkie::config;
 
 /// Bytes of a line that are put together; a longer line comes in pieces.
@@ -45,7 +45,11 @@ pub(crate) fn put(byte: u8) {
     let length = console.length;
     console.line[length] = byte;
     console.length += 1;
-    if byte == b'\n' || console.length == LINE {
+    if byte == b'\n' && console.line[..console.length].starts_with(memory::IN_VAIN) {
+        console.length = 0;
+        drop(console);
+        memory::in_vain();
+    } else if byte == b'\n' || console.length == LINE {
         console.flush();
     }
 }

@@ -27,7 +27,8 @@ mod tls;
 mod wake;
 mod worker;
 
-use sel4::{CPtr, MessageInfo, UserContext, Word, call, ipc_buffer_offset, label, rule};
+when!(set_tls_base { use sel4::{MessageInfo, call, label}; } else {});
+use sel4::{CPtr, UserContext, Word, ipc_buffer_offset, rule};
 
 use core::{convert::Infallible, fmt, ptr, slice};
 use selkie::{System, config};

@@ -17,55 +17,51 @@ use selkie::vspace::PAGE;
 /// The least memory that NetBSD starts in.
 pub(crate) const LEAST: usize = 4 << 20;
 
-/// How long, in nanoseconds, and how often NetBSD's kernel is left to wait for memory before it has waited in vain.
-const PATIENCE: u64 = 5_000_000_000;
+/// What NetBSD's kernel says, once a second, as long as somebody waits for memory and there is nothing to free.
+pub(crate) const IN_VAIN: &[u8] = b"pagedaemoness: failed to reclaim memory";
+/// How often in a row it says so before it has waited in vain, and the nanoseconds between two that belong together.
 const ATTEMPTS: u32 = 5;
+const TOGETHER: u64 = 4_000_000_000;
 
 static SHORT: AtomicBool = AtomicBool::new(false);
-static WAIT: Own<Option<Wait>> = Own::new(None);
-
-/// The kernel has asked for memory in vain.
-#[derive(Clone, Copy)]
-struct Wait {
-    since: u64,
-    order: c_int,
-    attempts: u32,
-}
+/// How often it was said in a row, and when it was last.
+static WAITS: Own<(u32, u64)> = Own::new((0, 0));
 
 /// Whether somebody did not get the memory that was asked for.
 pub(crate) fn was_short() -> bool {
     SHORT.load(Ordering::Relaxed)
 }
 
-/// Pages for the program, and for threads.
+/// Pages for the rump kernel and the program.
 #[unsafe(export_name = "__wrap_bmk_pgalloc")]
 pub extern "C" fn pages(order: c_int) -> *mut c_void {
     // SAFETY: it is what the caller would have called.
     told(console::without(|| unsafe { bmk_pgalloc(order) }), order)
 }
 
-/// Pages for NetBSD's kernel, at a multiple of `align`. It waits for what it does not get, and frees what it can; but where
-/// nothing is left to free it would wait for ever.
+/// The same, at a multiple of `align`.
 #[unsafe(export_name = "__wrap_bmk_pgalloc_align")]
-pub extern "C" fn kernel_pages(order: c_int, align: c_ulong) -> *mut c_void {
+pub extern "C" fn aligned_pages(order: c_int, align: c_ulong) -> *mut c_void {
     // SAFETY: as above.
-    let pages = told(console::without(|| unsafe { bmk_pgalloc_align(order, align) }), order);
-    let (now, mut place) = (clock::monotonic(), WAIT.get());
-    let wait = match *place {
-        Some(wait) if order < wait.order => return pages,
-        _ if !pages.is_null() => {
-            *place = None;
-            return pages;
-        }
-        Some(wait) => Wait { attempts: wait.attempts + 1, ..wait },
-        None => Wait { since: now, order, attempts: 1 },
+    told(console::without(|| unsafe { bmk_pgalloc_align(order, align) }), order)
+}
+
+/// The kernel waits for memory. Where nothing comes free it would wait for ever: the function ends.
+pub(crate) fn in_vain() {
+    let now = clock::monotonic();
+    let attempts = {
+        let mut waits = WAITS.get();
+        let (attempts, last) = *waits;
+        *waits = (if now - last < TOGETHER { attempts + 1 } else { 1 }, now);
+        waits.0
     };
-    *place = Some(wait);
-    if wait.attempts >= ATTEMPTS && now - wait.since >= PATIENCE {
-        drop(place);
-        crate::fail(format_args!("NetBSD waits for memory, and none comes free"));
+    if attempts >= ATTEMPTS {
+        SHORT.store(true, Ordering::Relaxed);
+        crate::fail(format_args!(
+            "NetBSD waits for memory, and none comes free: its kernel may have half of `heap`\n  help: give the root task \
+             more with `heap` in [root-task] of its recipe"
+        ));
     }
-    pages
 }
 
 /// Says the first time that there was nothing left. Whoever has asked may go on without it.

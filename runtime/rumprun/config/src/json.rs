@@ -48,7 +48,7 @@ impl Json {
     pub fn new(name: &str) -> Result<Self, Error<'_>> {
         let mut json = Self { text: [0; SIZE], length: 0, interface: false };
         // A name with a space would be a name and an argument.
-        if name.contains(|c: char| c == ' ' || c == '\'') {
+        if name.contains([' ', '\'']) {
             return Err(Error::Text(name));
         }
         json.put(format_args!("{{\"cmdline\":\"{}\"", plain(name)?))?;
