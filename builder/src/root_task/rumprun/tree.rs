@@ -228,8 +228,13 @@ impl Tree {
     }
 
     /// A tool of the tree, for instance `gcc`.
-    pub(super) fn tool(&self, name: &str) -> PathBuf {
+    pub(crate) fn tool(&self, name: &str) -> PathBuf {
         self.root.join(PREFIX).join("bin").join(format!("{TUPLE}-{name}"))
+    }
+
+    /// What makes an image for upstream's own platform of a linked program.
+    pub(crate) fn bake(&self) -> PathBuf {
+        self.root.join(PREFIX).join("bin/rumprun-bake")
     }
 
     /// The folder with headers and libraries.
