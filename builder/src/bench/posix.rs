@@ -75,10 +75,9 @@ pub(super) const FIGURES: &[Figure] = &[
     },
 ];
 
-/// The rumprun tree, or why there is none.
-fn tree<'a>(options: &'a Options) -> Result<&'a Path, Measured> {
-    let none = || Measured::Nothing("no rumprun tree is named (`--rumprun DIR` or RUMPRUN_DIR)".into());
-    options.rumprun.as_deref().ok_or_else(none)
+/// Why nothing is measured.
+fn no_tree() -> Measured {
+    Measured::Nothing("no rumprun tree is named (`--rumprun DIR` or RUMPRUN_DIR)".into())
 }
 
 fn folder(lab: &Lab<'_>) -> PathBuf {
@@ -133,10 +132,7 @@ enum Start {
 pub(super) struct Starts(Vec<(Start, f64)>);
 
 fn starts(lab: &Lab<'_>, options: &Options, ours: Start, theirs: Start) -> Result<Measured> {
-    let root = match tree(options) {
-        Ok(root) => root,
-        Err(nothing) => return Ok(nothing),
-    };
+    let Some(root) = &options.rumprun else { return Ok(no_tree()) };
     if let Some(missing) = missing(&[("qemu-system-x86_64", "qemu-system-x86")]) {
         return Ok(Measured::Nothing(missing));
     }
@@ -256,10 +252,7 @@ pub(super) struct Echoes([Vec<BTreeMap<String, f64>>; 2]);
 
 /// Seconds of `count` of what the client calls `name`.
 fn echoes(lab: &Lab<'_>, options: &Options, name: &str, count: f64) -> Result<Measured> {
-    let root = match tree(options) {
-        Ok(root) => root,
-        Err(nothing) => return Ok(nothing),
-    };
+    let Some(root) = &options.rumprun else { return Ok(no_tree()) };
     let needs = [("ip", "iproute2"), ("unshare", "util-linux"), ("taskset", "util-linux")];
     if let Some(missing) = missing(&needs) {
         return Ok(Measured::Nothing(missing));
@@ -304,10 +297,7 @@ fn parse(text: &str) -> Option<Echoes> {
 
 /// `objcopy` strips upstream's image; ours is always stripped.
 fn sizes(lab: &Lab<'_>, _: &Recipe, options: &Options) -> Result<Measured> {
-    let root = match tree(options) {
-        Ok(root) => root,
-        Err(nothing) => return Ok(nothing),
-    };
+    let Some(root) = &options.rumprun else { return Ok(no_tree()) };
     let ours = lab.size(&hello(lab, root)?, Role::RootTask)?;
     let image = baked(lab, root)?;
     let stripped = image.with_extension("stripped");
@@ -320,6 +310,7 @@ fn sizes(lab: &Lab<'_>, _: &Recipe, options: &Options) -> Result<Measured> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Context, Project, context::Silent};
 
     #[test]
     fn turns_are_read_as_the_script_tells_them() {
@@ -338,9 +329,19 @@ mod tests {
     }
 
     #[test]
-    fn without_a_tree_there_is_a_reason() {
+    fn without_a_tree_each_figure_says_so() {
+        let project = Project::here();
+        let ctx = Context::new(&project, &Silent);
+        let lab = Lab::new(&ctx, Path::new("xtask")).unwrap();
+        let hello = Recipe::load(&project, "hello").unwrap();
         let options = Options { xtask: PathBuf::new(), cold: false, rumprun: None, filters: Vec::new() };
-        let Err(Measured::Nothing(reason)) = tree(&options) else { panic!("there is a tree") };
-        assert!(reason.contains("RUMPRUN_DIR"), "{reason}");
+        for figure in FIGURES {
+            let measured = (figure.measure)(&lab, &hello, &options).unwrap();
+            assert!(
+                matches!(measured, Measured::Nothing(why) if why.contains("RUMPRUN_DIR")),
+                "{}",
+                figure.what
+            );
+        }
     }
 }
