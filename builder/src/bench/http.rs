@@ -114,7 +114,7 @@ fn ratio(lab: &Lab<'_>, server: Server, measure: impl Fn(&Load) -> f64) -> Resul
 }
 
 /// What of `programs` the host lacks.
-fn missing(programs: &[(&str, &str)]) -> Option<String> {
+pub(super) fn missing(programs: &[(&str, &str)]) -> Option<String> {
     let lacks = |(program, _): &&(&str, &str)| exec::which(Path::new(program)).is_none();
     programs
         .iter()
@@ -122,11 +122,16 @@ fn missing(programs: &[(&str, &str)]) -> Option<String> {
         .map(|(program, package)| format!("there is no `{program}` (package {package})"))
 }
 
-/// A script of the fixtures, as root of namespaces of its own: whatever ends it ends all that it started.
+/// A script of the fixtures.
 fn script(lab: &Lab<'_>, name: &str) -> Tool {
+    within_namespaces(&folder(lab).join(name))
+}
+
+/// A script as root of namespaces of its own: whatever ends it ends all that it started.
+pub(super) fn within_namespaces(script: &Path) -> Tool {
     let within =
         ["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
-    Tool::new("unshare", Path::new("/")).args(within).arg(folder(lab).join(name))
+    Tool::new("unshare", Path::new("/")).args(within).arg(script)
 }
 
 fn folder(lab: &Lab<'_>) -> PathBuf {

@@ -1,6 +1,11 @@
 //! Where figures are measured: a scratch folder, and commands run with their times.
 
-use super::{block::Disks, cpu, http::Load};
+use super::{
+    block::Disks,
+    cpu,
+    http::Load,
+    posix::{Echoes, Starts},
+};
 use crate::{
     Context, Error, ExitCode, Result, Target, build,
     exec::Tool,
@@ -22,15 +27,20 @@ pub(super) struct Lab<'a> {
     pub(super) xtask: &'a Path,
     /// Deleted in the end.
     scratch: tempfile::TempDir,
-    /// What several figures are made of is measured once: the loads of servers, and requests to disks.
+    /// What several figures are made of is measured once: the loads of servers, requests to disks, and
+    /// starts and answers of POSIX programs.
     loads: OnceCell<Result<Vec<Load>, String>>,
     disks: OnceCell<Result<Disks, String>>,
+    starts: OnceCell<Result<Starts, String>>,
+    echoes: OnceCell<Result<Echoes, String>>,
 }
 
 impl<'a> Lab<'a> {
     pub(super) fn new(ctx: &'a Context<'a>, xtask: &'a Path) -> Result<Self> {
         let scratch = tempfile::tempdir().map_err(|error| failed("a folder for temporary files", error))?;
-        Ok(Self { ctx, xtask, scratch, loads: OnceCell::new(), disks: OnceCell::new() })
+        let (loads, disks) = (OnceCell::new(), OnceCell::new());
+        let (starts, echoes) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { ctx, xtask, scratch, loads, disks, starts, echoes })
     }
 
     /// The loads of servers, measured by the first who asks.
@@ -41,6 +51,16 @@ impl<'a> Lab<'a> {
     /// Requests to disks, likewise.
     pub(super) fn disks(&self, measure: impl FnOnce(&Self) -> Result<Disks>) -> Result<&Disks> {
         once(&self.disks, || measure(self))
+    }
+
+    /// Starts of a POSIX program, likewise.
+    pub(super) fn starts(&self, measure: impl FnOnce(&Self) -> Result<Starts>) -> Result<&Starts> {
+        once(&self.starts, || measure(self))
+    }
+
+    /// What POSIX and native servers send back, likewise.
+    pub(super) fn echoes(&self, measure: impl FnOnce(&Self) -> Result<Echoes>) -> Result<&Echoes> {
+        once(&self.echoes, || measure(self))
     }
 
     /// A folder of this name in the scratch folder, empty the first time.

@@ -8,6 +8,7 @@ mod cpu;
 mod figures;
 mod http;
 mod lab;
+mod posix;
 mod process;
 mod stats;
 
@@ -25,6 +26,8 @@ pub struct Options {
     pub xtask: PathBuf,
     /// Also the cold build of `xtask`, which takes up to a minute.
     pub cold: bool,
+    /// The rumprun tree that POSIX programs are linked from; they are skipped without one.
+    pub rumprun: Option<PathBuf>,
     /// Only figures whose names contain one of these; all when there is none.
     pub filters: Vec<String>,
 }
@@ -37,8 +40,10 @@ pub enum Unit {
     Seconds,
     /// Bytes.
     Bytes,
-    /// How many times the other thing.
+    /// How many times the other thing, which like this one took seconds.
     Ratio,
+    /// The same of bytes.
+    SizeRatio,
 }
 
 /// Whether a figure is what was promised.
@@ -123,7 +128,7 @@ pub fn bench(ctx: &Context<'_>, options: &Options) -> Result<Vec<Row>> {
 
 /// All figures.
 fn all() -> impl Iterator<Item = &'static Figure> {
-    [figures::FIGURES, process::FIGURES, http::FIGURES, block::FIGURES].into_iter().flatten()
+    [figures::FIGURES, process::FIGURES, http::FIGURES, block::FIGURES, posix::FIGURES].into_iter().flatten()
 }
 
 impl Figure {

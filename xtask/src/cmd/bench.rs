@@ -1,5 +1,6 @@
 //! `bench`
 
+use super::common::RumprunArg;
 use crate::{
     app::App,
     output::{Answer, Paint},
@@ -16,6 +17,8 @@ Examples:
   cargo xtask bench                  every promised figure, with its limit
   cargo xtask bench process          those with this in their name: of the process target
   cargo xtask bench http: block:     requests and disks, beside what Linux does
+  cargo xtask bench posix: --rumprun ../rumprun
+                                     POSIX programs, beside Linux and rumprun's own images
   cargo xtask bench --cold           the cold build of xtask too, which takes up to a minute
 
 Medians with their spread; ratios are of two things measured in turn. Exit code 1 when a limit does not
@@ -28,6 +31,8 @@ pub(crate) struct Bench {
     /// Also build xtask anew in an empty folder
     #[arg(long)]
     cold: bool,
+    #[command(flatten)]
+    rumprun: RumprunArg,
     /// Only the figures with one of these in their name, `process` for instance
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,
@@ -36,8 +41,9 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(&self, app: &App) -> anyhow::Result<Answer> {
         let xtask = std::env::current_exe().context("the path of this program")?;
-        let rows =
-            bench::bench(&app.context(), &Options { xtask, cold: self.cold, filters: self.filters.clone() })?;
+        let rumprun = self.rumprun.named(true)?;
+        let options = Options { xtask, cold: self.cold, rumprun, filters: self.filters.clone() };
+        let rows = bench::bench(&app.context(), &options)?;
         let held = rows.iter().all(|row| row.verdict != Verdict::NotHeld);
         let code = if held { ExitCode::Ok } else { ExitCode::Failed };
         Ok(Answer::new(&serde_json::json!({ "figures": rows }), text(&rows, app))?.with_code(code))
@@ -72,14 +78,18 @@ fn number(value: f64, unit: Unit) -> String {
         Unit::Seconds => format!("{value:.3} s"),
         Unit::Bytes => format!("{value:.0} B"),
         // Of the small ones the third digit counts.
-        Unit::Ratio if value < 0.1 => format!("{value:.3}"),
-        Unit::Ratio => format!("{value:.2}"),
+        Unit::Ratio | Unit::SizeRatio if value < 0.1 => format!("{value:.3}"),
+        Unit::Ratio | Unit::SizeRatio => format!("{value:.2}"),
     }
 }
 
 fn spread(stats: Stats, unit: Unit) -> String {
-    // What a ratio divides is measured in seconds.
-    let unit = if unit == Unit::Ratio { Unit::Seconds } else { unit };
+    // What a ratio divides.
+    let unit = match unit {
+        Unit::Ratio => Unit::Seconds,
+        Unit::SizeRatio => Unit::Bytes,
+        unit => unit,
+    };
     if stats.runs == 1 {
         return number(stats.median, unit);
     }
