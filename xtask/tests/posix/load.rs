@@ -1,0 +1,244 @@
+//! `posix-echo` under load: much at once, many one after another, and for long, with memory that stays what it is.
+
+use super::{
+    program,
+    service::{Service, descendant},
+    tree,
+};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The recipe, and the name of the process that is the function.
+const RECIPE: &str = "posix-echo";
+/// More memory than this it does not take once it has served for a while.
+const GROWTH: u64 = 256 << 10;
+/// How often a datagram is sent that nobody answers.
+const TRIES: u32 = 5;
+
+/// The function, and where it serves.
+struct Echo {
+    service: Service,
+    udp: SocketAddr,
+}
+
+/// What it has served, as it says when it ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Served {
+    connections: u64,
+    datagrams: u64,
+    bytes: u64,
+}
+
+impl Echo {
+    /// Starts it; none where something is missing, after a line that says SKIP.
+    fn start(test: &str, target: &str) -> Option<Self> {
+        let tree = tree(test)?;
+        if target == "process" {
+            program(test, "passt")?;
+        }
+        let args = [RECIPE, "--target", target, "--rumprun", &tree, "--port", "0:7", "--port", "0:7/udp"];
+        let service =
+            Service::started(&args, "echo: port 7 for TCP and UDP", |log| listens(log, "(tcp port 7 "));
+        let udp = listens(&service.log(), "(udp port 7 ").unwrap();
+        Some(Self { service, udp })
+    }
+
+    /// Bytes of memory that the process has.
+    fn memory(&self) -> u64 {
+        let process = descendant(self.service.id(), RECIPE).unwrap();
+        let pages = fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
+        let resident: u64 = pages.split_whitespace().nth(1).unwrap().parse().unwrap();
+        resident * rustix::param::page_size() as u64
+    }
+
+    /// Ends it, and has it say what it served.
+    fn stop(self) -> Served {
+        let log = self.service.stop();
+        let line = log.lines().find_map(|line| line.trim().strip_prefix("echo: stopped after "));
+        let numbers: Vec<u64> =
+            line.unwrap().split(' ').filter_map(|word| word.trim_end_matches(',').parse().ok()).collect();
+        let [connections, datagrams, bytes] = numbers[..] else { panic!("{log}") };
+        Served { connections, datagrams, bytes }
+    }
+}
+
+/// Where this host reaches the port of `what`, as `run` says.
+fn listens(log: &str, what: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains(what))?;
+    line.split_once("listening on ")?.1.split_whitespace().next()?.parse().ok()
+}
+
+/// Bytes that are no pattern, the same for the same seed.
+struct Noise(u64);
+
+impl Noise {
+    fn new(seed: u64) -> Self {
+        // No seed gives the one state that stays.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for part in bytes.chunks_mut(8) {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            part.copy_from_slice(&self.0.to_le_bytes()[..part.len()]);
+        }
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.fill(&mut bytes);
+        bytes
+    }
+}
+
+/// Sends bytes and has them come back.
+fn comes_back(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert!(back == bytes, "{} bytes came back otherwise", bytes.len());
+}
+
+/// That nothing more comes: the function has ended the connection.
+fn ends(mut stream: TcpStream) {
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+/// Sends so much through the function as it takes, and compares all that comes back.
+fn streams(test: &str, target: &str, mib: usize) {
+    const PART: usize = 64 << 10;
+    let Some(echo) = Echo::start(test, target) else { return };
+    let mut stream = echo.service.connect();
+    let mut sender = stream.try_clone().unwrap();
+    let parts = (mib << 20) / PART;
+    let sent = thread::spawn(move || {
+        let mut noise = Noise::new(64);
+        (0..parts).for_each(|_| sender.write_all(&noise.bytes(PART)).unwrap());
+    });
+    let (mut noise, mut back) = (Noise::new(64), vec![0; PART]);
+    for part in 0..parts {
+        stream.read_exact(&mut back).unwrap();
+        assert!(back == noise.bytes(PART), "between {} and {} bytes", part * PART, (part + 1) * PART);
+    }
+    sent.join().unwrap();
+    ends(stream);
+    assert_eq!(echo.stop(), Served { connections: 1, datagrams: 0, bytes: (mib << 20) as u64 });
+}
+
+/// So many connections, each after the last.
+fn one_after_another(test: &str, target: &str, connections: u64) {
+    let Some(echo) = Echo::start(test, target) else { return };
+    let mut noise = Noise::new(connections);
+    let mut memory = 0;
+    for number in 0..connections {
+        let mut stream = echo.service.connect();
+        comes_back(&mut stream, &noise.bytes(100));
+        ends(stream);
+        if number == connections / 4 && target == "process" {
+            memory = echo.memory();
+        }
+    }
+    if target == "process" {
+        holds(memory, echo.memory());
+    }
+    assert_eq!(echo.stop(), Served { connections, datagrams: 0, bytes: 100 * connections });
+}
+
+fn holds(before: u64, after: u64) {
+    println!("{before} bytes of memory, then {after}");
+    assert!(after <= before + GROWTH, "{before} bytes of memory before, {after} after");
+}
+
+/// Sends a datagram, again when it is lost, and has it come back.
+fn datagram_comes_back(socket: &UdpSocket, bytes: &[u8]) {
+    let mut back = [0; 2048];
+    for _ in 0..TRIES {
+        socket.send(bytes).unwrap();
+        // What comes late is the answer to another one.
+        while let Ok(size) = socket.recv(&mut back) {
+            if back[..size] == *bytes {
+                return;
+            }
+        }
+    }
+    panic!("{TRIES} datagrams were lost one after another");
+}
+
+/// Serves for so long connections that stay, new ones and datagrams; in the first fifth its memory may grow.
+fn soaks(test: &str, seconds: u64) {
+    let Some(echo) = Echo::start(test, "process") else { return };
+    let whole = Duration::from_secs(seconds);
+    let mut kept: Vec<TcpStream> = (0..4).map(|_| echo.service.connect()).collect();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.connect(echo.udp).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let mut noise = Noise::new(seconds);
+    let (begin, mut before, mut rounds) = (Instant::now(), None, 0);
+    while begin.elapsed() < whole {
+        kept.iter_mut().for_each(|stream| comes_back(stream, &noise.bytes(16 << 10)));
+        let mut fresh = echo.service.connect();
+        comes_back(&mut fresh, &noise.bytes(4 << 10));
+        ends(fresh);
+        datagram_comes_back(&socket, &noise.bytes(1000));
+        rounds += 1;
+        if before.is_none() && begin.elapsed() > whole / 5 {
+            before = Some(echo.memory());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let (before, after) = (before.unwrap(), echo.memory());
+    kept.into_iter().for_each(ends);
+    let served = echo.stop();
+    println!("{rounds} rounds in {seconds} s: {served:?}");
+    holds(before, after);
+    assert_eq!((served.connections, served.bytes), (4 + rounds, rounds * (68 << 10)));
+    assert!(served.datagrams >= rounds);
+}
+
+#[test]
+fn a_process_sends_64_mib_back() {
+    streams("a_process_sends_64_mib_back", "process", 64);
+}
+
+#[test]
+fn a_machine_sends_back_what_it_gets() {
+    streams("a_machine_sends_back_what_it_gets", "qemu", 8);
+}
+
+#[test]
+fn a_process_serves_a_thousand_connections() {
+    one_after_another("a_process_serves_a_thousand_connections", "process", 1000);
+}
+
+#[test]
+fn a_process_soaks() {
+    soaks("a_process_soaks", 20);
+}
+
+mod long {
+    #[test]
+    #[ignore = "takes minutes: cargo xtask test --rumprun DIR --long"]
+    fn a_machine_sends_64_mib_back() {
+        super::streams("a_machine_sends_64_mib_back", "qemu", 64);
+    }
+
+    #[test]
+    #[ignore = "takes minutes: cargo xtask test --rumprun DIR --long"]
+    fn a_machine_serves_a_thousand_connections() {
+        super::one_after_another("a_machine_serves_a_thousand_connections", "qemu", 1000);
+    }
+
+    #[test]
+    #[ignore = "takes ten minutes: cargo xtask test --rumprun DIR --long"]
+    fn a_process_soaks_for_ten_minutes() {
+        super::soaks("a_process_soaks_for_ten_minutes", 600);
+    }
+}
