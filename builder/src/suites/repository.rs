@@ -278,6 +278,7 @@ fn rumprun_tree(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
         let mut job = cargo_test(name.to_owned(), &ctx.project.root, &what, &every);
         // One program at a time: they would take each other's processors.
         job.args.extend(["--include-ignored", "--test-threads=1"].map(Into::into));
+        job.args.extend(NOT_INSIDE.map(Into::into));
         if !options.long {
             job.args.extend(["--skip", "long::"].map(Into::into));
         }

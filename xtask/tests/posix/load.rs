@@ -1,12 +1,13 @@
 //! `posix-echo` under load: much at once, many one after another, and for long, with memory that stays what it is.
 
 use super::{
+    namespace::{DONE, INSIDE, can, within},
     program,
     service::{Service, descendant},
     tree,
 };
 use std::{
-    fs,
+    env, fs,
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
     thread,
@@ -15,7 +16,12 @@ use std::{
 
 /// The recipe, and the name of the process that is the function.
 const RECIPE: &str = "posix-echo";
-/// More memory than this it does not take once it has served for a while.
+/// The same function with an address of its own, for a tap device.
+const AT_TAP: &str = "tests/fixtures/posix/posix-tap.toml";
+const TAP_ADDRESS: ([u8; 4], u16) = ([10, 9, 0, 2], 7);
+/// What it says when it serves.
+const READY: &str = "echo: port 7 for TCP and UDP";
+/// More memory than this it does not take once it has served for a while: NetBSD keeps what it once had for buffers.
 const GROWTH: u64 = 256 << 10;
 /// How often a datagram is sent that nobody answers.
 const TRIES: u32 = 5;
@@ -42,8 +48,7 @@ impl Echo {
             program(test, "passt")?;
         }
         let args = [RECIPE, "--target", target, "--rumprun", &tree, "--port", "0:7", "--port", "0:7/udp"];
-        let service =
-            Service::started(&args, "echo: port 7 for TCP and UDP", |log| listens(log, "(tcp port 7 "));
+        let service = Service::started(&args, READY, |log| listens(log, "(tcp port 7 "));
         let udp = listens(&service.log(), "(udp port 7 ").unwrap();
         Some(Self { service, udp })
     }
@@ -55,16 +60,16 @@ impl Echo {
         let resident: u64 = pages.split_whitespace().nth(1).unwrap().parse().unwrap();
         resident * rustix::param::page_size() as u64
     }
+}
 
-    /// Ends it, and has it say what it served.
-    fn stop(self) -> Served {
-        let log = self.service.stop();
-        let line = log.lines().find_map(|line| line.trim().strip_prefix("echo: stopped after "));
-        let numbers: Vec<u64> =
-            line.unwrap().split(' ').filter_map(|word| word.trim_end_matches(',').parse().ok()).collect();
-        let [connections, datagrams, bytes] = numbers[..] else { panic!("{log}") };
-        Served { connections, datagrams, bytes }
-    }
+/// Ends it, and has it say what it served.
+fn stop(service: Service) -> Served {
+    let log = service.stop();
+    let line = log.lines().find_map(|line| line.trim().strip_prefix("echo: stopped after "));
+    let words = line.unwrap().split(' ');
+    let numbers: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
+    let [connections, datagrams, bytes] = numbers[..] else { panic!("{log}") };
+    Served { connections, datagrams, bytes }
 }
 
 /// Where this host reaches the port of `what`, as `run` says.
@@ -112,44 +117,62 @@ fn ends(mut stream: TcpStream) {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
-/// Sends so much through the function as it takes, and compares all that comes back.
+/// Sends so much through the function as it takes, at a tap device, and compares all that comes back.
 fn streams(test: &str, target: &str, mib: usize) {
+    let Some(tree) = tree(test) else { return };
+    if can(test) {
+        let image = [AT_TAP, "--target", target, "--rumprun", &tree];
+        within(&image, "load::within_the_namespace", &format!("{mib} {target}"));
+    }
+}
+
+/// Runs for the other tests, in the namespace.
+#[test]
+#[ignore = "the suite `rumprun tree` runs it by the other tests, each in a namespace"]
+fn within_the_namespace() {
     const PART: usize = 64 << 10;
-    let Some(echo) = Echo::start(test, target) else { return };
-    let mut stream = echo.service.connect();
+    let (Ok(words), Some(tree)) = (env::var(INSIDE), tree("within_the_namespace")) else { return };
+    let (mib, target) = words.split_once(' ').unwrap();
+    let bytes = mib.parse::<usize>().unwrap() << 20;
+    let args = [AT_TAP, "--target", target, "--rumprun", &tree, "--net", "tap:tap0"];
+    let service = Service::started(&args, READY, |_| Some(TAP_ADDRESS.into()));
+    let mut stream = service.connect();
     let mut sender = stream.try_clone().unwrap();
-    let parts = (mib << 20) / PART;
     let sent = thread::spawn(move || {
         let mut noise = Noise::new(64);
-        (0..parts).for_each(|_| sender.write_all(&noise.bytes(PART)).unwrap());
+        (0..bytes / PART).for_each(|_| sender.write_all(&noise.bytes(PART)).unwrap());
     });
     let (mut noise, mut back) = (Noise::new(64), vec![0; PART]);
-    for part in 0..parts {
+    for part in 0..bytes / PART {
         stream.read_exact(&mut back).unwrap();
         assert!(back == noise.bytes(PART), "between {} and {} bytes", part * PART, (part + 1) * PART);
     }
     sent.join().unwrap();
     ends(stream);
-    assert_eq!(echo.stop(), Served { connections: 1, datagrams: 0, bytes: (mib << 20) as u64 });
+    assert_eq!(stop(service), Served { connections: 1, datagrams: 0, bytes: bytes as u64 });
+    println!("{DONE}: {mib} MiB");
 }
 
-/// So many connections, each after the last.
+/// So many connections, each after the last. As many again take no more memory of a process.
 fn one_after_another(test: &str, target: &str, connections: u64) {
     let Some(echo) = Echo::start(test, target) else { return };
     let mut noise = Noise::new(connections);
-    let mut memory = 0;
-    for number in 0..connections {
-        let mut stream = echo.service.connect();
-        comes_back(&mut stream, &noise.bytes(100));
-        ends(stream);
-        if number == connections / 4 && target == "process" {
-            memory = echo.memory();
+    let mut serve = || {
+        for _ in 0..connections {
+            let mut stream = echo.service.connect();
+            comes_back(&mut stream, &noise.bytes(100));
+            ends(stream);
         }
-    }
+    };
+    serve();
+    let mut all = connections;
     if target == "process" {
-        holds(memory, echo.memory());
+        let before = echo.memory();
+        serve();
+        all *= 2;
+        holds(before, echo.memory());
     }
-    assert_eq!(echo.stop(), Served { connections, datagrams: 0, bytes: 100 * connections });
+    assert_eq!(stop(echo.service), Served { connections: all, datagrams: 0, bytes: 100 * all });
 }
 
 fn holds(before: u64, after: u64) {
@@ -172,7 +195,7 @@ fn datagram_comes_back(socket: &UdpSocket, bytes: &[u8]) {
     panic!("{TRIES} datagrams were lost one after another");
 }
 
-/// Serves for so long connections that stay, new ones and datagrams; in the first fifth its memory may grow.
+/// Serves for so long connections that stay, new ones and datagrams; in the first half its memory may grow.
 fn soaks(test: &str, seconds: u64) {
     let Some(echo) = Echo::start(test, "process") else { return };
     let whole = Duration::from_secs(seconds);
@@ -189,14 +212,14 @@ fn soaks(test: &str, seconds: u64) {
         ends(fresh);
         datagram_comes_back(&socket, &noise.bytes(1000));
         rounds += 1;
-        if before.is_none() && begin.elapsed() > whole / 5 {
+        if before.is_none() && begin.elapsed() > whole / 2 {
             before = Some(echo.memory());
         }
         thread::sleep(Duration::from_millis(10));
     }
     let (before, after) = (before.unwrap(), echo.memory());
     kept.into_iter().for_each(ends);
-    let served = echo.stop();
+    let served = stop(echo.service);
     println!("{rounds} rounds in {seconds} s: {served:?}");
     holds(before, after);
     assert_eq!((served.connections, served.bytes), (4 + rounds, rounds * (68 << 10)));

@@ -4,6 +4,8 @@
 
 mod killed;
 mod load;
+#[path = "../http/namespace.rs"]
+mod namespace;
 #[path = "../http/service.rs"]
 #[allow(dead_code, reason = "it also asks HTTP functions")]
 mod service;
