@@ -17,7 +17,7 @@ use std::{
 };
 
 /// As many rows are there as the last ones: the disk is never full, and blocks are freed all the time.
-const ROWS: u64 = 300;
+const ROWS: u64 = 50;
 /// What row `n` has: between one page of the database and several.
 const TEXT: &str = "substr(replace(hex(zeroblob(700)), '00', printf('%08d', n)), 1, 200 + n * 37 % 5000)";
 
