@@ -117,7 +117,8 @@ fn ends(mut stream: TcpStream) {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
-/// Sends so much through the function as it takes, at a tap device, and compares all that comes back.
+/// Sends so much through the function as it takes, at a tap device, and compares all that comes back. Behind passt of
+/// Debian 12 it would stand still now and then, as any function.
 fn streams(test: &str, target: &str, mib: usize) {
     let Some(tree) = tree(test) else { return };
     if can(test) {
@@ -232,8 +233,8 @@ fn a_process_sends_64_mib_back() {
 }
 
 #[test]
-fn a_machine_sends_back_what_it_gets() {
-    streams("a_machine_sends_back_what_it_gets", "qemu", 8);
+fn a_machine_sends_64_mib_back() {
+    streams("a_machine_sends_64_mib_back", "qemu", 64);
 }
 
 #[test]
@@ -247,12 +248,6 @@ fn a_process_soaks() {
 }
 
 mod long {
-    #[test]
-    #[ignore = "takes minutes: cargo xtask test --rumprun DIR --long"]
-    fn a_machine_sends_64_mib_back() {
-        super::streams("a_machine_sends_64_mib_back", "qemu", 64);
-    }
-
     #[test]
     #[ignore = "takes minutes: cargo xtask test --rumprun DIR --long"]
     fn a_machine_serves_a_thousand_connections() {
