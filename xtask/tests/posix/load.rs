@@ -120,7 +120,7 @@ fn ends(mut stream: TcpStream) {
 }
 
 /// Sends so much through the function as it takes, at a tap device, and compares all that comes back. Behind passt of
-/// Debian 12 it would stand still now and then, as any function.
+/// Debian 12 it may stand still: docs/rumprun.md says so.
 fn streams(test: &str, target: &str, mib: usize) {
     let Some(tree) = tree(test) else { return };
     if can(test) {
