@@ -269,13 +269,26 @@ fn kernel_sources(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
 }
 
 /// What is tested of a rumprun tree besides booting its programs: what is said about it, and about programs that do not
-/// fit it.
+/// fit it, and what programs bear: load, and being killed. The long tests do more of that, and in a machine, too.
 fn rumprun_tree(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
-    let what = ["--package", "builder", "--test", "rumprun"];
-    let mut job = cargo_test("programs and a rumprun tree".to_owned(), &ctx.project.root, &what, options);
-    job.args.push("--include-ignored".into());
-    job.env.extend(options.rumprun.as_ref().map(|tree| ("SELKIE_RUMPRUN_TREE", tree.into())));
-    vec![job]
+    // All of both files run, but for what is long.
+    let every = Options { long: false, ..options.clone() };
+    let test = |name: &str, package: &str, test: &str| {
+        let what = ["--package", package, "--test", test];
+        let mut job = cargo_test(name.to_owned(), &ctx.project.root, &what, &every);
+        // One program at a time: they would take each other's processors.
+        job.args.extend(["--include-ignored", "--test-threads=1"].map(Into::into));
+        job.args.extend(NOT_INSIDE.map(Into::into));
+        if !options.long {
+            job.args.extend(["--skip", "long::"].map(Into::into));
+        }
+        job.env.extend(options.rumprun.as_ref().map(|tree| ("SELKIE_RUMPRUN_TREE", tree.into())));
+        job
+    };
+    vec![
+        test("programs and a rumprun tree", "builder", "rumprun"),
+        test("POSIX programs under load, and killed", "xtask", "posix"),
+    ]
 }
 
 /// Every recipe is built, booted and tested; one must be reported as failed.

@@ -1,6 +1,10 @@
 //! Many requests at once, by wrk: no error, no memory that stays taken, and nothing to do afterwards.
 
-use super::{has_network, service::Service, skip};
+use super::{
+    has_network,
+    service::{Service, descendant},
+    skip,
+};
 use std::{fs, process::Command, thread, time::Duration};
 
 /// How long it is looked at afterwards, and the most ticks of 10 ms of processor that it may take meanwhile: 1 %.
@@ -65,16 +69,6 @@ fn wrk(service: &Service, connections: u32, seconds: u32) {
     let good = output.status.success() && !text.contains("Non-2xx") && !text.contains("Socket errors");
     assert!(good && text.contains("requests in"), "{connections} connections: {text}");
     println!("{connections} connections: {text}");
-}
-
-/// The process below `parent` whose program is called `name`.
-fn descendant(parent: u32, name: &str) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
-    children.split_whitespace().find_map(|child| {
-        let child = child.parse().ok()?;
-        let own = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
-        if own.trim() == name { Some(child) } else { descendant(child, name) }
-    })
 }
 
 /// Processor time of a process in ticks: the fields `utime` and `stime` of proc(5).

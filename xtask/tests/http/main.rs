@@ -5,6 +5,7 @@
 mod hostile;
 mod interop;
 mod load;
+mod namespace;
 mod service;
 mod tap;
 

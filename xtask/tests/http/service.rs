@@ -14,6 +14,9 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 const BUILD: Duration = Duration::from_secs(900);
 
+/// What a function that serves HTTP says when it does.
+const LISTENING: &str = "Listening on http://";
+
 /// Where a function at a tap device is.
 const AT_TAP: ([u8; 4], u16) = ([10, 0, 2, 15], 80);
 
@@ -32,7 +35,7 @@ pub(crate) fn root() -> &'static Path {
 impl Service {
     /// Starts the function of a recipe, at a port of this host.
     pub(crate) fn start(recipe: &str, target: &str) -> Self {
-        Self::started(&[recipe, "--target", target, "--port", "0:80"], |log| {
+        Self::started(&[recipe, "--target", target, "--port", "0:80"], LISTENING, |log| {
             let port = log.split_once("listening on http://127.0.0.1:")?.1.split_once('/')?.0;
             Some(([127, 0, 0, 1], port.parse().unwrap()).into())
         })
@@ -40,11 +43,12 @@ impl Service {
 
     /// Starts it with its card in the tap device `tap0`.
     pub(crate) fn at_tap(recipe: &str, target: &str) -> Self {
-        Self::started(&[recipe, "--target", target, "--net", "tap:tap0"], |_| Some(AT_TAP.into()))
+        let args = [recipe, "--target", target, "--net", "tap:tap0"];
+        Self::started(&args, LISTENING, |_| Some(AT_TAP.into()))
     }
 
-    /// Starts it, and waits until it says that it listens. `address` takes from the log where.
-    fn started(args: &[&str], address: impl Fn(&str) -> Option<SocketAddr>) -> Self {
+    /// Starts it, and waits until it is `ready`, as it says then. `address` takes from the log where it serves.
+    pub(crate) fn started(args: &[&str], ready: &str, address: impl Fn(&str) -> Option<SocketAddr>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
@@ -59,7 +63,7 @@ impl Service {
             let log = service.log();
             let ended = service.child.try_wait().unwrap();
             assert!(ended.is_none() && begin.elapsed() < BUILD, "it does not start: {log}");
-            if let (Some(address), true) = (address(&log), log.contains("Listening on http://")) {
+            if let (Some(address), true) = (address(&log), log.contains(ready)) {
                 service.address = address;
                 return service;
             }
@@ -131,14 +135,16 @@ impl Service {
         line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
     }
 
-    /// Ends it as a user does, by Ctrl-C, and sees it end well.
-    pub(crate) fn stop(mut self) {
+    /// Ends it as a user does, by Ctrl-C, and sees it end well. Returns all that it has said.
+    pub(crate) fn stop(mut self) -> String {
         self.input.as_mut().unwrap().write_all(&[3]).unwrap();
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                assert!(status.success() && self.log().contains("Stopped after"), "{status}: {}", self.log());
-                return;
+                let log = self.log();
+                let told = log.contains("Stopped after") || log.contains("stopped after");
+                assert!(status.success() && told, "{status}: {log}");
+                return log;
             }
             assert!(begin.elapsed() < PATIENCE, "it does not stop: {}", self.log());
             thread::sleep(Duration::from_millis(50));
@@ -162,4 +168,14 @@ impl Drop for Service {
 pub(crate) fn status(answer: &[u8]) -> Option<u16> {
     let line = answer.split(|byte| *byte == b'\r').next()?;
     str::from_utf8(line).ok()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+}
+
+/// The process below `parent` whose program is called `name`.
+pub(crate) fn descendant(parent: u32, name: &str) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().find_map(|child| {
+        let child = child.parse().ok()?;
+        let own = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        if own.trim() == name { Some(child) } else { descendant(child, name) }
+    })
 }

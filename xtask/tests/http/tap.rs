@@ -2,53 +2,13 @@
 
 use super::{
     has, interop, load,
-    service::{Service, root},
-    skip,
+    namespace::{DONE, INSIDE, can, within},
+    service::Service,
 };
-use std::{
-    env,
-    process::{Command, Stdio},
-};
+use std::env;
 
-/// Set for the test that runs in the namespace: what it does.
-const INSIDE: &str = "SELKIE_TAP";
 const RECIPE: &str = "tests/fixtures/tap/tap.toml";
-const NAMESPACE: [&str; 5] = ["--user", "--map-root-user", "--net", "sh", "-ec"];
-/// Makes the device, and becomes what follows.
-const SCRIPT: &str = "ip tuntap add tap0 mode tap; ip address add 10.0.2.2/24 dev tap0; ip link set lo up; \
-                      ip link set tap0 up; exec \"$0\" \"$@\"";
-
-/// Whether a namespace with a tap device can be had.
-fn can(test: &str) -> bool {
-    match Command::new("unshare").args(NAMESPACE).args([SCRIPT, "true"]).output() {
-        Ok(output) if output.status.success() => return true,
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            skip(test, &format!("no tap device in a namespace of its own: {said}"));
-        }
-        Err(error) => skip(test, &format!("unshare: {error}")),
-    }
-    false
-}
-
-/// Does something with the function of a recipe in a namespace.
-fn within(recipe: &str, target: &str, what: &str) {
-    let run = |command: &mut Command| {
-        let output = command.current_dir(root()).stdin(Stdio::null()).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        assert!(output.status.success(), "{}: {said}", output.status);
-        said
-    };
-    run(Command::new(env!("CARGO_BIN_EXE_xtask")).args(["build-image", recipe, "--target", target]));
-    let mut command = Command::new("unshare");
-    command.args(NAMESPACE).arg(SCRIPT).arg(env::current_exe().unwrap());
-    command.args(["tap::within_the_namespace", "--exact", "--ignored", "--nocapture"]);
-    let said = run(command.env(INSIDE, format!("{what} {target}")));
-    // What did not run did not pass.
-    assert!(said.contains("all of it was done"), "{said}");
-    println!("{said}");
-}
+const WITHIN: &str = "tap::within_the_namespace";
 
 /// Runs for the other tests, in the namespace.
 #[test]
@@ -64,18 +24,18 @@ fn within_the_namespace() {
         _ => interop::streams_through(&service, u64::from(number) << 20),
     }
     service.stop();
-    println!("all of it was done");
+    println!("{DONE}");
 }
 
 fn streams(test: &str, target: &str, mib: u32) {
     if has(test, "curl") && can(test) {
-        within(RECIPE, target, &format!("stream {mib}"));
+        within(&[RECIPE, "--target", target], WITHIN, &format!("stream {mib} {target}"));
     }
 }
 
 fn load(test: &str, target: &str, seconds: u32) {
     if load::has_wrk(test) && can(test) {
-        within(load::RECIPE, target, &format!("load {seconds}"));
+        within(&[load::RECIPE, "--target", target], WITHIN, &format!("load {seconds} {target}"));
     }
 }
 
