@@ -144,7 +144,7 @@ impl Table {
         let mut text = format!(
             "\nFilled with {},\n{}. A cell has how many functions (on bare metal: ways to boot `hello`) passed,\n\
              and when the first line was seen on the console as `hello` started; a debug kernel, and on bare metal the\n\
-             boot loader, prints the first one itself. On debug kernels `http-hello` stands for the functions with a libOS.\n\n\
+             boot loader, prints the first one itself.\n\n\
              | seL4 | kernel config | `qemu` | `process` | `bare-metal` | digest of the tree |\n\
              | --- | --- | --- | --- | --- | --- |\n",
             self.versions.cc, self.versions.qemu
