@@ -10,7 +10,7 @@ pub use table::{Covers, DOCS, Table};
 
 use super::{
     Case, SuiteReport, Verdict,
-    rows::{Row, Versions, counted, target_rows, tell_failures},
+    rows::{Row, Versions, counted, target_rows},
 };
 use crate::{
     Context, Project, Result, Target, files,
@@ -85,21 +85,7 @@ fn config_rows(
             if recipe.lacks(target).is_some() || left_out {
                 continue;
             }
-            let row = |boot: Option<String>| Row {
-                release: tree.version.clone(),
-                tree: tree.digest,
-                config: config.name.clone(),
-                function: recipe.function.name.clone(),
-                target,
-                boot,
-                verdict: "FAIL".to_owned(),
-                reason: None,
-                first_line_ms: None,
-                size: None,
-            };
-            let found = target_rows(ctx, versions, &recipe, (target, usize::MAX), row)?;
-            tell_failures(ctx, &found);
-            rows.extend(found);
+            rows.extend(target_rows(ctx, versions, &recipe, (config, tree), (target, usize::MAX))?);
         }
     }
     Ok(rows)

@@ -2,15 +2,18 @@
 
 use super::{Case, Verdict};
 use crate::{
-    Context, Digest, Result, Target, build,
+    Context, Digest, Project, Result, Target, build, files,
     image::{Image, Role},
     inputs::tools,
+    kernel::KernelTree,
+    kernel_config::KernelConfig,
     memory, plan,
     qemu::{Accel, AccelRequest, BootPath},
     recipe::Recipe,
     smoke::{self, Cause, SmokeOptions},
 };
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, path::Path};
 
 /// The function whose smoke test has to fail: it panics.
 const MUST_FAIL: &str = "panic";
@@ -89,8 +92,37 @@ impl Row {
     }
 }
 
-/// One function on one target: a row, or one for each way to boot, `most` of those.
+/// One function on one target and kernel: a row, or one for each way to boot, `most` of those. Which failed is told at
+/// once.
 pub(super) fn target_rows(
+    ctx: &Context<'_>,
+    versions: &Versions,
+    recipe: &Recipe,
+    (config, tree): (&KernelConfig, &KernelTree),
+    (target, most): (Target, usize),
+) -> Result<Vec<Row>> {
+    let row = |boot: Option<String>| Row {
+        release: tree.version.clone(),
+        tree: tree.digest,
+        config: config.name.clone(),
+        function: recipe.function.name.clone(),
+        target,
+        boot,
+        verdict: "FAIL".to_owned(),
+        reason: None,
+        first_line_ms: None,
+        size: None,
+    };
+    let rows = boots_rows(ctx, versions, recipe, (target, most), row)?;
+    for row in rows.iter().filter(|row| row.verdict == "FAIL") {
+        let reason = row.reason.as_deref().unwrap_or_default();
+        ctx.progress.note(&format!("FAIL {}: {reason}", row.case().name));
+    }
+    Ok(rows)
+}
+
+/// What `row` becomes for each boot.
+fn boots_rows(
     ctx: &Context<'_>,
     versions: &Versions,
     recipe: &Recipe,
@@ -185,22 +217,46 @@ pub(super) fn counted(rows: &[Row]) -> String {
     format!("{} passed, {} failed, {} skipped", count("PASS"), count("FAIL"), count("SKIP"))
 }
 
-/// Tells at once which of `rows` failed.
-pub(super) fn tell_failures(ctx: &Context<'_>, rows: &[Row]) {
-    for row in rows.iter().filter(|row| row.verdict == "FAIL") {
-        let reason = row.reason.as_deref().unwrap_or_default();
-        ctx.progress.note(&format!("FAIL {}: {reason}", row.case().name));
+/// What is no plain PASS in `rows`, for a reader: nothing, or a list below the table.
+pub(super) fn not_passed(rows: &[Row]) -> String {
+    let notes: BTreeSet<String> = rows.iter().filter_map(note).collect();
+    if notes.is_empty() {
+        return String::new();
     }
+    let lines = notes.iter().map(|note| format!("- {note}\n"));
+    lines.fold("\nWhat is not PASS:\n\n".to_owned(), |text, line| text + &line)
 }
 
 /// What a row says that is no plain PASS: for all functions alike where that is so.
-pub(super) fn note(row: &Row) -> Option<String> {
+fn note(row: &Row) -> Option<String> {
     let reason = row.reason.as_deref().unwrap_or_default();
     let kernel = format!("`{}` of {}", row.config, row.release);
     match row.verdict.as_str() {
         "PASS" => None,
         "SKIP" => Some(format!("SKIP on {}, `{}`: {reason}", row.target, row.config)),
         verdict => Some(format!("{verdict} `{}` on {}, {kernel}: {reason}", row.function, row.target)),
+    }
+}
+
+/// Writes a table to the file `path`, in a folder of its own.
+pub(super) fn keep(path: &Path, table: &impl Serialize) -> Result<(), files::Error> {
+    files::create_dir_all(path.parent().unwrap_or(path))?;
+    let text = serde_json::to_string_pretty(table).unwrap_or_default() + "\n";
+    files::replace(path, text.as_bytes())
+}
+
+/// Writes `text` between the two lines `marks` of the page `docs`; a page without them stays as it is.
+pub(super) fn write_part(
+    project: &Project,
+    docs: &str,
+    marks: [&str; 2],
+    text: &str,
+) -> Result<(), files::Error> {
+    let path = project.root.join(docs);
+    let page = String::from_utf8_lossy(&files::read(&path)?).into_owned();
+    match between(&page, marks, text) {
+        Some(page) => files::replace(&path, page.as_bytes()),
+        None => Ok(()),
     }
 }
 

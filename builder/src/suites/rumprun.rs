@@ -10,7 +10,7 @@ pub use table::{Covers, DOCS, Table};
 
 use super::{
     Case, SuiteReport, Verdict,
-    rows::{Row, Versions, counted, target_rows, tell_failures},
+    rows::{Row, Versions, counted, target_rows},
 };
 use crate::{
     Context, Project, Result, Target, files, kernel,
@@ -84,22 +84,8 @@ fn function_rows(ctx: &Context<'_>, versions: &Versions, recipe: &Recipe) -> Res
     let tree = kernel::locate(ctx, &config)?;
     let mut rows = Vec::new();
     for target in Target::ALL.iter().copied().filter(|target| recipe.lacks(*target).is_none()) {
-        let row = |boot: Option<String>| Row {
-            release: tree.version.clone(),
-            tree: tree.digest,
-            config: config.name.clone(),
-            function: recipe.function.name.clone(),
-            target,
-            boot,
-            verdict: "FAIL".to_owned(),
-            reason: None,
-            first_line_ms: None,
-            size: None,
-        };
         let most = if recipe.function.name == ON_ALL_MEDIA { usize::MAX } else { 1 };
-        let found = target_rows(ctx, versions, recipe, (target, most), row)?;
-        tell_failures(ctx, &found);
-        rows.extend(found);
+        rows.extend(target_rows(ctx, versions, recipe, (&config, &tree), (target, most))?);
     }
     Ok(rows)
 }

@@ -3,11 +3,11 @@
 use crate::{
     Context, Digest, Project, Result, Target, files,
     inputs::tree,
-    suites::rows::{Row, Versions, between, note},
+    suites::rows::{self, Row, Versions, not_passed, write_part},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -112,26 +112,13 @@ impl Table {
 
     /// Writes the table and its part of the documentation.
     pub(super) fn keep(&self, project: &Project) -> Result<(), files::Error> {
-        let path = Self::path(project);
-        files::create_dir_all(&project.kernel_configs().join("tested"))?;
-        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        files::replace(&path, text.as_bytes())?;
+        rows::keep(&Self::path(project), self)?;
         self.write_docs(project)
     }
 
     /// Writes the table's part of the documentation.
     pub(super) fn write_docs(&self, project: &Project) -> Result<(), files::Error> {
-        let path = project.root.join(DOCS);
-        let page = String::from_utf8_lossy(&files::read(&path)?).into_owned();
-        match self.put_into(&page) {
-            Some(page) => files::replace(&path, page.as_bytes()),
-            None => Ok(()),
-        }
-    }
-
-    /// `page` with the table between the marks; none when it has no marks.
-    pub fn put_into(&self, page: &str) -> Option<String> {
-        between(page, MARKS, &self.markdown())
+        write_part(project, DOCS, MARKS, &self.markdown())
     }
 
     /// The table for a reader: a line for each kernel, and below it what is no PASS.
@@ -155,12 +142,9 @@ impl Table {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "| {release} | `{config}` | {} | `{tree}` |", cells.join(" | "));
         }
-        let notes: BTreeSet<String> = self.rows.iter().filter_map(note).collect();
-        if !notes.is_empty() {
-            text.push_str("\nWhat is not PASS:\n\n");
-            text.extend(notes.iter().map(|note| format!("- {note}\n")));
-        }
-        text + "\n"
+        text + &not_passed(&self.rows)
+            + "
+"
     }
 }
 
@@ -181,7 +165,10 @@ fn cell(rows: &[&Row], target: Target) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{context::Silent, suites::kernels::write_docs};
+    use crate::{
+        context::Silent,
+        suites::{kernels::write_docs, rows::between},
+    };
 
     #[test]
     fn the_table_of_tested_kernels_covers_this_checkout() {
@@ -207,7 +194,7 @@ mod tests {
         let page = fs::read_to_string(project.root.join(DOCS)).unwrap();
         let table = Table::read(&project).expect("there is a table of tested kernels");
         assert!(
-            table.put_into(&page).expect("the page has its marks") == page,
+            between(&page, MARKS, &table.markdown()).expect("the page has its marks") == page,
             "{DOCS} is out of date: `cargo xtask test --bless` writes it"
         );
     }
@@ -236,12 +223,12 @@ mod tests {
         let versions = Versions { cc: "cc 12".into(), qemu: "QEMU 7".into() };
         let table = Table { covers: covers.clone(), versions, rows };
         let page = format!("a\n{}old\n{}b\n", MARKS[0], MARKS[1]);
-        let page = table.put_into(&page).unwrap();
+        let page = between(&page, MARKS, &table.markdown()).unwrap();
         for part in ["a\n", "| 1 of 2, 290 ms | SKIP | – |", "FAIL `echo` on qemu", "no such thing", "b\n"]
         {
             assert!(page.contains(part), "{part}: {page}");
         }
-        assert_eq!(table.put_into("no marks"), None);
+        assert_eq!(between("no marks", MARKS, &table.markdown()), None);
         let other = Covers { tender: Digest::of("y"), ..covers.clone() };
         assert_eq!(covers.changed(&other), ["the tender"]);
     }

@@ -3,15 +3,10 @@
 use crate::{
     Context, Digest, Project, Result, Target, files,
     inputs::tree,
-    suites::rows::{Row, Versions, between, note},
+    suites::rows::{self, Row, Versions, not_passed, write_part},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-    fs,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 /// The page that a part of is made from the table, relative to the checkout.
 pub const DOCS: &str = "docs/rumprun.md";
@@ -89,20 +84,13 @@ impl Table {
 
     /// Writes the table and its part of the documentation.
     pub(super) fn keep(&self, project: &Project) -> Result<(), files::Error> {
-        files::create_dir_all(&project.recipes().join("tested"))?;
-        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        files::replace(&Self::path(project), text.as_bytes())?;
+        rows::keep(&Self::path(project), self)?;
         self.write_docs(project)
     }
 
     /// Writes the table's part of the documentation.
     pub(super) fn write_docs(&self, project: &Project) -> Result<(), files::Error> {
-        let path = project.root.join(DOCS);
-        let page = String::from_utf8_lossy(&files::read(&path)?).into_owned();
-        match between(&page, MARKS, &self.markdown()) {
-            Some(page) => files::replace(&path, page.as_bytes()),
-            None => Ok(()),
-        }
+        write_part(project, DOCS, MARKS, &self.markdown())
     }
 
     /// The table for a reader: a line for each function and kernel, and below it what is no PASS.
@@ -130,12 +118,9 @@ impl Table {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "| `{function}` | {release} | `{config}` | {cells} | {size} |");
         }
-        let notes: BTreeSet<String> = self.rows.iter().filter_map(note).collect();
-        if !notes.is_empty() {
-            text.push_str("\nWhat is not PASS:\n\n");
-            text.extend(notes.iter().map(|note| format!("- {note}\n")));
-        }
-        text + "\n"
+        text + &not_passed(&self.rows)
+            + "
+"
     }
 }
 
@@ -157,7 +142,10 @@ fn cell(rows: &[&Row], target: Target) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{context::Silent, suites::rumprun::write_docs};
+    use crate::{
+        context::Silent,
+        suites::{rows::between, rumprun::write_docs},
+    };
 
     #[test]
     fn the_table_of_rumprun_covers_this_checkout() {
