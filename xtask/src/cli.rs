@@ -94,8 +94,8 @@ mod tests {
             .filter(|page| page.extension().is_some_and(|ext| ext == "md"))
         {
             for example in examples(&fs::read_to_string(&page).unwrap()) {
-                let words = example.split_whitespace().skip(1);
-                let parsed = Cli::try_parse_from(words);
+                let words = shlex::split(&example).unwrap();
+                let parsed = Cli::try_parse_from(&words[1..]);
                 assert!(parsed.is_ok(), "{}: {example}\n{}", page.display(), parsed.unwrap_err());
                 seen += 1;
             }
@@ -113,7 +113,7 @@ mod tests {
             let command = line.trim_start_matches("- ").trim_start_matches("run: ");
             assert!(command.starts_with("cargo xtask "), "at the start of a line it is found: {line}");
             assert!(!command.contains(['|', '&', ';', '<', '>', '\\']), "one command on one line: {line}");
-            command.split_whitespace().skip(1).map(|word| word.trim_matches('"').to_owned()).collect()
+            shlex::split(command).unwrap().split_off(1)
         })
         .collect()
     }
