@@ -11,12 +11,12 @@ use crate::{
     Context, Result, Target,
     disk::{self, Attached},
     kernel_config::KernelConfig,
-    net::{self, Passt, PortChoice, Published, Tap},
+    net::{self, NetChoice, Passt, PortChoice, Published},
     process::Program,
     qemu::{
         self, AccelRequest, Accelerator, Binary, Boot, BootPath, Ended, GuestEnd, Host, How, Launch, Peer, Vm,
     },
-    recipe::{Protocol, Recipe},
+    recipe::{Protocol, RawDevices, RawNet, Recipe},
     smoke,
 };
 use serde::Serialize;
@@ -48,8 +48,8 @@ pub struct RunOptions {
     /// The file or block device that is the function's disk, instead of the one that is kept in `out/`; with `,ro` at its
     /// end it is only read.
     pub disk: Option<PathBuf>,
-    /// What the card is plugged into instead of a network of its own.
-    pub tap: Option<Tap>,
+    /// What the card is plugged into, whatever the recipe says.
+    pub net: Option<NetChoice>,
 }
 
 /// A run that is over.
@@ -105,9 +105,6 @@ pub enum Error {
         "`--arg`, `--env` and `--secret` do not reach a function on bare metal: there is nobody to hand them over\n  help: write them into [run.bare-metal] of the recipe, or run it on target `qemu`"
     )]
     Overridden,
-    /// Media are booted with a network of their own.
-    #[error("`--net` is for processes and for target `qemu`\n  help: leave it out, or add `--target qemu`")]
-    TapOnMetal,
     /// A machine without exit port that was switched off too early.
     #[error("the machine was switched off without an exit line, which names the exit status")]
     NoExitLine,
@@ -120,7 +117,7 @@ pub enum Error {
 }
 
 crate::exit_code!(Error, |error| match error {
-    Error::Overridden | Error::TapOnMetal => crate::ExitCode::Usage,
+    Error::Overridden => crate::ExitCode::Usage,
     _ => crate::ExitCode::Failed,
 });
 
@@ -143,11 +140,10 @@ pub fn run(
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let output = if options.console_on_stderr { stderr.as_fd() } else { stdout.as_fd() };
     let fds = (stdin.as_fd(), output);
+    let plugged = net::plugged(recipe.devices.net.as_ref(), options.net.as_ref())?;
+    let recipe = &Recipe { devices: RawDevices { net: plugged, ..recipe.devices.clone() }, ..recipe.clone() };
     let card = recipe.devices.net.as_ref();
-    let ports = match options.tap {
-        Some(_) => net::publish_on_tap(card, &options.ports)?,
-        None => net::publish(card, &options.ports)?,
-    };
+    let ports = net::publish(card, &options.ports)?;
     tell_ports(ctx, recipe, &ports);
     let disk = disk::of_run(ctx.project, recipe, options.disk.as_deref())?;
     let disk = disk.as_ref();
@@ -157,8 +153,7 @@ pub fn run(
     match target {
         Target::Qemu => {
             let kernel = KernelConfig::of(ctx.project, recipe)?;
-            let mut boot = Boot::new(recipe, &kernel, dir);
-            boot.vm.tap = options.tap.clone();
+            let boot = Boot::new(recipe, &kernel, dir);
             boot.check()?;
             let qemu = Binary::find(options.qemu.as_deref())?;
             let sign = smoke::sign_of_life(recipe.smoke.as_ref(), kernel.is_debug())?;
@@ -167,16 +162,14 @@ pub fn run(
             fit(ctx, &boot.vm, &accelerator)?;
             boot_at(ctx, &boot, &qemu, accelerator, &options.overrides, (&ports, disk), fds)
         }
-        Target::BareMetal if options.tap.is_some() => Err(Error::TapOnMetal.into()),
         Target::BareMetal => {
             pc::run(ctx, recipe, dir, smoke::boot_of(dir, options.boot)?, options, (&ports, disk), fds)
         }
         Target::Process => {
             let program = Program::find(dir, &recipe.function.name)?;
-            let card = card.filter(|_| options.tap.is_none());
             let (passt, net) = Passt::serve(card, &ports)?.unzip();
             let mut tender_options = options.tender_options.clone();
-            tender_options.extend(options.tap.iter().flat_map(|tap| ["--net".to_owned(), tap.to_string()]));
+            tender_options.extend(tap_option(card));
             // What the tender says, traces among it, is for the user's eyes as it comes.
             let launch = |run_file| Launch {
                 show_stderr: true,
@@ -189,6 +182,11 @@ pub fn run(
             outcome
         }
     }
+}
+
+/// What a process is told of the tap device that its card is plugged into.
+pub(crate) fn tap_option(card: Option<&RawNet>) -> Vec<String> {
+    card.and_then(RawNet::tap).map(|tap| vec!["--net".to_owned(), tap.to_string()]).unwrap_or_default()
 }
 
 /// Says where the function is reached; a port that its smoke test asks by HTTP as an address to open.

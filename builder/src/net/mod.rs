@@ -5,12 +5,35 @@ mod ports;
 mod tap;
 
 pub(crate) use passt::Passt;
-pub(crate) use ports::publish_on_tap;
 pub use ports::{BadPort, Error, PortChoice, Published, publish, publish_anywhere};
-pub use tap::{BadTap, Tap};
+pub(crate) use tap::TAP_NAME;
+pub use tap::{BadNet, NetChoice, NoTap, Tap};
 
-use crate::exec;
+use crate::{
+    exec,
+    recipe::{NetMode, RawNet},
+};
 use std::io;
+
+/// The card `net` of a recipe, for one run plugged into what `choice` says.
+///
+/// # Errors
+/// When there is a choice, but no card, or no such tap device.
+pub(crate) fn plugged(net: Option<&RawNet>, choice: Option<&NetChoice>) -> crate::Result<Option<RawNet>> {
+    let card = net.filter(|net| net.has_card()).cloned();
+    let net = match (choice, card) {
+        (None, _) => net.cloned(),
+        (Some(_), None) => return Err(Error::NoCard.into()),
+        (Some(NetChoice::User), Some(net)) => Some(RawNet { mode: NetMode::User, tap: None, ..net }),
+        (Some(NetChoice::Tap(tap)), Some(net)) => {
+            Some(RawNet { mode: NetMode::Tap, tap: Some(tap.name().to_owned()), ..net })
+        }
+    };
+    if let Some(tap) = net.as_ref().and_then(RawNet::tap) {
+        tap.check()?;
+    }
+    Ok(net)
+}
 
 /// The network of a process cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 use super::{NetError, Published};
 use crate::{
     qemu::{Group, beside},
-    recipe::{Protocol, RawNet},
+    recipe::{NetMode, Protocol, RawNet},
 };
 use std::{
     io::{self, Read, Write},
@@ -29,7 +29,7 @@ pub(crate) struct Passt {
 
 impl Passt {
     /// Starts a network for a function whose `ports` the host hands connections over to, and gives the socket that takes
-    /// its frames; none for a function without a card.
+    /// its frames; none for a function whose card is plugged into something else.
     ///
     /// # Errors
     /// When there is no passt, or it does not start: it has said why.
@@ -37,7 +37,7 @@ impl Passt {
         net: Option<&RawNet>,
         ports: &[Published],
     ) -> Result<Option<(Self, OwnedFd)>, NetError> {
-        if !net.is_some_and(RawNet::has_card) {
+        if !net.is_some_and(|net| net.mode == NetMode::User) {
             return Ok(None);
         }
         let (mut ours, theirs) = UnixStream::pair().map_err(NetError::Socket)?;

@@ -1,6 +1,6 @@
 //! Ports of the host at which a function is reached.
 
-use crate::recipe::{Protocol, RawForward, RawNet};
+use crate::recipe::{NetMode, Protocol, RawForward, RawNet};
 use serde::Serialize;
 use std::{
     fmt, io,
@@ -79,7 +79,7 @@ pub enum Error {
     NoCard,
     /// A tap device forwards none.
     #[error(
-        "`--port` does not go with a tap device, which forwards no ports\n  help: leave `--port` out; the function is reached at its own address"
+        "`--port` does not go with a tap device, which forwards no ports\n  help: leave `--port` out, the function is reached at its own address; or add `--net user`"
     )]
     OnTap,
     /// Two of the user's choices are for the same port.
@@ -106,7 +106,8 @@ crate::exit_code!(Error, |error| match error {
     _ => crate::ExitCode::Usage,
 });
 
-/// The ports of a run: those of the recipe, but where `choices` say something else.
+/// The ports of a run: those of the recipe, but where `choices` say something else; at a tap device none, whatever the
+/// recipe names.
 ///
 /// Each was free a moment ago; QEMU or passt takes it at once.
 ///
@@ -116,6 +117,9 @@ pub fn publish(net: Option<&RawNet>, choices: &[PortChoice]) -> Result<Vec<Publi
     let card = net.filter(|net| net.has_card());
     if card.is_none() && !choices.is_empty() {
         return Err(Error::NoNetwork);
+    }
+    if card.is_some_and(|net| net.mode == NetMode::Tap) {
+        return if choices.is_empty() { Ok(Vec::new()) } else { Err(Error::OnTap) };
     }
     let same =
         |one: &RawForward, other: &RawForward| (one.guest, one.protocol) == (other.guest, other.protocol);
@@ -127,18 +131,6 @@ pub fn publish(net: Option<&RawNet>, choices: &[PortChoice]) -> Result<Vec<Publi
     let chosen = |port: &RawForward| choices.iter().any(|PortChoice(choice)| same(choice, port));
     let of_recipe = card.iter().flat_map(|net| &net.forward).filter(|port| !chosen(port));
     take(of_recipe.chain(choices.iter().map(|PortChoice(choice)| choice)).copied())
-}
-
-/// The ports of a run at a tap device: none, whatever the recipe names.
-///
-/// # Errors
-/// When the user asks for one, or there is no network.
-pub(crate) fn publish_on_tap(net: Option<&RawNet>, choices: &[PortChoice]) -> Result<Vec<Published>, Error> {
-    match (net.is_some_and(RawNet::has_card), choices) {
-        (false, _) => Err(Error::NoCard),
-        (true, []) => Ok(Vec::new()),
-        (true, _) => Err(Error::OnTap),
-    }
 }
 
 /// The ports of a smoke test: any that are free, so that tests can run side by side.
@@ -190,7 +182,6 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::NetMode;
 
     fn net(forward: &[(u16, u16, Protocol)]) -> RawNet {
         let forward =
@@ -235,9 +226,9 @@ mod tests {
         assert!(matches!(publish(None, &[choice("0:80")]), Err(Error::NoNetwork)));
         let none = RawNet { mode: NetMode::None, ..RawNet::default() };
         assert!(matches!(publish(Some(&none), &[choice("0:80")]), Err(Error::NoNetwork)));
-        assert!(matches!(publish_on_tap(Some(&none), &[]), Err(Error::NoCard)));
-        assert!(matches!(publish_on_tap(Some(&RawNet::default()), &[choice("0:80")]), Err(Error::OnTap)));
-        assert!(publish_on_tap(Some(&net(&[(0, 80, Protocol::Tcp)])), &[]).unwrap().is_empty());
+        let tap = RawNet { mode: NetMode::Tap, tap: Some("lo".into()), ..net(&[(0, 80, Protocol::Tcp)]) };
+        assert!(matches!(publish(Some(&tap), &[choice("0:80")]), Err(Error::OnTap)));
+        assert!(publish(Some(&tap), &[]).unwrap().is_empty());
         let user = RawNet::default();
         assert!(matches!(publish(Some(&user), &[choice("0:80"), choice("1:80")]), Err(Error::Twice(80))));
     }

@@ -6,7 +6,7 @@ use crate::{
     exec::quote,
     image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
-    net::{Published, Tap},
+    net::Published,
     recipe::{DiskFormat, Machine, NetCard, Protocol, RawForward, RawNet, Recipe, Serial},
     run_config::FW_CFG_FILE,
     template,
@@ -35,9 +35,6 @@ pub struct Vm {
     pub beyond_tcg: Vec<String>,
     /// The network card, with random bytes.
     pub net: Option<RawNet>,
-    /// What the card is plugged into instead of QEMU's user networking, for one run.
-    #[serde(skip)]
-    pub tap: Option<Tap>,
     /// The disk.
     pub disk: Option<VmDisk>,
 }
@@ -86,7 +83,6 @@ impl Vm {
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
             disk: VmDisk::of(recipe),
-            tap: None,
         }
     }
 
@@ -180,14 +176,11 @@ impl Vm {
         ["-drive", &drive, "-device", DISK].map(str::to_owned).to_vec()
     }
 
-    /// What the network card is plugged into: user networking, which hands connections to `ports` on.
+    /// What the network card is plugged into: a tap device, or user networking, which hands connections to `ports` on.
     pub(super) fn network(&self, ports: &[Published]) -> Vec<String> {
-        if !self.net.as_ref().is_some_and(RawNet::has_card) {
-            return Vec::new();
-        }
-        if let Some(tap) = &self.tap {
-            let tap = format!("tap,id=net0,ifname={},script=no,downscript=no", tap.name());
-            return vec!["-netdev".into(), tap];
+        let Some(net) = self.net.as_ref().filter(|net| net.has_card()) else { return Vec::new() };
+        if let Some(tap) = net.tap() {
+            return vec!["-netdev".into(), tap_network(tap.name())];
         }
         let forward = ports.iter().map(|port| format!(",{}", forward(port.protocol, port.host, port.guest)));
         vec!["-netdev".into(), format!("{USER_NETWORK}{}", forward.collect::<String>())]
@@ -205,6 +198,11 @@ fn device(card: NetCard) -> &'static str {
 
 /// QEMU's user networking for the card with this name.
 const USER_NETWORK: &str = "user,id=net0";
+
+/// The tap device of this name for the card.
+fn tap_network(name: impl Display) -> String {
+    format!("tap,id=net0,ifname={name},script=no,downscript=no")
+}
 
 /// The part of an option that hands connections on, from the host's own address only.
 fn forward(protocol: Protocol, host: impl Display, guest: u16) -> String {
@@ -282,6 +280,7 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         options: Vec<String>,
         ports: Vec<Port>,
         network: Option<String>,
+        tap: Option<String>,
         disk: Option<ScriptDisk>,
     }
     #[derive(Serialize)]
@@ -317,7 +316,11 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
     let forward = |port: &RawForward| {
         format!(",{}", forward(port.protocol, format_args!("${{{}}}", variable(port)), port.guest))
     };
-    let network = net.map(|_| format!("{USER_NETWORK}{}", forwarded().map(forward).collect::<String>()));
+    let tap = net.and_then(RawNet::tap).map(|tap| tap.name().to_owned());
+    let network = net.map(|_| match &tap {
+        Some(_) => tap_network("$SELKIE_TAP"),
+        None => format!("{USER_NETWORK}{}", forwarded().map(forward).collect::<String>()),
+    });
     let disk = vm.disk.map(|disk| ScriptDisk {
         size: disk.size,
         kib: disk.size >> 10,
@@ -325,7 +328,7 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         drive: drive_option("$disk", disk.read_only),
         device: DISK,
     });
-    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network, disk })
+    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network, tap, disk })
 }
 
 /// The host's port in `run.sh` where the user names none: a script cannot look for a free one.
@@ -356,7 +359,6 @@ pub(crate) mod tests {
             beyond_tcg: Vec::new(),
             net: None,
             disk: None,
-            tap: None,
         }
     }
 
@@ -409,7 +411,15 @@ pub(crate) mod tests {
         assert!(args_of.contains(words), "{args_of}");
         let words = "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:4711-:80";
         assert!(args_of.ends_with(words), "{args_of}");
-        let tap = args(Vm { net: Some(net()), tap: Some("tap:tap0".parse().unwrap()), ..vm() }, None);
+        let tapped = RawNet { mode: NetMode::Tap, tap: Some("tap0".into()), ..RawNet::default() };
+        let tapped = Vm { net: Some(tapped), ..vm() };
+        let script = run_script("hello", &tapped);
+        assert!(script.contains(": \"${SELKIE_TAP:=tap0}\"\n"), "{script}");
+        assert!(
+            script.contains("-netdev \"tap,id=net0,ifname=$SELKIE_TAP,script=no,downscript=no\""),
+            "{script}"
+        );
+        let tap = args(tapped, None);
         assert!(tap.ends_with("-netdev tap,id=net0,ifname=tap0,script=no,downscript=no"), "{tap}");
         let none = RawNet { mode: NetMode::None, ..RawNet::default() };
         let without = args(Vm { net: Some(none), ..vm() }, None);

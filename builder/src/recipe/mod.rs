@@ -19,11 +19,13 @@ use crate::{
     Digest, Project, Result, Target,
     inputs::debian::Package,
     kernel_config::{KernelConfig, UserSource},
+    net::Tap,
 };
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -342,6 +344,25 @@ pub struct TcpExchange {
     pub timeout: Duration,
 }
 
+impl RawRun {
+    /// The addresses of the network card on `target`, as written: none where DHCP gives them.
+    pub(crate) fn addresses(&self, target: Target) -> &[String] {
+        let own = match target {
+            Target::Qemu => &self.qemu,
+            Target::Process => &self.process,
+            Target::BareMetal => &self.bare_metal,
+        };
+        let tables = [&own.net, &self.net].into_iter().flatten();
+        tables.map(|net| net.addresses.as_slice()).find(|list| !list.is_empty()).unwrap_or_default()
+    }
+
+    /// The first of them that a client can be given: one that is not of a link only.
+    pub(crate) fn address(&self, target: Target) -> Option<IpAddr> {
+        let addresses = self.addresses(target).iter().filter_map(|text| text.split_once('/')?.0.parse().ok());
+        addresses.into_iter().find(|address| !matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()))
+    }
+}
+
 impl RawDevices {
     /// The function's ports of `protocol` that the host hands connections over to.
     pub fn forwarded(&self, protocol: Protocol) -> impl Iterator<Item = &RawForward> {
@@ -351,6 +372,13 @@ impl RawDevices {
 }
 
 impl RawNet {
+    /// The tap device that the card is plugged into.
+    pub(crate) fn tap(&self) -> Option<Tap> {
+        let name = self.tap.as_ref().filter(|_| self.mode == NetMode::Tap);
+        // The recipe's check lets no other name pass.
+        name.and_then(|name| Tap::named(name))
+    }
+
     /// Whether there is a card where the host decides that.
     pub fn has_card(&self) -> bool {
         self.mode != NetMode::None

@@ -299,9 +299,13 @@ pub enum DiskFormat {
 pub struct RawNet {
     /// What the card is plugged into, where the host decides that. A real machine has the card that it has.
     pub mode: NetMode,
+    /// The host's tap device, for the mode `"tap"`. `run --net` takes another one for one run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tap: Option<String>,
     /// The card of QEMU's machine. Functions find out by themselves which of these they have.
     pub card: NetCard,
-    /// Ports at which the host takes connections for the function, on its address 127.0.0.1 only.
+    /// Ports at which the host takes connections for the function, on its address 127.0.0.1 only. A tap device has none:
+    /// there the function is reached at its own address.
     pub forward: Vec<RawForward>,
 }
 
@@ -313,6 +317,9 @@ pub enum NetMode {
     /// a process. From there the function reaches what the host's user reaches.
     #[default]
     User,
+    /// The tap device of the host that `tap` names: Linux's own network, with addresses and routes of the user's, who
+    /// makes the device before.
+    Tap,
     /// Nothing: there is no card, but the random bytes are there.
     None,
 }

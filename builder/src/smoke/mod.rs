@@ -32,8 +32,8 @@ use crate::{
     net::{self, Passt, Published},
     process::Program,
     qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces, Vm},
-    recipe::{AtExit, DiskFormat, RawNet, RawPattern, Recipe, Smoke},
-    run::secret_from_file,
+    recipe::{AtExit, DiskFormat, NetMode, Protocol, RawNet, RawPattern, Recipe, Smoke},
+    run::{secret_from_file, tap_option},
     run_config::Override,
 };
 use pattern::Pattern;
@@ -42,6 +42,7 @@ use requests::Requests;
 use std::{
     fs::{File, Permissions},
     io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -150,9 +151,14 @@ fn judged(
         return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(boot));
     };
     let net = recipe.devices.net.as_ref();
+    if let Some(Err(lacking)) = net.and_then(RawNet::tap).map(|tap| tap.check()) {
+        let reason = lacking.to_string();
+        return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(boot));
+    }
+    let own = recipe.run.address(target);
     let disk = disk::of_test(recipe, dir)?;
     let disk = disk.as_ref().map(|(_, attached)| attached);
-    let trial = Trial { name, target, boot, spec, net, disk, dir, timeout: options.timeout };
+    let trial = Trial { name, target, boot, spec, net, own, disk, dir, timeout: options.timeout };
     let report = tried(ctx, recipe, trial, options)?;
     Ok(
         match disk.filter(|_| report.verdict.passed()).map(|disk| damage(recipe, disk)).transpose()?.flatten()
@@ -222,6 +228,8 @@ struct Trial<'a> {
     spec: &'a Smoke,
     /// The function's network.
     net: Option<&'a RawNet>,
+    /// Its own address there, where the recipe gives it one.
+    own: Option<IpAddr>,
     /// Its disk.
     disk: Option<&'a Attached>,
     /// The image's folder.
@@ -292,9 +300,19 @@ impl Trial<'_> {
         let program = Program::find(self.dir, self.name)?;
         let launch = |run_file, ports: &[Published]| {
             let (passt, net) = Passt::serve(self.net, ports)?.unzip();
-            Ok(Run { launch: program.launch(Some(run_file), net, self.disk, &[]), traces: None, passt })
+            let launch = program.launch(Some(run_file), net, self.disk, &tap_option(self.net));
+            Ok(Run { launch, traces: None, passt })
         };
         self.all(ctx, self.expectation()?, launch, None)
+    }
+
+    /// Where the function's port for TCP is reached: at a tap device by its own address, else by one of the host's.
+    fn reached(&self, ports: &[Published], guest: u16) -> Option<SocketAddr> {
+        if self.net.is_some_and(|net| net.mode == NetMode::Tap) {
+            return Some((self.own?, guest).into());
+        }
+        let port = ports.iter().find(|port| port.protocol == Protocol::Tcp && port.guest == guest)?;
+        Some((Ipv4Addr::LOCALHOST, port.host).into())
     }
 
     fn expectation(&self) -> Result<Expectation> {
@@ -350,10 +368,12 @@ impl Trial<'_> {
         let told = Override { nonce: Some(expected.nonce.clone()), env, ..Override::default() };
         let run_file = qemu::run_file(&told.encode()?).map_err(Error::Nonce)?;
         let ports = net::publish_anywhere(self.net)?;
+        let reached = |port| self.reached(&ports, port);
+        let requests = Requests::of(self.spec, reached);
         let Run { launch, mut traces, passt } = launch(run_file, &ports)?;
         let mut watcher =
             Watcher::new(file, ctx.progress, self.spec.input.as_deref(), expected.expect.first())
-                .asking(Requests::of(self.spec, &ports), self.spec.stop.as_deref())
+                .asking(requests, self.spec.stop.as_deref())
                 .beside(passt);
         if expected.killed {
             watcher = watcher.killing();

@@ -3,8 +3,7 @@
 use super::{Cause, pattern::Pattern};
 use crate::{
     Digest,
-    net::Published,
-    recipe::{Answer, Body, HttpRequest, InputPath, Protocol, RawPattern, Smoke, TcpExchange},
+    recipe::{Answer, Body, HttpRequest, InputPath, RawPattern, Smoke, TcpExchange},
 };
 use serde::Serialize;
 use std::{
@@ -61,7 +60,7 @@ enum Work {
 /// All requests, before and while they are sent.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    work: Vec<(Work, u16)>,
+    work: Vec<(Work, SocketAddr)>,
     state: State,
     over: Arc<AtomicBool>,
 }
@@ -74,15 +73,12 @@ enum State {
 }
 
 impl Requests {
-    /// The requests of `spec`, for a function that is reached at `ports`; none when it has none.
-    pub(crate) fn of(spec: &Smoke, ports: &[Published]) -> Option<Self> {
+    /// The requests of `spec`, for a function each of whose ports is `reached` at an address; none when it has none.
+    pub(crate) fn of(spec: &Smoke, reached: impl Fn(u16) -> Option<SocketAddr>) -> Option<Self> {
         let http = spec.http.iter().cloned().map(Work::Http);
         let all = http.chain(spec.tcp.iter().cloned().map(Work::Tcp));
-        let host = |guest| {
-            let port = ports.iter().find(|port| port.protocol == Protocol::Tcp && port.guest == guest);
-            // The recipe's check lets no other port pass.
-            port.map_or(0, |port| port.host)
-        };
+        // The recipe's check lets no other port pass.
+        let host = |guest| reached(guest).unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
         let work: Vec<_> = all
             .map(|work| {
                 let guest = match &work {
@@ -143,11 +139,11 @@ impl Drop for Requests {
     }
 }
 
-fn send_all(work: &[(Work, u16)], over: &AtomicBool) -> Vec<RequestReport> {
+fn send_all(work: &[(Work, SocketAddr)], over: &AtomicBool) -> Vec<RequestReport> {
     let mut failed = false;
-    let send = |(work, port): &(Work, u16)| {
+    let send = |(work, address): &(Work, SocketAddr)| {
         // After a wrong answer, who knows what state the function is in.
-        let report = if failed { work.report(0) } else { work.send(*port, over) };
+        let report = if failed { work.report(0) } else { work.send(*address, over) };
         failed |= report.answered < report.wanted;
         report
     };
@@ -170,8 +166,8 @@ impl Work {
         RequestReport { request, wanted: self.wanted(), answered, failure: None }
     }
 
-    /// Sends it to the host's port as often and by as many connections as the recipe says, up to the first failure.
-    fn send(&self, port: u16, over: &AtomicBool) -> RequestReport {
+    /// Sends it to `address` as often and by as many connections as the recipe says, up to the first failure.
+    fn send(&self, address: SocketAddr, over: &AtomicBool) -> RequestReport {
         let concurrency = match self {
             Self::Http(request) => request.concurrency,
             Self::Tcp(_) => 1,
@@ -183,7 +179,7 @@ impl Work {
         };
         let (next, answered, failed) = (AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false));
         let one = || -> Option<(u32, Failure)> {
-            let mut client = Client::new(self, &content, port);
+            let mut client = Client::new(self, &content, address);
             while !over.load(Relaxed) && !failed.load(Relaxed) {
                 let number = next.fetch_add(1, Relaxed);
                 if number >= wanted {
@@ -242,7 +238,7 @@ impl Content {
 struct Client<'a> {
     work: &'a Work,
     content: &'a Content,
-    port: u16,
+    address: SocketAddr,
     agent: ureq::Agent,
 }
 
@@ -250,7 +246,7 @@ struct Client<'a> {
 const ANSWER_LIMIT: u64 = 16 << 20;
 
 impl<'a> Client<'a> {
-    fn new(work: &'a Work, content: &'a Content, port: u16) -> Self {
+    fn new(work: &'a Work, content: &'a Content, address: SocketAddr) -> Self {
         // Nothing is followed, repeated or hidden: what the function says is what counts.
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -258,19 +254,19 @@ impl<'a> Client<'a> {
             .allow_non_standard_methods(true)
             .proxy(None)
             .user_agent("selkie-smoke");
-        Self { work, content, port, agent: config.build().into() }
+        Self { work, content, address, agent: config.build().into() }
     }
 
     fn send(&mut self) -> Result<(), Failure> {
         match self.work {
             Work::Http(request) => self.http(request),
-            Work::Tcp(connection) => tcp(connection, self.port),
+            Work::Tcp(connection) => tcp(connection, self.address),
         }
     }
 
     fn http(&self, wanted: &HttpRequest) -> Result<(), Failure> {
         let HttpRequest { method, path, headers, .. } = wanted;
-        let url = format!("http://{}:{}{path}", Ipv4Addr::LOCALHOST, self.port);
+        let url = format!("http://{}{path}", self.address);
         let mut request = ureq::http::Request::builder().method(method.as_str()).uri(url);
         for (name, value) in headers {
             request = request.header(name, value);
@@ -377,7 +373,7 @@ fn shown(bytes: &[u8]) -> String {
     format!("`{}`{rest}", short.escape_debug())
 }
 
-fn tcp(wanted: &TcpExchange, port: u16) -> Result<(), Failure> {
+fn tcp(wanted: &TcpExchange, address: SocketAddr) -> Result<(), Failure> {
     let what = format!("connection to port {}", wanted.port);
     let pattern = match Pattern::new(&wanted.expect) {
         Ok(pattern) => pattern,
@@ -385,7 +381,6 @@ fn tcp(wanted: &TcpExchange, port: u16) -> Result<(), Failure> {
     };
     let deadline = Instant::now() + wanted.timeout;
     let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut received = Vec::new();
     let mut exchange = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&address, left())?;

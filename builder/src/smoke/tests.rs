@@ -54,7 +54,6 @@ impl Stage {
             beyond_tcg: Vec::new(),
             net: None,
             disk: None,
-            tap: None,
         };
         let spec = Smoke {
             expect: vec![
@@ -105,6 +104,7 @@ impl Stage {
             boot: None,
             spec,
             net: boot.vm.net.as_ref(),
+            own: None,
             disk: None,
             dir: &boot.dir,
             timeout: options.timeout,

@@ -7,7 +7,7 @@ use crate::{
 };
 use builder::{
     Error, ExitCode, Target,
-    net::{PortChoice, Tap},
+    net::{NetChoice, PortChoice},
     run::{self, Overrides, RunOptions},
 };
 
@@ -24,6 +24,7 @@ Examples:
   cargo xtask run http-hello --port 8080:80  at this port of the host instead of a free one
   cargo xtask run kv --disk kv.img             with this disk, not the one that is kept in out/
   cargo xtask run http-hello --net tap:tap0  its card in a tap device of yours, with no port forwarded
+  cargo xtask run greeter.toml --net user      its own network, though the recipe names a tap
   cargo xtask run hello --secret KEY=@key.txt  environment from a file; it is in no image and no log
 
 Exit code 0 when the function ended with status 0.";
@@ -55,9 +56,10 @@ pub(crate) struct Run {
     /// The function's disk instead of the one that is kept in `out/`: a file or a block device; FILE,ro is only read
     #[arg(long, value_name = "FILE")]
     disk: Option<PathBuf>,
-    /// A tap device for the function's card, instead of a network of its own with forwarded ports
-    #[arg(long, value_name = "tap:NAME")]
-    net: Option<Tap>,
+    /// What the function's card is plugged into, whatever the recipe says: `user` is a network of its own with
+    /// forwarded ports, tap:NAME a tap device of yours without
+    #[arg(long, value_name = "user|tap:NAME")]
+    net: Option<NetChoice>,
     /// Target process: every seL4 call on stderr, decoded
     #[arg(long)]
     trace: bool,
@@ -85,7 +87,7 @@ impl Run {
             console_on_stderr: json,
             ports: self.ports.clone(),
             disk: self.disk.clone(),
-            tap: self.net.clone(),
+            net: self.net.clone(),
             ..RunOptions::default()
         };
         let outcome = run::run(&ctx, &recipe, target, &image.dir, &options)?;

@@ -3,9 +3,10 @@
 use super::{
     has, interop, load,
     namespace::{DONE, INSIDE, can, within},
-    service::Service,
+    service::{Service, root},
+    skip,
 };
-use std::env;
+use std::{env, path::Path, process::Command};
 
 const RECIPE: &str = "tests/fixtures/tap/tap.toml";
 const WITHIN: &str = "tap::within_the_namespace";
@@ -16,6 +17,9 @@ const WITHIN: &str = "tap::within_the_namespace";
 fn within_the_namespace() {
     let Ok(words) = env::var(INSIDE) else { return };
     let words: Vec<_> = words.split(' ').collect();
+    if words == [SMOKE] {
+        return smoke_passes();
+    }
     let [what, number, target] = words[..] else { panic!("{words:?}") };
     let number: u32 = number.parse().unwrap();
     let service = Service::at_tap(if what == "load" { load::RECIPE } else { RECIPE }, target);
@@ -25,6 +29,54 @@ fn within_the_namespace() {
     }
     service.stop();
     println!("{DONE}");
+}
+
+/// What a test in the namespace is told to do a smoke test there.
+const SMOKE: &str = "smoke";
+/// A recipe that names the device itself.
+const NAMES_IT: &str = "tests/fixtures/tap/tap-mode.toml";
+
+/// What `xtask` with these words exits with and says.
+fn xtask(words: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(words).current_dir(root()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+fn smoke_passes() {
+    let (code, said) = xtask(&["smoke", NAMES_IT, "--strict"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("3 passed, 0 failed, 0 skipped"), "{said}");
+    println!("{DONE}");
+}
+
+#[test]
+#[ignore = "the suite `http` runs it"]
+fn a_recipe_that_names_a_tap_is_tested_at_it_on_every_target() {
+    if can("a_recipe_that_names_a_tap_is_tested_at_it_on_every_target") {
+        within(&[NAMES_IT], WITHIN, SMOKE);
+    }
+}
+
+#[test]
+#[ignore = "the suite `http` runs it"]
+fn a_tap_that_is_not_there_is_told_with_what_makes_it() {
+    if Path::new("/sys/class/net/tap0").exists() {
+        return skip("a_tap_that_is_not_there_is_told_with_what_makes_it", "this host has a tap0");
+    }
+    let lacks = "this host has no tap device `tap0`";
+    let words = ["smoke", NAMES_IT, "--target", "process"];
+    let (code, said) = xtask(&words);
+    assert!(
+        code == Some(0) && said.contains(lacks) && said.contains("0 passed, 0 failed, 1 skipped"),
+        "{said}"
+    );
+    let (code, said) = xtask(&[&words[..], &["--strict"]].concat());
+    assert_eq!(code, Some(4), "{said}");
+    let (code, said) = xtask(&["run", NAMES_IT, "--target", "process"]);
+    assert!(code == Some(3) && said.contains(lacks) && said.contains("ip tuntap add tap0"), "{said}");
+    let (code, said) = xtask(&["run", NAMES_IT, "--port", "0:80", "--net", "tap:lo"]);
+    assert!(code == Some(2) && said.contains("`--net user`"), "{said}");
 }
 
 fn streams(test: &str, target: &str, mib: u32) {

@@ -140,7 +140,6 @@ impl Pc {
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
             disk: VmDisk::of(recipe),
-            tap: None,
         }
     }
 

@@ -3,7 +3,8 @@
 use super::{Check, repeated};
 use crate::{
     document::{Step, at},
-    recipe::{LibOs, NetMode, Protocol, RawRunNet},
+    net::{TAP_NAME, Tap},
+    recipe::{LibOs, NetMode, Protocol, RawNet, RawRunNet},
 };
 use std::net::IpAddr;
 
@@ -32,12 +33,46 @@ impl Check<'_> {
             let help = "write `libos = \"native\"` into [root-task], or take the table out";
             self.findings.key(at!["devices", "net"], "nothing in the function drives a network card", help);
         }
-        if net.mode == NetMode::None && !net.forward.is_empty() {
+        let message = match net.mode {
+            NetMode::User => None,
+            NetMode::Tap => {
+                Some("a tap device forwards no ports: the function is reached at its own address")
+            }
+            NetMode::None => Some("no port can be forwarded where there is no card"),
+        };
+        if let Some(message) = message.filter(|_| !net.forward.is_empty()) {
             let help = "take it out, or write `mode = \"user\"`";
-            let message = "no port can be forwarded where there is no card";
             self.findings.key(at!["devices", "net", "forward"], message, help);
         }
+        self.tap(net);
         self.forwarded();
+    }
+
+    /// The tap device is there where it is asked for, and has a name that a device can have.
+    fn tap(&mut self, net: &RawNet) {
+        match (net.mode, &net.tap) {
+            (NetMode::Tap, None) => {
+                let help = "add the device's name, for instance `tap = \"tap0\"`; `run --net tap:NAME` takes another one";
+                self.wrong(
+                    at!["devices", "net", "mode"],
+                    "`tap` is missing: which tap device is meant",
+                    help,
+                );
+            }
+            (NetMode::Tap, Some(name)) if Tap::named(name).is_none() => {
+                let message = format!("`{}` is not a name of a tap device", name.escape_debug());
+                self.wrong(at!["devices", "net", "tap"], message, format!("write {TAP_NAME}"));
+            }
+            (NetMode::User | NetMode::None, Some(_)) => {
+                let help = "write `mode = \"tap\"`, or take it out";
+                self.findings.key(
+                    at!["devices", "net", "tap"],
+                    "the card is not plugged into a tap device",
+                    help,
+                );
+            }
+            _ => {}
+        }
     }
 
     /// No port is there twice.

@@ -2,9 +2,11 @@
 
 use super::Check;
 use crate::{
+    Target,
     document::{Step, at},
     recipe::{
-        After, Answer, Body, Period, RawHttp, RawNet, RawPattern, RawSmoke, RawTcp, units::show_period,
+        After, Answer, Body, NetMode, Period, RawHttp, RawNet, RawPattern, RawSmoke, RawTcp,
+        units::show_period,
     },
 };
 
@@ -63,10 +65,16 @@ impl Check<'_> {
     /// Servers of the host are reached over a card, and found by a variable.
     fn servers(&mut self, smoke: &RawSmoke) {
         let card = self.raw.devices.net.as_ref().is_some_and(RawNet::has_card);
+        let tap = self.at_tap();
         for (i, server) in smoke.server.iter().enumerate() {
             if !card {
                 let message = "the function has no network over which it could reach a server";
                 self.findings.key(at!["smoke", "server", i], message, "add [devices.net] to the recipe");
+            }
+            if tap {
+                let message = "servers of the host are reached where the card's mode is `\"user\"`, not at a tap device";
+                let help = "write `mode = \"user\"` into [devices.net], or take the table out";
+                self.findings.key(at!["smoke", "server", i], message, help);
             }
             let at = at!["smoke", "server", i, "env"];
             if server.env.is_empty() || server.env.contains(['=', '\0']) {
@@ -149,8 +157,28 @@ impl Check<'_> {
         periods
     }
 
+    fn at_tap(&self) -> bool {
+        self.raw.devices.net.as_ref().is_some_and(|net| net.mode == NetMode::Tap)
+    }
+
+    /// What a request to a function at a tap device needs: the function's own address and port.
+    fn port_at_tap(&mut self, at: &[Step<'_>], port: Option<u16>) {
+        if port.is_none() {
+            let message = "`port` is missing: a tap device forwards none that could be meant";
+            self.wrong(at, message, "write the function's port, for instance `port = 8080`");
+        }
+        if let Some(target) = Target::ALL.iter().find(|target| self.raw.run.address(**target).is_none()) {
+            let message = format!("at the tap device nobody knows the function's address (target {target})");
+            let help = "give it one, for instance `addresses = [\"10.9.0.2/24\"]` in [run.net]";
+            self.wrong(at, message, help);
+        }
+    }
+
     /// The port that a request goes to must be forwarded.
     fn port(&mut self, at: &[Step<'_>], port: Option<u16>) {
+        if self.at_tap() {
+            return self.port_at_tap(at, port);
+        }
         let forwarded: Vec<_> = self.tcp_ports().map(|port| format!("`{port}`")).collect();
         let place = [at, &[Step::Key("port")]].concat();
         match port {

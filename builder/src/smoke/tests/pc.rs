@@ -23,6 +23,7 @@ fn try_boot(stage: &Stage, at_exit: AtExit) -> Result<RunReport> {
         boot: Some(path),
         spec,
         net: None,
+        own: None,
         disk: None,
         dir: &boot.dir,
         timeout: options.timeout,

@@ -25,7 +25,17 @@ fn run(rest: &str) -> RunReport {
 
 fn trial(stage: &Stage, timeout: Option<Duration>) -> Trial<'_> {
     let (spec, dir) = (&stage.spec, stage.boot.dir.as_path());
-    Trial { name: "hello", target: Target::Process, boot: None, spec, net: None, disk: None, dir, timeout }
+    Trial {
+        name: "hello",
+        target: Target::Process,
+        boot: None,
+        spec,
+        net: None,
+        own: None,
+        disk: None,
+        dir,
+        timeout,
+    }
 }
 
 #[track_caller]
