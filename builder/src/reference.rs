@@ -112,7 +112,7 @@ fn rows(schema: &Schema, table: &Table<'_>) -> Vec<Row> {
 }
 
 fn row(schema: &Schema, key: &str, node: &Value, required: bool) -> Row {
-    let written = text(node, "description").replace('\n', " ");
+    let written = on_one_line(node);
     let (meaning, said) = written.split_once(" Default: ").unwrap_or((&written, ""));
     let default = match &node["default"] {
         _ if required => "must be there".to_owned(),
@@ -124,7 +124,7 @@ fn row(schema: &Schema, key: &str, node: &Value, required: bool) -> Row {
     let resolved = schema.resolve(node);
     let explained = resolved["oneOf"].as_array().into_iter().flatten().filter_map(|choice| {
         let word = choice["const"].as_str()?;
-        Some(format!("`\"{word}\"`: {}", text(choice, "description").trim_end_matches('.')))
+        Some(format!("`\"{word}\"`: {}", on_one_line(choice).trim_end_matches('.')))
     });
     let explained = explained.collect::<Vec<_>>().join("; ");
     let meaning = if explained.is_empty() { meaning.to_owned() } else { format!("{meaning} {explained}.") };
@@ -133,6 +133,11 @@ fn row(schema: &Schema, key: &str, node: &Value, required: bool) -> Row {
         words => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(" or "),
     };
     Row { key: key.to_owned(), kind: cell(&kind), default: cell(&default), meaning: cell(&meaning) }
+}
+
+/// What is said of `node`, as a cell can hold it.
+fn on_one_line(node: &Value) -> String {
+    text(node, "description").replace('\n', " ")
 }
 
 /// `text` in a cell of a table.

@@ -16,7 +16,7 @@ use crate::{
     qemu::{
         self, AccelRequest, Accelerator, Binary, Boot, BootPath, Ended, GuestEnd, Host, How, Launch, Peer, Vm,
     },
-    recipe::{Protocol, RawDevices, RawNet, Recipe},
+    recipe::{Protocol, RawNet, Recipe},
     smoke,
 };
 use serde::Serialize;
@@ -141,7 +141,9 @@ pub fn run(
     let output = if options.console_on_stderr { stderr.as_fd() } else { stdout.as_fd() };
     let fds = (stdin.as_fd(), output);
     let plugged = net::plugged(recipe.devices.net.as_ref(), options.net.as_ref())?;
-    let recipe = &Recipe { devices: RawDevices { net: plugged, ..recipe.devices.clone() }, ..recipe.clone() };
+    let mut recipe = recipe.clone();
+    recipe.devices.net = plugged;
+    let recipe = &recipe;
     let card = recipe.devices.net.as_ref();
     let ports = net::publish(card, &options.ports)?;
     tell_ports(ctx, recipe, &ports);

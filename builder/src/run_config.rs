@@ -89,11 +89,7 @@ pub fn encode(run: &RawRun, serial: Serial, speed: u32, nonce: &str) -> Result<V
     records.env("", &run.env)?;
     records.net("", run.net.as_ref())?;
     for &target in Target::ALL {
-        let own = match target {
-            Target::Qemu => &run.qemu,
-            Target::Process => &run.process,
-            Target::BareMetal => &run.bare_metal,
-        };
+        let own = run.own(target);
         let prefix = format!("{target}.");
         records.args(&prefix, own.args.as_deref())?;
         records.env(&prefix, &own.env)?;

@@ -345,14 +345,18 @@ pub struct TcpExchange {
 }
 
 impl RawRun {
-    /// The addresses of the network card on `target`, as written: none where DHCP gives them.
-    pub(crate) fn addresses(&self, target: Target) -> &[String] {
-        let own = match target {
+    /// What holds on `target` alone.
+    pub(crate) fn own(&self, target: Target) -> &RawTargetRun {
+        match target {
             Target::Qemu => &self.qemu,
             Target::Process => &self.process,
             Target::BareMetal => &self.bare_metal,
-        };
-        let tables = [&own.net, &self.net].into_iter().flatten();
+        }
+    }
+
+    /// The addresses of the network card on `target`, as written: none where DHCP gives them.
+    pub(crate) fn addresses(&self, target: Target) -> &[String] {
+        let tables = [&self.own(target).net, &self.net].into_iter().flatten();
         tables.map(|net| net.addresses.as_slice()).find(|list| !list.is_empty()).unwrap_or_default()
     }
 

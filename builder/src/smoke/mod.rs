@@ -146,14 +146,11 @@ fn judged(
 ) -> Result<RunReport> {
     let name = &recipe.function.name;
     let boot = options.boot.filter(|_| target == Target::BareMetal);
-    let Some(spec) = &recipe.smoke else {
-        let reason = "the recipe has no [smoke] table".into();
-        return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(boot));
-    };
+    let skipped = |reason| Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(boot));
+    let Some(spec) = &recipe.smoke else { return skipped("the recipe has no [smoke] table".into()) };
     let net = recipe.devices.net.as_ref();
     if let Some(Err(lacking)) = net.and_then(RawNet::tap).map(|tap| tap.check()) {
-        let reason = lacking.to_string();
-        return Ok(RunReport::not_run(name, target, Verdict::Skip { reason }).by(boot));
+        return skipped(lacking.to_string());
     }
     let own = recipe.run.address(target);
     let disk = disk::of_test(recipe, dir)?;

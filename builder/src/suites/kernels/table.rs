@@ -142,9 +142,7 @@ impl Table {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "| {release} | `{config}` | {} | `{tree}` |", cells.join(" | "));
         }
-        text + &not_passed(&self.rows)
-            + "
-"
+        text + &not_passed(&self.rows) + "\n"
     }
 }
 

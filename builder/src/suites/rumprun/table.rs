@@ -118,9 +118,7 @@ impl Table {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "| `{function}` | {release} | `{config}` | {cells} | {size} |");
         }
-        text + &not_passed(&self.rows)
-            + "
-"
+        text + &not_passed(&self.rows) + "\n"
     }
 }
 
