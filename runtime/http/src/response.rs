@@ -266,9 +266,12 @@ mod tests {
     fn a_status_has_its_reason() {
         assert!(REASONS.is_sorted_by_key(|(code, _)| *code));
         let line = |status| Response::new(status).head(Connection::Kept, &Framing::Sized(0));
-        for (status, begin) in
-            [(200, "200 OK\r\n"), (406, "406 Not Acceptable\r\n"), (502, "502 Bad Gateway\r\n"), (299, "299 \r\n")]
-        {
+        for (status, begin) in [
+            (200, "200 OK\r\n"),
+            (406, "406 Not Acceptable\r\n"),
+            (502, "502 Bad Gateway\r\n"),
+            (299, "299 \r\n"),
+        ] {
             assert!(line(status).starts_with(&format!("HTTP/1.1 {begin}")), "{}", line(status));
         }
     }
