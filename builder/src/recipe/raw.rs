@@ -270,7 +270,7 @@ impl Default for RawDevices {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct RawConsole {
-    /// The device that takes it.
+    /// The device that takes it. In a process and on a real machine the table changes nothing.
     pub kind: ConsoleKind,
 }
 
@@ -281,8 +281,7 @@ pub enum ConsoleKind {
     /// The serial port, byte by byte.
     #[default]
     Serial,
-    /// A virtio console, many bytes at once. It needs `libos = "native"`, whose driver it makes part of the function; without the
-    /// device it falls back to the serial port.
+    /// A virtio console, many bytes at once: the function gets the driver of `libos = "native"`. Without the device it is the serial port.
     Virtio,
 }
 
