@@ -140,12 +140,16 @@ impl Process {
         let mut address = start;
         while address < end {
             let is_moved = |address: &u64| self.loaded.file_page(*address).is_none();
-            let run = (address..end).step_by(PAGE).take(RUN).take_while(is_moved).count();
-            if run > 0 {
-                self.move_run(address, address - start, run * PAGE)?;
+            // The filter lets pages be mapped alone or in whole runs.
+            let size = match (address..end).step_by(PAGE).take(RUN / PAGE).take_while(is_moved).count() * PAGE
+            {
+                RUN => RUN,
+                _ => PAGE,
+            };
+            if is_moved(&address) {
+                self.move_run(address, address - start, size)?;
             }
-            // What ends a run, if not its length, is a page that stays.
-            address += (run.max(1) * PAGE) as u64;
+            address += size as u64;
         }
         self.first.set_moved();
         Ok(())
@@ -155,7 +159,7 @@ impl Process {
     fn move_run(&mut self, address: u64, offset: u64, size: usize) -> Result<(), MapError> {
         let first = offset as usize / size_of::<u64>();
         let words = self.first.words().get(first..first + size / size_of::<u64>()).ok_or(MapError)?;
-        let mut copy = [0; RUN * PAGE_WORDS];
+        let mut copy = [0; RUN / size_of::<u64>()];
         copy.iter_mut().zip(words).for_each(|(copy, word)| *copy = word.get());
         self.show(address, PHYSICAL_BASE + offset, size as u64, Access::ReadWrite)?;
         let words = self.first.words().get(first..first + size / size_of::<u64>()).ok_or(MapError)?;
@@ -202,8 +206,8 @@ impl Process {
 /// Bytes and words of a page.
 const PAGE: usize = 4096;
 const PAGE_WORDS: usize = PAGE / size_of::<u64>();
-/// Pages that are moved at a time: each takes a call of Linux, and their copy lies on the stack.
-const RUN: usize = 8;
+/// Bytes that are moved at a time: each takes a call of Linux, and their copy lies on the stack.
+const RUN: usize = selkie_tender_filter::RUN as usize;
 /// No process may map what is below: Linux's default for `vm.mmap_min_addr`.
 const LOWEST: u64 = 0x1_0000;
 
