@@ -3,7 +3,7 @@
 //! A function gets a [`Network`] from [`run`](crate::run), or from a request. Whatever waits here does so for a time
 //! only, which can be set.
 
-mod buffer;
+pub(crate) mod buffer;
 #[cfg(feature = "dns")]
 mod dns;
 mod error;
