@@ -208,6 +208,7 @@ fn within_the_namespace() {
     let Some(Namespace { relay, mut function }) = Namespace::enter("") else { return };
     for (what, seed, requests, faults) in TRIALS {
         let start = Instant::now();
+        let before = client::metric("net_frames_malformed_total");
         relay.set(*seed, *faults);
         for number in 0..*requests {
             let asked = ask(*seed, number as u64);
@@ -215,8 +216,13 @@ fn within_the_namespace() {
         }
         relay.set(0, Faults::NONE);
         let (frames, hurt) = relay.counted();
-        println!("{what}: {requests} requests, {frames} frames, {hurt} of them hurt, {:?}", start.elapsed());
+        let counted = client::metric("net_frames_malformed_total") - before;
+        println!(
+            "{what}: {requests} requests, {frames} frames, {hurt} of them hurt, {counted} counted, {:?}",
+            start.elapsed()
+        );
         assert_eq!(hurt > 0, *faults != Faults::NONE, "{what}");
+        assert_eq!(counted > 0, faults.damaged > 0, "{what}: damage is counted, and nothing else is");
     }
     for what in ["damaged frames", "begun connections"] {
         let start = Instant::now();

@@ -110,7 +110,7 @@ mod tests {
     fn turned(value: u16) -> (usize, usize, Vec<u8>) {
         let pixels = Pixels { width: 3, height: 2, channels: 1, bytes: vec![1, 2, 3, 4, 5, 6] };
         let Pixels { width, height, bytes, .. } =
-            Orientation::read(&tiff(value % 2 == 0, value)).turn(pixels);
+            Orientation::read(&tiff(value.is_multiple_of(2), value)).turn(pixels);
         (width, height, bytes)
     }
 

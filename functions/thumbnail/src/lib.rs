@@ -175,5 +175,5 @@ impl Picture {
     }
 }
 
-/// Tables of the decoders and filters.
+/// Tables of the decoders, of filters, and of what packs: the last has 310 KiB, its window among them.
 const LITTLE: usize = 512 << 10;

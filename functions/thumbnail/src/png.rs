@@ -1,14 +1,13 @@
 //! PNG (W3C's third edition), in and out.
 
+mod encode;
+
+pub(crate) use encode::encode;
+
 use crate::{Error, Head, MAX_SOURCE_SIDE, Pixels, damaged, exif::Orientation};
 use alloc::{format, vec::Vec};
-use zune_core::{
-    bit_depth::BitDepth,
-    bytestream::ZCursor,
-    colorspace::ColorSpace,
-    options::{DecoderOptions, EncoderOptions},
-};
-use zune_png::{PngDecoder, PngEncoder};
+use zune_core::{bytestream::ZCursor, options::DecoderOptions};
+use zune_png::PngDecoder;
 
 /// What every file begins with.
 pub(crate) const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
@@ -191,23 +190,4 @@ pub(crate) fn decode(file: &[u8], head: &Head) -> Result<Pixels, Error> {
     } else {
         Err(damaged("its pixels do not fit"))
     }
-}
-
-/// A picture as a file.
-pub(crate) fn encode(pixels: &Pixels) -> Result<Vec<u8>, Error> {
-    let colours = match pixels.channels {
-        1 => ColorSpace::Luma,
-        2 => ColorSpace::LumaA,
-        3 => ColorSpace::RGB,
-        _ => ColorSpace::RGBA,
-    };
-    let options = EncoderOptions::default()
-        .set_width(pixels.width)
-        .set_height(pixels.height)
-        .set_depth(BitDepth::Eight)
-        .set_colorspace(colours);
-    let mut file = Vec::new();
-    let encoded = PngEncoder::new(&pixels.bytes, options).encode(&mut file);
-    encoded.map_err(|error| Error::Damaged(format!("{error:?}")))?;
-    Ok(file)
 }

@@ -34,7 +34,8 @@ impl Size {
 
 /// Bytes that [`scale`] and what follows it allocate for a picture.
 pub(crate) fn memory(head: &Head, (width, height): (usize, usize)) -> usize {
-    // Rows are scaled first, to numbers of 32 bits; then columns. Turning and encoding take the small picture a few times.
+    // Rows are scaled first, to numbers of 32 bits; then columns. Turning takes the small picture twice; encoding
+    // takes it and, where it cannot be packed, as much again in a buffer that doubles.
     width * head.height * head.channels * 4 + 6 * width * height * head.channels
 }
 

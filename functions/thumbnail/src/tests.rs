@@ -139,6 +139,57 @@ fn small_pictures_are_the_same_bytes_everywhere() {
     }
 }
 
+/// Pixels from noise, of which each row goes another way over into the next one: so all filters are taken.
+fn drawn(width: usize, height: usize, channels: usize, noise: usize) -> Pixels {
+    let mut numbers = Numbers(7);
+    let mut pixel = |at: usize| {
+        let (x, y, channel) = (at / channels % width, at / channels / width, at % channels);
+        let smooth = [0, 2 * x, 3 * y, x + y, x * y / 64][y / 7 % 5];
+        (smooth + 90 * channel + numbers.below(noise + 1)) as u8
+    };
+    Pixels { width, height, channels, bytes: (0..width * height * channels).map(&mut pixel).collect() }
+}
+
+#[test]
+fn what_is_written_is_read_as_the_same_pixels() {
+    for (width, height) in [(1, 1), (1, 300), (300, 1), (7, 5), (301, 200)] {
+        for channels in 1..=4 {
+            for noise in [0, 3, 255] {
+                let pixels = drawn(width, height, channels, noise);
+                let file = png::encode(&pixels).unwrap();
+                let read = png::decode(&file, &png::head(&file).unwrap()).unwrap();
+                let what = format!("{width} × {height}, {channels} channels, noise {noise}");
+                assert_eq!((read.width, read.height, read.channels), (width, height, channels), "{what}");
+                assert!(read.bytes == pixels.bytes, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_packed() {
+    let share = |noise| {
+        let pixels = drawn(512, 512, 3, noise);
+        100 * png::encode(&pixels).unwrap().len() / pixels.bytes.len()
+    };
+    assert!(share(0) < 10, "{} %", share(0));
+    // Three of eight bits are noise, and what a filter leaves has that of two or three pixels.
+    assert!(share(7) < 60, "{} %", share(7));
+    // What cannot be packed grows by little: blocks, chunks and the numbers of filters.
+    assert!(share(255) <= 100, "{} %", share(255));
+}
+
+/// The largest small picture, which cannot be packed.
+#[test]
+fn writing_takes_no_more_memory_than_it_was_taken_to_need() {
+    let pixels = drawn(MAX_SIDE, MAX_SIDE, 4, 255);
+    let (before, _) = USED.get();
+    USED.set((before, before));
+    let file = png::encode(&pixels).unwrap();
+    let (_, peak) = USED.get();
+    assert!(file.len() > pixels.bytes.len() && peak - before <= 3 * pixels.bytes.len() + LITTLE);
+}
+
 #[test]
 fn every_kind_of_picture_has_its_colours() {
     for (name, bytes) in COLOURED {

@@ -175,38 +175,60 @@ impl Response {
 
 /// What a status means. It is there for people: clients read the number.
 fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        417 => "Expectation Failed",
-        422 => "Unprocessable Content",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        507 => "Insufficient Storage",
-        _ => "",
-    }
+    let found = REASONS.binary_search_by_key(&status, |(code, _)| *code);
+    found.map_or("", |at| REASONS[at].1)
 }
+
+/// All of RFC 9110, 15, but those that it took out of use, and those of RFC 4918 and RFC 6585 that are used beside WebDAV.
+/// In order.
+const REASONS: [(u16, &str); 46] = [
+    (200, "OK"),
+    (201, "Created"),
+    (202, "Accepted"),
+    (203, "Non-Authoritative Information"),
+    (204, "No Content"),
+    (205, "Reset Content"),
+    (206, "Partial Content"),
+    (300, "Multiple Choices"),
+    (301, "Moved Permanently"),
+    (302, "Found"),
+    (303, "See Other"),
+    (304, "Not Modified"),
+    (307, "Temporary Redirect"),
+    (308, "Permanent Redirect"),
+    (400, "Bad Request"),
+    (401, "Unauthorized"),
+    (402, "Payment Required"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (406, "Not Acceptable"),
+    (407, "Proxy Authentication Required"),
+    (408, "Request Timeout"),
+    (409, "Conflict"),
+    (410, "Gone"),
+    (411, "Length Required"),
+    (412, "Precondition Failed"),
+    (413, "Content Too Large"),
+    (414, "URI Too Long"),
+    (415, "Unsupported Media Type"),
+    (416, "Range Not Satisfiable"),
+    (417, "Expectation Failed"),
+    (421, "Misdirected Request"),
+    (422, "Unprocessable Content"),
+    (426, "Upgrade Required"),
+    (428, "Precondition Required"),
+    (429, "Too Many Requests"),
+    (431, "Request Header Fields Too Large"),
+    (500, "Internal Server Error"),
+    (501, "Not Implemented"),
+    (502, "Bad Gateway"),
+    (503, "Service Unavailable"),
+    (504, "Gateway Timeout"),
+    (505, "HTTP Version Not Supported"),
+    (507, "Insufficient Storage"),
+    (511, "Network Authentication Required"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -238,6 +260,20 @@ mod tests {
             head,
             "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nx: a  set-cookie: b\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_status_has_its_reason() {
+        assert!(REASONS.is_sorted_by_key(|(code, _)| *code));
+        let line = |status| Response::new(status).head(Connection::Kept, &Framing::Sized(0));
+        for (status, begin) in [
+            (200, "200 OK\r\n"),
+            (406, "406 Not Acceptable\r\n"),
+            (502, "502 Bad Gateway\r\n"),
+            (299, "299 \r\n"),
+        ] {
+            assert!(line(status).starts_with(&format!("HTTP/1.1 {begin}")), "{}", line(status));
+        }
     }
 
     #[test]

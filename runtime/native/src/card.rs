@@ -8,10 +8,10 @@ use core::{
     sync::atomic::AtomicU64,
     task::{Context, Waker},
 };
-use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use selkie::device::{self, Device};
 use selkie_base::devices::{
-    net::{HEADER, Net, NetFunction, Syns, is_plain_ack, is_reset, is_well_formed},
+    net::{HEADER, Net, NetFunction, Syns, is_cut_answer, is_plain_ack, is_reset, is_well_formed},
     request,
 };
 
@@ -100,14 +100,18 @@ impl Card {
             self.received.set(self.received.get() + 1);
             // SAFETY: the frame lies in a buffer that the function has until it gives it back.
             let bytes = unsafe { self.bytes(frame.clone()) };
-            let count = if !is_well_formed(bytes) {
-                &self.malformed
+            let count = |count: &Cell<u64>| count.set(count.get() + 1);
+            if !is_well_formed(bytes) {
+                count(&self.malformed);
             } else if self.syns.borrow_mut().is_repeated(bytes, time::now() / 1000) {
-                &self.repeated
+                count(&self.repeated);
             } else {
+                // The stack drops it where no socket of the function's own takes it.
+                if is_cut_answer(bytes) {
+                    count(&self.malformed);
+                }
                 return Some(frame);
-            };
-            count.set(count.get() + 1);
+            }
             self.function.borrow_mut().give_back(frame);
         }
     }
@@ -203,6 +207,10 @@ impl Driver for Port {
         let mut capabilities = Capabilities::default();
         let mtu = self.0.function.borrow().net().mtu;
         capabilities.max_transmission_unit = usize::from(mtu) + HEADER as usize;
+        // `is_well_formed` has looked at the checksums of what comes.
+        let sums = &mut capabilities.checksum;
+        (sums.ipv4, sums.tcp, sums.udp) = (Checksum::Tx, Checksum::Tx, Checksum::Tx);
+        (sums.icmpv4, sums.icmpv6) = (Checksum::Tx, Checksum::Tx);
         capabilities
     }
 

@@ -94,7 +94,7 @@ impl Metrics {
         let frames =
             [("{direction=\"in\"}", count(&card.received)), ("{direction=\"out\"}", count(&card.sent))];
         metric("net_frames_total", "counter", "Frames of the network.", &frames);
-        let help = "Frames that were no frames of a protocol that is served.";
+        let help = "Frames of no protocol that is served, in pieces, cut short, or with a wrong checksum.";
         metric("net_frames_malformed_total", "counter", help, &[("", count(&card.malformed))]);
         let help = "Begins of connections that came more than once: repeated by the network or the client.";
         metric("net_connections_repeated_total", "counter", help, &[("", count(&card.repeated))]);

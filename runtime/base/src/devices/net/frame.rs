@@ -1,21 +1,26 @@
-//! What can be said of a frame at a glance: whether its headers fit into it.
+//! What can be said of a frame at a glance.
 
-/// The types of frames that a function takes.
-pub(super) const IPV4: u16 = 0x0800;
+use super::packet::{Packet, TCP};
+
+/// The type of frames that ask for addresses.
 const ARP: u16 = 0x0806;
-pub(super) const IPV6: u16 = 0x86dd;
 
-/// Whether a frame has a type that is served (IPv4, IPv6, ARP), and headers whose lengths fit into it. Checksums, and what
-/// lies in a packet, are not looked at: the network stack drops what is wrong there by itself, without a word.
+/// Whether a frame has a type that is served (IPv4, IPv6, ARP), headers whose lengths fit into it, and the checksums of IPv4,
+/// TCP, UDP, ICMP and ICMPv6 that it should have. Nothing can be said of a part of a packet, and no function takes any.
+/// The network stack need not look at checksums again; what else is wrong in a packet, it drops without a word.
 pub fn is_well_formed(frame: &[u8]) -> bool {
-    let Some((header, packet)) = frame.split_first_chunk::<14>() else { return false };
-    match u16::from_be_bytes([header[12], header[13]]) {
-        IPV4 => ipv4(packet),
-        IPV6 => ipv6(packet),
-        // For Ethernet and IPv4: 8 bytes, then two pairs of addresses.
-        ARP => packet.len() >= 28 && packet.starts_with(&[0, 1, 0x08, 0, 6, 4]),
-        _ => false,
+    // For Ethernet and IPv4: 8 bytes, then two pairs of addresses.
+    let asks = |packet: &[u8]| packet.len() >= 28 && packet.starts_with(&[0, 1, 0x08, 0, 6, 4]);
+    match frame.split_first_chunk::<14>() {
+        Some((header, packet)) if header[12..] == ARP.to_be_bytes() => asks(packet),
+        _ => Packet::of(frame).is_some_and(|packet| packet.is_right()),
     }
+}
+
+/// Whether a frame carries an answer of DNS or DHCP that lacks a part of its fixed header. Only its ports say what it is: it
+/// may as well be a datagram of another kind, for a socket of the function's own.
+pub fn is_cut_answer(frame: &[u8]) -> bool {
+    Packet::of(frame).is_some_and(|packet| packet.is_cut_answer())
 }
 
 /// Flags of TCP (RFC 9293, 3.1).
@@ -34,35 +39,18 @@ pub fn is_plain_ack(frame: &[u8]) -> bool {
 
 /// The flags of TCP and the number of its data bytes; none where a frame has no TCP, or not its whole header.
 fn segment(frame: &[u8]) -> Option<(u8, usize)> {
-    const TCP: u8 = 6;
-    let (header, packet) = frame.split_first_chunk::<14>()?;
-    let word = |at: usize| Some(usize::from(u16::from_be_bytes([*packet.get(at)?, *packet.get(at + 1)?])));
-    let (protocol, header_size, size) = match u16::from_be_bytes([header[12], header[13]]) {
-        IPV4 => (packet.get(9)?, usize::from(packet.first()? & 0x0f) * 4, word(2)?),
-        IPV6 => (packet.get(6)?, 40, 40 + word(4)?),
-        _ => return None,
-    };
-    let tcp = packet.get(header_size..).filter(|_| *protocol == TCP)?;
-    let data = size.checked_sub(header_size + usize::from(*tcp.get(12)? >> 4) * 4)?;
+    let packet = Packet::of(frame).filter(|packet| packet.protocol == TCP)?;
+    let tcp = packet.content;
+    let data = tcp.len().checked_sub(usize::from(*tcp.get(12)? >> 4) * 4)?;
     Some((*tcp.get(13)?, data))
-}
-
-fn ipv4(packet: &[u8]) -> bool {
-    let Some(header) = packet.first_chunk::<20>() else { return false };
-    let header_size = usize::from(header[0] & 0x0f) * 4;
-    let size = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    header[0] >> 4 == 4 && header_size >= 20 && (header_size..=packet.len()).contains(&size)
-}
-
-fn ipv6(packet: &[u8]) -> bool {
-    let Some(header) = packet.first_chunk::<40>() else { return false };
-    let size = 40 + usize::from(u16::from_be_bytes([header[4], header[5]]));
-    header[0] >> 4 == 6 && size <= packet.len()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::packet::{IPV4, IPV6, tests},
+        *,
+    };
 
     fn frame(kind: u16, packet: &[u8]) -> Vec<u8> {
         [&[0; 12][..], &kind.to_be_bytes(), packet].concat()
@@ -70,19 +58,17 @@ mod tests {
 
     #[test]
     fn headers_fit_into_their_frame() {
-        let ipv4 = |first: u8, size: u16, length: usize| {
-            let mut packet = vec![0; length];
-            packet[0] = first;
-            packet[2..4].copy_from_slice(&size.to_be_bytes());
-            is_well_formed(&frame(IPV4, &packet))
-        };
         // Padding may follow a packet.
-        assert!(ipv4(0x45, 20, 46) && ipv4(0x46, 24, 24));
-        assert!(!ipv4(0x45, 47, 46) && !ipv4(0x44, 46, 46) && !ipv4(0x55, 46, 46) && !ipv4(0x4f, 46, 46));
-        assert!(!ipv4(0x45, 19, 46) && !ipv4(0x45, 19, 19));
+        let good = tests::ipv4(99, 0, &[0; 20]);
+        assert!(is_well_formed(&good));
+        for (at, wrong) in [(14, 0x44), (14, 0x55), (14, 0x4f), (17, 43), (17, 19), (12, 7)] {
+            let mut frame = good.clone();
+            frame[at] = wrong;
+            assert!(!is_well_formed(&frame), "{at}: {wrong}");
+        }
         let ipv6 = |first: u8, size: u16| {
             let mut packet = [0; 50];
-            packet[0] = first;
+            (packet[0], packet[6]) = (first, 99);
             packet[4..6].copy_from_slice(&size.to_be_bytes());
             is_well_formed(&frame(IPV6, &packet))
         };
