@@ -1,11 +1,13 @@
 //! A plan for a person: every input with its digest, every step, every output.
 
 use crate::{
+    Target,
     bare_metal::{LeftOut, Media},
     image,
     kernel::{self, KernelTree},
     kernel_config::{KernelConfig, OptionValue},
     plan::{Input, InputKind, Plan, Step, kernel_alone::KernelPlan},
+    recipe::ConsoleKind,
 };
 use std::fmt::Write as _;
 
@@ -23,6 +25,14 @@ pub fn text(plan: &Plan) -> String {
 fn write(text: &mut String, plan: &Plan) -> std::fmt::Result {
     writeln!(text, "{} for {}", plan.name, plan.target)?;
     writeln!(text, "  key    {}", plan.key)?;
+    if plan.recipe.devices.console_kind() == ConsoleKind::Virtio {
+        let what = match plan.target {
+            Target::Qemu => "virtio; what is typed and the last words go by the serial port",
+            Target::Process => "the host's: [devices.console] changes nothing here",
+            Target::BareMetal => "the serial port: [devices.console] changes nothing here",
+        };
+        writeln!(text, "  output {what}")?;
+    }
     writeln!(text, "  epoch  {} (seconds since 1970; SOURCE_DATE_EPOCH sets it)", plan.epoch)?;
     if let Some(kernel) = plan.inputs.iter().find(|input| input.kind == InputKind::PrebuiltKernel) {
         writeln!(text, "\nthe kernel that boots is {}", image::NOT_BUILT)?;

@@ -7,7 +7,7 @@ use crate::{
     Digest, Target,
     elf::Elf,
     kernel_config::KernelConfig,
-    recipe::{Component, LibOs, RawDevices, Recipe},
+    recipe::{Component, ConsoleKind, LibOs, RawDevices, Recipe},
     root_task::rumprun::tree::Tree,
     run_config::serial_name,
 };
@@ -104,8 +104,9 @@ crate::exit_code!(Error, Failed);
 impl Manifest {
     /// The manifest of `recipe` built for a kernel of this release with this interface.
     pub fn new(recipe: &Recipe, kernel: &KernelConfig, version: &str, interface: Digest) -> Self {
-        let RawDevices { serial, net, disk } = &recipe.devices;
+        let RawDevices { serial, console: _, net, disk } = &recipe.devices;
         let virtio = |name: &str| (name.to_owned(), "virtio".to_owned());
+        let console = recipe.devices.console_kind() == ConsoleKind::Virtio;
         let (net, disk) = (net.as_ref().map(|_| virtio("net")), disk.as_ref().map(|_| virtio("disk")));
         Self {
             format: 1,
@@ -122,6 +123,7 @@ impl Manifest {
             heap: recipe.heap,
             devices: [("serial".to_owned(), serial_name(*serial).to_owned())]
                 .into_iter()
+                .chain(console.then(|| virtio("console")))
                 .chain(net)
                 .chain(disk)
                 .collect(),

@@ -18,7 +18,7 @@ const RECIPE: &str = include_str!("../../templates/reference/recipe.toml");
 const KERNEL: &str = include_str!("../../templates/reference/kernel-config.toml");
 
 /// The tables of a recipe as a reader meets them; one that is not named comes last.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "[function]",
     "[root-task]",
     "[root-task.source]",
@@ -26,6 +26,7 @@ const ORDER: [&str; 27] = [
     "[[rumprun.mount]]",
     "[kernel]",
     "[devices]",
+    "[devices.console]",
     "[devices.net]",
     "[[devices.net.forward]]",
     "[devices.disk]",

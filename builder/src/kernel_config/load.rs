@@ -222,6 +222,7 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
     let mut options = BTreeMap::new();
     let mut overlays = Vec::new();
     for link in chain.iter().rev() {
+        leave_out(link, &mut options)?;
         options.extend(link.raw.options.clone());
         overlays.extend(link.raw.overlay.iter().cloned());
     }
@@ -263,6 +264,21 @@ fn merge(chain: Vec<Link>) -> Result<KernelConfig, Diagnostics> {
         options,
         overlays,
     })
+}
+
+/// Takes out of the inherited `options` what `link` is without.
+fn leave_out(link: &Link, options: &mut BTreeMap<String, OptionValue>) -> Result<(), Diagnostics> {
+    for (i, name) in link.raw.without.iter().enumerate() {
+        if options.remove(name).is_none() {
+            let doc = Document::parse(&link.source)?;
+            let mut findings = Findings::new(&doc);
+            let there: Vec<_> = options.keys().cloned().collect();
+            let help = did_you_mean(name, "inherited options", &there);
+            findings.value(at!["without", i], format!("there is no option `{name}` to inherit"), help);
+            findings.finish()?;
+        }
+    }
+    Ok(())
 }
 
 /// No file of `chain` says `key`.

@@ -50,6 +50,9 @@ pub struct RawKernelConfig {
     /// `false` leaves a symbol undefined; for one that is configured by CMake its own names (`KernelPrinting`).
     #[serde(default)]
     pub options: BTreeMap<String, OptionValue>,
+    /// Inherited options that this kernel does not have, for instance because another option takes their place.
+    #[serde(default)]
+    pub without: Vec<String>,
     /// Headers that stand in for headers of the tree, each with its reason.
     #[serde(default)]
     pub overlay: Vec<Overlay>,

@@ -56,7 +56,7 @@ fn an_heir_changes_options_and_adds_overlays() {
     write(
         &project,
         "grandchild",
-        "inherits = \"heir\"\ndescription = \"the last\"\n[options]\nNAME = \"new\"\n",
+        "inherits = \"heir\"\ndescription = \"the last\"\nwithout = [\"WORD_SIZE\"]\n[options]\nNAME = \"new\"\n",
     );
     let base = KernelConfig::load(&project, "base").unwrap();
     assert!(base.has("FASTPATH") && !base.has("PRINTING") && !base.options.contains_key("PRINTING"));
@@ -65,11 +65,7 @@ fn an_heir_changes_options_and_adds_overlays() {
     assert_eq!((config.arch, config.qemu_cpu.as_str()), (Arch::X86_64, "max"));
     assert_eq!(config.source, base.source);
     assert_eq!(config.cpu_features, base.cpu_features);
-    let options = [
-        ("NAME", OptionValue::Text("new".into())),
-        ("PRINTING", OptionValue::Flag(true)),
-        ("WORD_SIZE", OptionValue::Number(32)),
-    ];
+    let options = [("NAME", OptionValue::Text("new".into())), ("PRINTING", OptionValue::Flag(true))];
     assert_eq!(config.options, options.map(|(name, value)| (name.to_owned(), value)).into());
     let headers: Vec<_> = config.overlays.iter().map(|overlay| overlay.header.as_str()).collect();
     assert_eq!(headers, ["a.h", "b.h"]);

@@ -7,7 +7,7 @@ use crate::{
     image::name::{KERNEL, ROOT_TASK},
     kernel_config::KernelConfig,
     net::Published,
-    recipe::{DiskFormat, Machine, NetCard, Protocol, RawForward, RawNet, Recipe, Serial},
+    recipe::{ConsoleKind, DiskFormat, Machine, NetCard, Protocol, RawForward, RawNet, Recipe, Serial},
     run_config::FW_CFG_FILE,
     template,
 };
@@ -29,6 +29,8 @@ pub struct Vm {
     pub memory_mib: u64,
     /// The serial port that is the console.
     pub serial: Serial,
+    /// What the function's output goes by.
+    pub output: ConsoleKind,
     /// The recipe's own arguments, as written.
     pub extra_args: Vec<String>,
     /// CPU features that the kernel needs and QEMU's emulation lacks.
@@ -69,6 +71,14 @@ pub struct Boot {
     pub dir: PathBuf,
 }
 
+/// A virtio console that writes where the serial port does. As what QEMU connects to, it would lose what is not read at
+/// once: QEMU drops what a console's backend does not take. A log file of the backend takes all of it and waits.
+const VIRTIO_CONSOLE: [[&str; 2]; 3] = [
+    ["-chardev", "null,id=console0,logfile=/proc/self/fd/1,logappend=on"],
+    ["-device", "virtio-serial-pci"],
+    ["-device", "virtconsole,chardev=console0"],
+];
+
 const RUN_SCRIPT: &str = include_str!("../../../templates/qemu/run.sh.hbs");
 
 impl Vm {
@@ -79,6 +89,7 @@ impl Vm {
             cpu: recipe.qemu.cpu.clone().unwrap_or_else(|| kernel.qemu_cpu.clone()),
             memory_mib: recipe.qemu.memory >> 20,
             serial: recipe.devices.serial,
+            output: recipe.devices.console_kind(),
             extra_args: recipe.qemu.extra_args.clone(),
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),
@@ -105,6 +116,9 @@ impl Vm {
             ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
         ];
         let mut options = self.machine_options(console);
+        if self.output == ConsoleKind::Virtio {
+            options.extend(VIRTIO_CONSOLE.map(|words| words.map(str::to_owned).to_vec()));
+        }
         options.extend(image.map(|words| words.map(str::to_owned).to_vec()));
         if !self.extra_args.is_empty() {
             options.push(self.extra_args.clone());
@@ -282,6 +296,7 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         network: Option<String>,
         tap: Option<String>,
         disk: Option<ScriptDisk>,
+        appends: bool,
     }
     #[derive(Serialize)]
     struct ScriptDisk {
@@ -328,7 +343,8 @@ pub fn run_script(name: &str, vm: &Vm) -> String {
         drive: drive_option("$disk", disk.read_only),
         device: DISK,
     });
-    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network, tap, disk })
+    let appends = vm.output == ConsoleKind::Virtio;
+    template::render(RUN_SCRIPT, &Data { name, options, ports: ports.collect(), network, tap, disk, appends })
 }
 
 /// The host's port in `run.sh` where the user names none: a script cannot look for a free one.
@@ -355,6 +371,7 @@ pub(crate) mod tests {
             cpu: "qemu64,+fsgsbase".into(),
             memory_mib: 64,
             serial: Serial::Com1,
+            output: ConsoleKind::Serial,
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
             net: None,
@@ -402,6 +419,17 @@ pub(crate) mod tests {
         let args = args(vm, None);
         assert!(args.contains("-serial null -serial stdio"), "{args}");
         assert!(args.ends_with("-device virtio-rng-pci"), "{args}");
+    }
+
+    #[test]
+    fn a_virtio_console_writes_where_the_serial_port_does() {
+        let vm = Vm { output: ConsoleKind::Virtio, ..vm() };
+        let script = run_script("hello", &vm);
+        assert!(script.contains("\n[ ! -f /dev/stdout ] || exec >>/dev/stdout\n"), "{script}");
+        let args = args(vm, None);
+        let words = "-serial stdio -chardev null,id=console0,logfile=/proc/self/fd/1,logappend=on \
+                     -device virtio-serial-pci -device virtconsole,chardev=console0 -kernel";
+        assert!(args.contains(words), "{args}");
     }
 
     #[test]

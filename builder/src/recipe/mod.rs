@@ -110,6 +110,14 @@ impl Recipe {
         Ok(self)
     }
 
+    /// Cargo features that its crate is built with: its own, and the one that links a console's driver.
+    pub(crate) fn cargo_features(&self) -> Vec<String> {
+        /// The feature of the libOS with the driver of a virtio console.
+        const CONSOLE: &str = "selkie-native/console";
+        let virtio = self.devices.console_kind() == ConsoleKind::Virtio;
+        self.features.iter().map(String::as_str).chain(virtio.then_some(CONSOLE)).map(str::to_owned).collect()
+    }
+
     /// The recipe with the rumprun tree that the user names; as it was when none is named, or none is needed.
     pub fn with_rumprun(mut self, tree: Option<&Path>) -> Self {
         if let (Some(rumprun), Some(tree)) = (&mut self.rumprun, tree) {
@@ -368,6 +376,11 @@ impl RawRun {
 }
 
 impl RawDevices {
+    /// What the function's output goes by in QEMU.
+    pub fn console_kind(&self) -> ConsoleKind {
+        self.console.as_ref().map(|console| console.kind).unwrap_or_default()
+    }
+
     /// The function's ports of `protocol` that the host hands connections over to.
     pub fn forwarded(&self, protocol: Protocol) -> impl Iterator<Item = &RawForward> {
         let ports = self.net.iter().flat_map(|net| &net.forward);

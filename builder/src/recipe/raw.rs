@@ -247,6 +247,9 @@ impl Default for RawKernel {
 pub struct RawDevices {
     /// The serial port of the console.
     pub serial: Serial,
+    /// What the function's output goes by in QEMU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<RawConsole>,
     /// A network card, and a source of random bytes with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub net: Option<RawNet>,
@@ -258,8 +261,28 @@ pub struct RawDevices {
 
 impl Default for RawDevices {
     fn default() -> Self {
-        Self { serial: Serial::Com1, net: None, disk: None }
+        Self { serial: Serial::Com1, console: None, net: None, disk: None }
     }
+}
+
+/// `[devices.console]`: what the function's output goes by in QEMU. What is typed, the kernel's output and the function's
+/// last words (a panic, a fault, the exit line) go by the serial port. In a process and on a real machine the table changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RawConsole {
+    /// The device that takes it. In a process and on a real machine the table changes nothing.
+    pub kind: ConsoleKind,
+}
+
+/// A device that takes a function's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConsoleKind {
+    /// The serial port, byte by byte.
+    #[default]
+    Serial,
+    /// A virtio console, many bytes at once: the function gets the driver of `libos = "native"`. Without the device it is the serial port.
+    Virtio,
 }
 
 /// `[devices.disk]`: a disk. `run` keeps it in `out/NAME/disk.img`, a smoke test has a new one for each run. A real machine has the disk that it has.

@@ -155,6 +155,8 @@ fn the_expanded_recipe_reads_as_the_same_recipe() {
         bare("prebuilt = \"../functions/hello.elf\""),
         bare("libos = \"rumprun\"\nprogram = \"../functions/hello.elf\""),
         bare("libos = \"rumprun\"\nc-sources = [\"../functions/hello.c\"]") + RUMPRUN,
+        HELLO.replace("[root-task]\n", "[root-task]\nlibos = \"native\"\n")
+            + "\n[devices.console]\nkind = \"virtio\"\n",
         bare("crate = \"../functions/hello\"\nfeatures = [\"fast\"]"),
         HELLO[..HELLO.find("[run]").unwrap()].to_owned(),
     ] {

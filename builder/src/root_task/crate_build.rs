@@ -213,8 +213,9 @@ impl Job<'_> {
             .arg(&krate.binary)
             .args(["--message-format", "json-render-diagnostics"]);
         // The features of C sources would be those of `selkie-c`, which are not the recipe's business.
-        if !recipe.features.is_empty() && matches!(recipe.source, RootTaskSource::Crate(_)) {
-            tool = tool.arg("--features").arg(recipe.features.join(","));
+        let features = recipe.cargo_features();
+        if !features.is_empty() && matches!(recipe.source, RootTaskSource::Crate(_)) {
+            tool = tool.arg("--features").arg(features.join(","));
         }
         if recipe.acpi {
             tool = tool.arg("--features").arg(ACPI);

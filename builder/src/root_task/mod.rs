@@ -339,7 +339,7 @@ struct Key<'a> {
     rumprun: Option<&'a Rumprun>,
     #[serde(skip_serializing_if = "Option::is_none")]
     package: Option<Digest>,
-    features: &'a [String],
+    features: Vec<String>,
     acpi: bool,
     serial_speed: u32,
     sources: Digest,
@@ -360,7 +360,7 @@ impl<'a> Key<'a> {
             source: &recipe.source,
             rumprun: recipe.rumprun.as_ref(),
             package: inputs.package.map(|package| package.key),
-            features: &recipe.features,
+            features: recipe.cargo_features(),
             acpi: recipe.acpi,
             serial_speed: recipe.bare_metal.serial_speed,
             sources: inputs.sources,
@@ -387,7 +387,7 @@ impl<'a> Key<'a> {
 /// The crate that the root task of `recipe` is built from, and its features; none when it was linked elsewhere.
 pub(crate) fn crate_of_recipe(ctx: &Context<'_>, recipe: &Recipe) -> Option<(PathBuf, Vec<String>)> {
     let (folder, mut features) = match &recipe.source {
-        RootTaskSource::Crate(folder) => (folder.path.clone(), recipe.features.clone()),
+        RootTaskSource::Crate(folder) => (folder.path.clone(), recipe.cargo_features()),
         _ if recipe.rumprun.is_some() => (rumprun::platform_crate(ctx), Vec::new()),
         RootTaskSource::C(_) => (csource::interface_crate(ctx), Vec::new()),
         RootTaskSource::Package(_) | RootTaskSource::Program(_) | RootTaskSource::Prebuilt(_) => return None,

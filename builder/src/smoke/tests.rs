@@ -12,7 +12,7 @@ use crate::{
     Error, ExitCode, Project,
     context::Silent,
     qemu::{Accel, Vm},
-    recipe::{Machine, RawPattern, Serial},
+    recipe::{ConsoleKind, Machine, RawPattern, Serial},
 };
 use std::{
     fs,
@@ -50,6 +50,7 @@ impl Stage {
             cpu: "qemu64".into(),
             memory_mib: 64,
             serial: Serial::Com1,
+            output: ConsoleKind::Serial,
             extra_args: Vec::new(),
             beyond_tcg: Vec::new(),
             net: None,

@@ -19,7 +19,7 @@ const SOAK: usize = 20;
 const REPRO_IN_SHORT: &str = "the_control_is_found_by_the_right_rows";
 
 /// The tests with suites of their own: beside others they would lack processors.
-const APART: [&str; 9] = [
+const APART: [&str; 10] = [
     "bad_network",
     "bare_metal",
     "clones",
@@ -29,6 +29,7 @@ const APART: [&str; 9] = [
     "lock_down",
     "network_cards",
     "repro",
+    "virtio_console",
 ];
 
 /// Leaves out what other tests run, each in a namespace.
@@ -195,9 +196,10 @@ fn bare_metal(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     jobs
 }
 
-/// Functions behind each card that there is a driver for, and on a network that loses and damages frames.
+/// Functions behind each card that there is a driver for and behind a virtio console, and on a network that loses and damages frames.
 fn network(ctx: &Context<'_>, options: &Options) -> Vec<Job> {
     let mut jobs = apart(ctx, options, "network_cards", "functions behind network cards");
+    jobs.extend(apart(ctx, options, "virtio_console", "a function behind a virtio console"));
     let mut bad = apart(ctx, options, "bad_network", "a bad network, names and datagrams");
     bad.iter_mut().for_each(|job| job.args.extend(NOT_INSIDE.map(Into::into)));
     jobs.extend(bad);

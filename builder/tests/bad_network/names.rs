@@ -130,14 +130,24 @@ fn datagrams() {
         server.join().unwrap();
         ask(20_000, 502, "the datagram is too long\n");
     }
-    // Where nobody answers, longer than a frame, and to where no way leads: lost, with or without a word about it.
-    let lost = ["10.0.2.2/7000/2", "fd00::2/7000/2", "10.0.2.2/7000/2000", "192.0.2.1/7000/1"];
-    thread::scope(|scope| {
-        for what in lost {
-            scope.spawn(move || assert_eq!(get(&format!("/ask/{what}")).0, 502, "{what}"));
-        }
-    });
-    expect("/sockets", 200, "64 open: too many sockets are open, or the port is in use\n");
+    // Where nobody answers; longer than a frame; to where no way leads.
+    let (late, long, lost) =
+        ("it took too long\n", "the datagram is too long\n", "there is no way to this address\n");
+    all_at_once(&[
+        ("/ask/10.0.2.2/7000/2", 502, late),
+        ("/ask/fd00::2/7000/2", 502, late),
+        ("/ask/10.0.2.2/7000/1472", 502, late),
+        ("/ask/10.0.2.2/7000/1473", 502, long),
+        ("/ask/fd00::2/7000/1453", 502, long),
+        ("/ask/192.0.2.1/7000/1", 502, lost),
+        ("/ask/fd01::1/7000/1", 502, lost),
+        ("/connect/192.0.2.1/7000", 502, lost),
+    ]);
+    expect(
+        "/sockets",
+        200,
+        "64 open: too many sockets are open, or the port is in use; the same port: Some(TooMany)\n",
+    );
     let echo = thread::spawn(|| get("/echo/4000"));
     for address in ["10.0.2.15:4000", "[fd00::15]:4000"] {
         let client = Client::new(address.parse().unwrap());

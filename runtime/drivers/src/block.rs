@@ -41,16 +41,14 @@ const _: () = assert!(size_of::<Disk>() < STACK / 2);
 const _: () = assert!(3 * REQUESTS <= DESCRIPTORS && REQUESTS <= TOKENS);
 const _: () = assert!(REQUESTS * HEADER_SIZE <= PAGE);
 
-/// Features (5.2.3, 6).
+/// Features (5.2.3).
 mod feature {
     pub(super) const SIZE_MAX: u64 = 1 << 1;
     pub(super) const READ_ONLY: u64 = 1 << 5;
     pub(super) const BLOCK_SIZE: u64 = 1 << 6;
     pub(super) const FLUSH: u64 = 1 << 9;
-    pub(super) const VERSION_1: u64 = 1 << 32;
 }
-const FEATURES: u64 =
-    feature::SIZE_MAX | feature::READ_ONLY | feature::BLOCK_SIZE | feature::FLUSH | feature::VERSION_1;
+const FEATURES: u64 = feature::SIZE_MAX | feature::READ_ONLY | feature::BLOCK_SIZE | feature::FLUSH;
 
 /// Where things are in the configuration (5.2.4).
 const CAPACITY: usize = 0;
@@ -75,7 +73,7 @@ pub(crate) fn start(sys: &mut System, wake: Notification) -> Result<Device> {
     let mut found = virtio::find(sys, DeviceType::Block)?;
     let interrupt = found.interrupt(sys, VECTOR)?;
     let mut transport = found.transport;
-    let features = negotiate(&mut transport)?;
+    let features = virtio::negotiate(&mut transport, FEATURES)?;
     let layout = Layout::new(BITS, BUFFERS);
     let block = configuration(&transport, features, layout)?;
     let queue = VirtQueue::new(&mut transport, 0, false, false).map_err(|_| Error::NoDevice)?;
@@ -106,20 +104,6 @@ pub(crate) fn start(sys: &mut System, wake: Notification) -> Result<Device> {
         size: layout.size().into(),
         params: block.params(),
     })
-}
-
-/// Resets the disk and agrees on features with it; its queue can be set up then.
-fn negotiate(transport: &mut Msix) -> Result<u64> {
-    transport.set_status(DeviceStatus::empty());
-    transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER);
-    let features = transport.read_device_features() & FEATURES;
-    if features & feature::VERSION_1 == 0 {
-        return Err(Error::NoDevice);
-    }
-    transport.write_driver_features(features);
-    transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER | DeviceStatus::FEATURES_OK);
-    let agreed = transport.get_status().contains(DeviceStatus::FEATURES_OK);
-    if agreed { Ok(features) } else { Err(Error::NoDevice) }
 }
 
 /// What the disk says about itself. One with larger sectors, or one that takes less at once than a request may have, is

@@ -16,6 +16,8 @@ const INTERRUPT: u64 = 1;
 
 /// A device and the host's side of its queues.
 pub(crate) trait Served: 'static {
+    /// The request to look at the device's queues.
+    const LOOK: u64 = request::QUEUE_LOOK;
     /// Moves all that can be moved. Returns whether the function has to be signalled.
     fn work(&mut self) -> bool;
     /// Says whether the host waits for what is submitted.
@@ -40,14 +42,19 @@ pub(crate) fn start(
 ) -> Result<Endpoint> {
     let endpoint = sys.memory.create::<Endpoint>()?.cap();
     // The driver sleeps at its endpoint and is woken there by interrupts, too: the notification is bound to it.
-    let (bound, badged) = (interrupt.notification(), sys.memory.slot()?);
-    badged.place().mint(bound.place(), Rights::ALL, INTERRUPT)?;
-    interrupt.handler().set_notification(Notification::at(badged))?;
+    interrupt.handler().set_notification(signal(sys, interrupt)?)?;
     served.begin(interrupt)?;
     let driver = Driver { served, endpoint, wake, handler: interrupt.handler() };
     let thread = thread::Builder::new().stack(stack).spawn(sys, move || driver.run())?;
-    thread.tcb().bind_notification(bound)?;
+    thread.tcb().bind_notification(interrupt.notification())?;
     Ok(endpoint)
+}
+
+/// What wakes a driver as its interrupt does.
+pub(crate) fn signal(sys: &mut System, interrupt: &Interrupt) -> Result<Notification> {
+    let badged = sys.memory.slot()?;
+    badged.place().mint(interrupt.notification().place(), Rights::ALL, INTERRUPT)?;
+    Ok(Notification::at(badged))
 }
 
 /// The words of a region with queues.
@@ -86,9 +93,9 @@ impl<S: Served> Driver<S> {
             } else {
                 self.work();
                 let label = match received.message.label() {
-                    request::QUEUE_LOOK if self.served.is_broken() => answer::BROKEN,
-                    request::QUEUE_LOOK => answer::DONE,
-                    _ => answer::UNKNOWN,
+                    label if label != S::LOOK => answer::UNKNOWN,
+                    _ if self.served.is_broken() => answer::BROKEN,
+                    _ => answer::DONE,
                 };
                 Reply::to_caller(&Message::new(label));
             }

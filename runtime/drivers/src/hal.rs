@@ -8,8 +8,8 @@ use core::ptr::{self, NonNull};
 use selkie::{Result, System, sync::Mutex, vspace::PAGE};
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 
-/// Pages for the rings that drivers share with their devices: two for each queue, and there are at most three.
-const RING_PAGES: usize = 8;
+/// Pages for the rings that drivers share with their devices: two for each queue of network, disk, entropy and console.
+const RING_PAGES: usize = if cfg!(feature = "console") { 10 } else { 8 };
 
 /// What is left of the memory for rings.
 static RINGS: Mutex<Option<(Dma, usize)>> = Mutex::new(None);

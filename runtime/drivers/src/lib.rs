@@ -9,6 +9,8 @@
 #![no_std]
 
 mod block;
+#[cfg(feature = "console")]
+mod console;
 mod dma;
 mod driver;
 mod entropy;

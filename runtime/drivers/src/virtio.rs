@@ -35,6 +35,9 @@ const QUEUE_SELECT: usize = 22;
 const QUEUE_MSIX_VECTOR: usize = 26;
 const COMMON_SIZE: usize = 56;
 
+/// The feature of every device that keeps to the standard, and not to what was before it (6).
+const VERSION_1: u64 = 1 << 32;
+
 /// A device, and where it is.
 pub(crate) struct Found {
     pub(crate) transport: Msix,
@@ -82,6 +85,20 @@ impl Found {
         self.transport.common = Some(common);
         Ok(interrupt)
     }
+}
+
+/// Resets the device and agrees on those of the features `wanted` that it has; its queues can be set up then.
+pub(crate) fn negotiate(transport: &mut Msix, wanted: u64) -> Result<u64> {
+    transport.set_status(DeviceStatus::empty());
+    transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER);
+    let features = transport.read_device_features() & (wanted | VERSION_1);
+    if features & VERSION_1 == 0 {
+        return Err(Error::NoDevice);
+    }
+    transport.write_driver_features(features);
+    transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER | DeviceStatus::FEATURES_OK);
+    let agreed = transport.get_status().contains(DeviceStatus::FEATURES_OK);
+    if agreed { Ok(features) } else { Err(Error::NoDevice) }
 }
 
 /// Where `size` bytes of a device's BAR, from `offset` on, are mapped.

@@ -4,8 +4,6 @@ use crate::{time, wake};
 use core::{
     cell::{Cell, RefCell},
     ops::Range,
-    ptr, slice,
-    sync::atomic::AtomicU64,
     task::{Context, Waker},
 };
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
@@ -41,14 +39,11 @@ impl Card {
     /// The function's side of `device`, which was not used yet; none where its entry is not that of a network.
     pub(crate) fn new(device: Device) -> Option<Self> {
         let net = Net::of(&device).ok()?;
-        if device.address == 0 || !wake::signals(&device) {
+        if !wake::signals(&device) {
             return None;
         }
-        let words = device.size as usize / size_of::<AtomicU64>();
-        let address = ptr::with_exposed_provenance(device.address as usize);
-        // SAFETY: the list says that the region is mapped, and `Net::of` has checked its size and its alignment. Both
-        // sides use its words as atomics, and a buffer is used by the side that has it.
-        let region: &'static [AtomicU64] = unsafe { slice::from_raw_parts(address, words) };
+        // SAFETY: `Net::of` has checked size and alignment, and the device is this function's alone.
+        let region = unsafe { device::region(&device)? };
         let (zero, function) = (Cell::new(0), RefCell::new(NetFunction::new(region, net)?));
         let (waker, broken, up) = (RefCell::new(None), Cell::new(false), Cell::new(false));
         Some(Self {
@@ -127,9 +122,8 @@ impl Card {
     /// The range is that of a frame in a buffer that the function has and nobody else uses meanwhile.
     #[allow(clippy::mut_from_ref)] // The buffers are none of the card's own memory.
     unsafe fn bytes(&self, range: Range<u32>) -> &mut [u8] {
-        let at = ptr::with_exposed_provenance_mut(self.device.address as usize + range.start as usize);
-        // SAFETY: the caller's; the region is mapped.
-        unsafe { slice::from_raw_parts_mut(at, range.len()) }
+        // SAFETY: the caller's.
+        unsafe { device::buffer(&self.device, range) }
     }
 }
 

@@ -20,8 +20,7 @@ use core::{
     fmt,
     future::poll_fn,
     ops::Range,
-    ptr, slice,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     task::{Poll, Waker},
 };
 use selkie::{
@@ -236,14 +235,11 @@ impl Inner {
     /// The function's side of `device`, which was not used yet; none where its entry is not that of a disk.
     fn new(device: Device) -> Option<Self> {
         let block = Block::of(&device).ok()?;
-        if device.address == 0 || !wake::signals(&device) {
+        if !wake::signals(&device) {
             return None;
         }
-        let words = device.size as usize / size_of::<AtomicU64>();
-        let address = ptr::with_exposed_provenance(device.address as usize);
-        // SAFETY: the list says that the region is mapped, and `Block::of` has checked its size and its alignment. Both
-        // sides use its words as atomics, and a buffer is used by the side that has it.
-        let region: &'static [AtomicU64] = unsafe { slice::from_raw_parts(address, words) };
+        // SAFETY: `Block::of` has checked size and alignment, and the device is this function's alone.
+        let region = unsafe { device::region(&device)? };
         let function = RefCell::new(BlockFunction::new(region, block)?);
         let (answers, rooms) = (RefCell::new([const { None }; MAX_OPEN]), RefCell::new(Vec::new()));
         Some(Self { device, function, answers, rooms, broken: Cell::new(false) })
@@ -284,9 +280,8 @@ impl Inner {
     /// The range is that of buffers that the function has and nobody else uses meanwhile.
     #[allow(clippy::mut_from_ref)] // The buffers are none of the disk's own memory.
     unsafe fn bytes(&self, range: Range<u32>) -> &mut [u8] {
-        let at = ptr::with_exposed_provenance_mut(self.device.address as usize + range.start as usize);
-        // SAFETY: the caller's; the region is mapped.
-        unsafe { slice::from_raw_parts_mut(at, range.len()) }
+        // SAFETY: the caller's.
+        unsafe { device::buffer(&self.device, range) }
     }
 }
 

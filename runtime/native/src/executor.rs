@@ -1,7 +1,7 @@
 //! The executor: runs the tasks that have something to do in the calling thread, and sleeps at a notification when none
 //! has.
 
-use crate::{error::Result, stop::Stop, time, time::Alarm, wake};
+use crate::{error::Result, stop::Stop, time, wake};
 use alloc::boxed::Box;
 use core::{
     future::Future,
@@ -11,7 +11,7 @@ use core::{
     task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
 };
 use embassy_executor::raw::{Executor, TaskStorage};
-use selkie::{System, cap::Notification};
+use selkie::{System, alarm::Alarm, cap::Notification};
 
 /// A task was woken since the tasks were run last.
 static PENDING: AtomicBool = AtomicBool::new(false);
@@ -59,7 +59,7 @@ impl Tasks {
             if !PENDING.load(Ordering::Acquire) && !done() {
                 let (wake, alarm) = (self.wake, &mut self.alarm);
                 sleep(|| {
-                    alarm.set(next)?;
+                    next.map_or(Ok(()), |next| alarm.set(next))?;
                     alarm.woken(wake.wait())
                 })?;
             }

@@ -4,9 +4,7 @@ use crate::{
     card::{Card, Port},
     error::{Error, Result},
     executor::Tasks,
-    net, random,
-    time::Alarm,
-    wake,
+    net, random, wake,
 };
 use alloc::boxed::Box;
 use core::{
@@ -19,7 +17,7 @@ use embassy_net::{
     StaticConfigV4, StaticConfigV6,
 };
 use heapless::Vec;
-use selkie::{System, cap::Notification, config};
+use selkie::{System, alarm::Alarm, cap::Notification, config};
 use selkie_drivers::Seed;
 
 /// The most TCP connections at a time.

@@ -13,7 +13,6 @@ use core::{
     ffi::{CStr, c_char, c_int, c_void},
     ops::Range,
     ptr, slice,
-    sync::atomic::AtomicU64,
 };
 use selkie::{
     System,
@@ -175,14 +174,11 @@ fn work() -> bool {
 impl Disk {
     fn new(device: Device, wake: Notification) -> Option<Self> {
         let block = Block::of(&device).ok()?;
-        if device.address == 0 || device.notification != wake.slot().0 {
+        if device.notification != wake.slot().0 {
             return None;
         }
-        let words = device.size as usize / size_of::<AtomicU64>();
-        let address = ptr::with_exposed_provenance(device.address as usize);
-        // SAFETY: the list says that the region is mapped, and `Block::of` has checked its size and its alignment. Both
-        // sides use its words as atomics, and a buffer is used by the side that has it.
-        let region: &'static [AtomicU64] = unsafe { slice::from_raw_parts(address, words) };
+        // SAFETY: `Block::of` has checked size and alignment, and the device is this function's alone.
+        let region = unsafe { device::region(&device)? };
         Some(Self {
             device,
             function: BlockFunction::new(region, block)?,
@@ -334,9 +330,8 @@ impl Disk {
 
     /// The bytes of a request's buffers.
     fn bytes(&mut self, range: Range<u32>) -> &mut [u8] {
-        let at = ptr::with_exposed_provenance_mut(self.device.address as usize + range.start as usize);
-        // SAFETY: the region is mapped, and the buffers are the function's until it submits them and after the answer.
-        unsafe { slice::from_raw_parts_mut(at, range.len()) }
+        // SAFETY: the buffers are the function's until it submits them and after the answer.
+        unsafe { device::buffer(&self.device, range) }
     }
 }
 

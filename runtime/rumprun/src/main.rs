@@ -6,9 +6,6 @@
 #![no_std]
 #![no_main]
 
-#[macro_use]
-mod sel4;
-
 mod bmk;
 mod clock;
 mod console;
@@ -26,9 +23,6 @@ mod stop;
 mod tls;
 mod wake;
 mod worker;
-
-when!(set_tls_base { use sel4::{MessageInfo, call, label}; } else {});
-use sel4::{CPtr, UserContext, Word, ipc_buffer_offset, rule};
 
 use core::{convert::Infallible, fmt, ptr, slice};
 use selkie::{System, config};

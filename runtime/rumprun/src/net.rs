@@ -17,7 +17,6 @@ use core::{
     mem,
     ops::Range,
     ptr, slice,
-    sync::atomic::AtomicU64,
 };
 use selkie::{
     System,
@@ -117,14 +116,11 @@ fn work() -> bool {
 impl Card {
     fn new(device: Device, wake: Notification) -> Option<Self> {
         let net = Net::of(&device).ok()?;
-        if device.address == 0 || device.notification != wake.slot().0 {
+        if device.notification != wake.slot().0 {
             return None;
         }
-        let words = device.size as usize / size_of::<AtomicU64>();
-        let address = ptr::with_exposed_provenance(device.address as usize);
-        // SAFETY: the list says that the region is mapped, and `Net::of` has checked its size and its alignment. Both
-        // sides use its words as atomics, and a buffer is used by the side that has it.
-        let region: &'static [AtomicU64] = unsafe { slice::from_raw_parts(address, words) };
+        // SAFETY: `Net::of` has checked size and alignment, and the device is this function's alone.
+        let region = unsafe { device::region(&device)? };
         let function = NetFunction::new(region, net)?;
         let (interface, thread, sender) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         Some(Self { device, function, interface, broken: false, thread, sender })
@@ -171,9 +167,8 @@ impl Card {
 
     /// The bytes of a buffer.
     fn bytes(&mut self, range: Range<u32>) -> &mut [u8] {
-        let at = ptr::with_exposed_provenance_mut(self.device.address as usize + range.start as usize);
-        // SAFETY: the region is mapped, and the buffer is the function's until it is sent or given back.
-        unsafe { slice::from_raw_parts_mut(at, range.len()) }
+        // SAFETY: the buffer is the function's until it is sent or given back.
+        unsafe { device::buffer(&self.device, range) }
     }
 }
 

@@ -8,6 +8,7 @@
 
 use crate::own::Own;
 use selkie::{Result, System};
+use selkie_sys::when;
 
 when!(set_tls_base { use by_setting as way; } else { use by_copying as way; });
 
@@ -40,8 +41,9 @@ pub(crate) fn runtime<T>(work: impl FnOnce() -> T) -> T {
 
 #[allow(dead_code, reason = "one kernel has one way")]
 mod by_setting {
-    use crate::{own::Own, sel4::ipc_buffer};
+    use crate::own::Own;
     use selkie::{Result, System, cap::Capability, thread};
+    use selkie_sys::ipc_buffer;
 
     /// The thread, and where its IPC buffer is.
     static PLACES: Own<(u64, u64)> = Own::new((0, 0));

@@ -6,12 +6,12 @@ use crate::{
     own::Own,
     stop, tls,
 };
-use core::ptr;
+use core::{ptr, time::Duration};
 use selkie::{
     Error, Result, System,
-    cap::{Capability, Notification, Rights, Slot},
+    alarm::Alarm,
+    cap::{Capability, Notification, Slot},
     device::{self, Device, DeviceKind},
-    pit,
 };
 
 /// The function's side of a device with queues.
@@ -47,7 +47,7 @@ pub(crate) fn notification(sys: &mut System) -> Result<Notification> {
 
 /// Takes the timer, which signals `notification` from now on.
 pub(crate) fn init(sys: &mut System, notification: Notification) -> Result<()> {
-    let alarm = Alarm::new(sys, notification)?;
+    let alarm = Alarm::new(sys, notification).map_err(|_| Error::NoDevice)?;
     *SLEEP.get() = Some(Sleep { notification, alarm });
     Ok(())
 }
@@ -77,6 +77,7 @@ pub(crate) fn sleep(until: u64) {
     if !look() && until > clock::monotonic() {
         let mut sleep = SLEEP.get();
         if let Some(Sleep { notification, alarm }) = sleep.as_mut() {
+            let until = Duration::from_nanos(until);
             let wait = || alarm.set(until).and_then(|()| alarm.woken(notification.wait()));
             let result = tls::runtime(wait);
             if let Err(error) = result {
@@ -85,53 +86,4 @@ pub(crate) fn sleep(until: u64) {
         }
     }
     PORTS.iter().for_each(|port| port.set_waits(false));
-}
-
-/// The badge of the timer's signals.
-const BADGE: u64 = 1 << 62;
-/// The most counts of the timer: it wakes every 55 ms while somebody waits for a moment further away.
-const MOST: u64 = 65_536;
-const SECOND: u64 = 1_000_000_000;
-
-/// What wakes the function at a moment, in nanoseconds.
-struct Alarm {
-    timer: pit::Timer,
-    /// Whether its signals can be told from others.
-    badged: bool,
-    set: Option<u64>,
-}
-
-impl Alarm {
-    fn new(sys: &mut System, notification: Notification) -> Result<Self> {
-        let timer = pit::Timer::new(sys).map_err(|_| Error::NoDevice)?;
-        let slot = sys.memory.slot()?;
-        // A capability that has a badge already gets no other one.
-        let badged = slot.place().mint(notification.place(), Rights::ALL, BADGE).is_ok();
-        let signalled = if badged { Notification::at(slot) } else { notification };
-        timer.interrupt.handler().set_notification(signalled)?;
-        Ok(Self { timer, badged, set: None })
-    }
-
-    /// Has it signal at `moment`, or earlier. It is left alone where it does so already.
-    fn set(&mut self, moment: u64) -> Result<()> {
-        if self.set.is_some_and(|set| set <= moment) {
-            return Ok(());
-        }
-        let now = clock::monotonic();
-        let counts = moment.saturating_sub(now).min(SECOND) * u64::from(pit::FREQUENCY) / SECOND;
-        let counts = counts.clamp(1, MOST);
-        self.timer.one_shot(counts as u32)?;
-        self.set = Some(now + counts * SECOND / u64::from(pit::FREQUENCY));
-        Ok(())
-    }
-
-    /// Takes the signals that have woken the function. A timer that was set anew may signal twice, the second time
-    /// after nobody has set it: without an acknowledgement it would be the last.
-    fn woken(&mut self, badge: u64) -> Result<()> {
-        if !self.badged || badge & BADGE != 0 {
-            self.set = None;
-            self.timer.interrupt.ack()?;
-        }
-        Ok(())
-    }
 }

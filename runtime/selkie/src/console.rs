@@ -40,7 +40,19 @@ pub(crate) fn force() -> (Console, Option<MutexGuard<'static, Console>>) {
         }
         crate::thread::yield_now();
     }
+    #[cfg(feature = "console")]
+    host_console::driver::leave();
     (Console(()), guard)
+}
+
+/// Has a driver of the function's own take what is written from now on, instead of the serial port: `device` is what it
+/// stands behind, and `wake` wakes it. The last words go to the serial port all the same: they need no driver.
+#[cfg(feature = "console")]
+pub fn attach(device: crate::device::Device, wake: crate::cap::Notification) {
+    // What the port has not sent yet comes first.
+    let mut console = lock();
+    console.flush();
+    host_console::driver::attach(device, wake);
 }
 
 impl Console {

@@ -8,8 +8,9 @@ use crate::{
     host_console,
 };
 use core::{
+    ops::Range,
     ptr, slice,
-    sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
 };
 use selkie_base::devices::{DEVICES_CHUNK, Devices, answer};
 use selkie_sys::{self as sys, Word};
@@ -59,4 +60,27 @@ pub fn request(device: &Device, label: Word) -> Result<[Word; 4]> {
         answer::DONE => Ok(words),
         _ => Err(Error::NoDevice),
     }
+}
+
+/// The words of the region of a device with queues; none where none is mapped.
+///
+/// # Safety
+/// The device's kind has found size and alignment of the region right, and nobody else uses it.
+pub unsafe fn region(device: &Device) -> Option<&'static [AtomicU64]> {
+    let words = device.size as usize / size_of::<AtomicU64>();
+    let address = ptr::with_exposed_provenance(device.address as usize);
+    // SAFETY: the list says that the region is mapped, and it stays. Both sides use its words as atomics, and a buffer is
+    // used by the side that has it.
+    (device.address != 0).then(|| unsafe { slice::from_raw_parts(address, words) })
+}
+
+/// Bytes of the region of a device with queues: those of buffers.
+///
+/// # Safety
+/// The range lies in buffers of the region that the function has for as long as the bytes are used, and nobody else uses
+/// them meanwhile.
+pub unsafe fn buffer<'a>(device: &Device, range: Range<u32>) -> &'a mut [u8] {
+    let at = ptr::with_exposed_provenance_mut(device.address as usize + range.start as usize);
+    // SAFETY: the caller's; the region is mapped.
+    unsafe { slice::from_raw_parts_mut(at, range.len()) }
 }

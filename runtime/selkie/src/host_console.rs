@@ -1,4 +1,4 @@
-//! The console of a host process: rings of bytes in memory that both see.
+//! The console of a host process, or of a driver of the function's own: rings of bytes in memory that both see.
 
 use crate::{
     cap::{Capability, Notification, Slot},
@@ -26,12 +26,19 @@ static IN_USE: AtomicBool = AtomicBool::new(false);
 
 /// Takes the console that BootInfo lists, if its region is mapped: once, at start-up.
 pub(crate) fn init() {
-    let Ok(device) = device::find(DeviceKind::Console) else { return };
+    if let Ok(device) = device::find(DeviceKind::Console) {
+        attach(device);
+    }
+}
+
+/// Takes the console `device` if its region is mapped: as long as there is none, and nobody else looks for one.
+pub(crate) fn attach(device: Device) {
     let Ok(rings) = Console::of(&device) else { return };
     if device.address != 0 {
         let host = HostConsole { device, rings, put: AtomicU64::new(0), taken: AtomicU64::new(0) };
         let place = &raw mut HOST;
-        // SAFETY: no other thread runs yet, and nobody reads the place before the next line.
+        // SAFETY: nobody else writes it: it is done once, by the first thread at the start. Nobody reads the place
+        // before the next line.
         unsafe { (*place).write(host) };
         IN_USE.store(true, Ordering::Release);
     }
@@ -44,16 +51,56 @@ pub(crate) fn get() -> Option<&'static HostConsole> {
     IN_USE.load(Ordering::Acquire).then(|| unsafe { (*place).assume_init_ref() })
 }
 
+/// A driver of the function's own that takes the output.
+#[cfg(feature = "console")]
+pub(crate) mod driver {
+    use super::*;
+
+    /// The slot of what wakes it; 0 where the host takes the output.
+    static WAKE: AtomicU64 = AtomicU64::new(0);
+
+    /// Takes the console `device` that it stands behind; `wake` wakes it.
+    pub(crate) fn attach(device: Device, wake: Notification) {
+        WAKE.store(wake.slot().0, Ordering::Relaxed);
+        super::attach(device);
+    }
+
+    /// Leaves it for the serial port, which needs no thread that works: for the last words. What was put before comes out
+    /// before, if the driver still does its work.
+    pub(crate) fn leave() {
+        /// How often it is asked before it is given up: for about a second.
+        const ATTEMPTS: u32 = 100_000;
+        let wake = Notification::at(Slot(WAKE.load(Ordering::Relaxed)));
+        let Some(host) = get().filter(|_| wake.slot() != Slot::NULL) else { return };
+        // It is not called: a thread that has faulted does not answer.
+        for _ in 0..ATTEMPTS {
+            if host.is_shown() {
+                break;
+            }
+            wake.signal();
+            crate::thread::yield_now();
+        }
+        IN_USE.store(false, Ordering::Relaxed);
+    }
+}
+
 impl HostConsole {
     /// Sends bytes, and has the host take them now if `show` is true: it may wait for more otherwise. They are
     /// lost when the host does not take them.
     #[inline(never)]
     pub(crate) fn send(&self, bytes: &[u8], show: bool) {
-        let shown =
-            || self.index(Console::OUTPUT_TAKEN).load(Ordering::Relaxed) == self.put.load(Ordering::Relaxed);
-        if self.put(bytes).and_then(|()| if show && !shown() { self.look() } else { Some(()) }).is_none() {
+        if self
+            .put(bytes)
+            .and_then(|()| if show && !self.is_shown() { self.look() } else { Some(()) })
+            .is_none()
+        {
             IN_USE.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Whether all that was put has been taken.
+    fn is_shown(&self) -> bool {
+        self.index(Console::OUTPUT_TAKEN).load(Ordering::Relaxed) == self.put.load(Ordering::Relaxed)
     }
 
     fn put(&self, mut bytes: &[u8]) -> Option<()> {

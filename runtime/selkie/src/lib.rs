@@ -18,7 +18,7 @@
 //!   [`heap`] says how much of it is used.
 //! - [`thread`], [`sync`]: threads and locks; [`fault`]: what happens when one does something wrong.
 //! - [`console`], [`input`], [`println!`]: the serial port; the crate `log` works, its level is the variable `LOG`.
-//! - [`interrupt`], [`pit`], [`clock`]: interrupts, a timer that makes some, and time.
+//! - [`interrupt`], [`pit`], [`clock`], [`alarm`]: interrupts, a timer that makes some, time, and what wakes at a moment.
 //! - [`config`]: arguments and environment; [`files`]: what lies in the image; [`device`]: what a host process offers; [`exit()`]: the end.
 //!
 //! Safe here means what it means for a program that may open `/proc/self/mem`: capabilities that are used
@@ -35,6 +35,7 @@ extern crate alloc;
 
 #[cfg(feature = "acpi")]
 mod acpi;
+pub mod alarm;
 pub mod boot_info;
 pub mod cap;
 pub mod clock;

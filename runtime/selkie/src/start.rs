@@ -20,6 +20,9 @@ use selkie_sys::{Word, ipc_buffer};
 unsafe extern "Rust" {
     /// What [`entry!`](crate::entry) defines.
     safe fn __selkie_main(sys: &mut System) -> u8;
+    /// Starts the console's driver and attaches it, where there is a console: `selkie-drivers` defines it.
+    #[cfg(feature = "console")]
+    safe fn __selkie_console(sys: &mut System);
 }
 
 unsafe extern "C" {
@@ -67,6 +70,10 @@ extern "C" fn start(boot_info: *const u8) -> ! {
     if let Err(error) = sys.prepare() {
         crate::println!("cannot start the function: {error}");
         exit::exit(exit::FAULTED)
+    }
+    #[cfg(feature = "console")]
+    if target == "qemu" {
+        __selkie_console(&mut sys);
     }
     #[cfg(feature = "acpi")]
     if target == "bare-metal" {

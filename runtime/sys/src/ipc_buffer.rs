@@ -3,13 +3,13 @@
 //! A segment base leads to it. On seL4 5.0.0 the kernel points the GS base at the buffer, so a thread has one once
 //! its TCB has one. Later kernels leave that to the user: there the FS base, which is a thread's TLS base, is the
 //! buffer's address. Whoever starts a thread sets it with the thread's other registers
-//! ([`set_in`]); the first thread sets its own ([`init`]). Nothing else uses the FS base: no image has thread-local
-//! storage.
+//! ([`set_in`]); the first thread sets its own ([`init`]). Nothing else uses the FS base but the libOS `rumprun`, whose
+//! threads have variables of their own: it gives the base back while the runtime is at work.
 
 use crate::{CPtr, UserContext, Word, ipc_buffer_offset as offset, rule};
 use core::arch::asm;
 
-/// Lets the calling thread, whose TCB is in `tcb`, find its buffer at `address`: once, before its first use.
+/// Lets the calling thread, whose TCB is in `tcb`, find its buffer at `address`: before its first use.
 /// It has no effect where the kernel does this.
 ///
 /// # Safety
@@ -18,7 +18,7 @@ use core::arch::asm;
 pub unsafe fn init(tcb: CPtr, address: Word) {
     when!(set_tls_base {{
         let info = crate::MessageInfo::new(crate::label::TCB_SET_TLS_BASE, 0, 0, 1);
-        // SAFETY: it changes nothing but the FS base, which nobody else uses. This is no call of `invoke`, which
+        // SAFETY: it changes nothing but the FS base, which is the caller's to set. This is no call of `invoke`, which
         // would write an error's details to a buffer that it cannot find.
         unsafe { crate::call(tcb, info, &mut [address, 0, 0, 0]) };
     }} else {{

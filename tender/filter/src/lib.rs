@@ -28,6 +28,8 @@ pub const TENDER: u64 = 0x7e00_0000_0000;
 pub const GUEST_END: u64 = TENDER - (1 << 32);
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
+/// Bytes of a run of pages: the first pages move so many at a time.
+pub const RUN: u64 = 8 * PAGE;
 /// Bytes of a large page.
 pub const LARGE_PAGE: u64 = 2 << 20;
 /// The most events that one wait may give.

@@ -1,6 +1,6 @@
 //! The rules, as data.
 
-use crate::{GUEST_END, LARGE_PAGE, MAX_EVENTS, MAX_FRAMES, MAX_TRANSFER, PAGE, SEED};
+use crate::{GUEST_END, LARGE_PAGE, MAX_EVENTS, MAX_FRAMES, MAX_TRANSFER, PAGE, RUN, SEED};
 use linux_raw_sys::general::{self, ARCH_SET_FS};
 use selkie_tender_table::payload::device;
 
@@ -121,6 +121,8 @@ const READ_WRITE: u64 = (general::PROT_READ | general::PROT_WRITE) as u64;
 const SHARED: u64 = (general::MAP_SHARED | general::MAP_FIXED) as u64;
 const IN_GUEST: Test = Test::Below(number(GUEST_END, "0x7dff00000000"));
 const PAGE_SIZES: Test = Test::OneOf(&[number(PAGE, "4 KiB"), number(LARGE_PAGE, "2 MiB")]);
+const MAP_SIZES: Test =
+    Test::OneOf(&[number(PAGE, "4 KiB"), number(RUN, "32 KiB"), number(LARGE_PAGE, "2 MiB")]);
 
 const RULES: &[Rule] = &[
     Rule {
@@ -186,13 +188,13 @@ const RULES: &[Rule] = &[
         condition: Condition::Always,
         tests: &[
             (0, IN_GUEST),
-            (1, PAGE_SIZES),
+            (1, MAP_SIZES),
             (2, Test::OneOf(&[number(READ, "PROT_READ"), number(READ_WRITE, "PROT_READ|PROT_WRITE")])),
             (3, one(&[number(SHARED, "MAP_SHARED|MAP_FIXED")])),
             // The memory cannot grow: what lies behind its end cannot be used.
             (4, one(&[Value::Descriptor(Descriptor::Memory)])),
         ],
-        purpose: "map a frame",
+        purpose: "map a frame, or a run of the first ones",
     },
     Rule {
         call: call!(munmap, __NR_munmap),

@@ -13,7 +13,7 @@ use crate::{
     syscall::syscall,
     vdso::Vdso,
 };
-use core::{fmt::Arguments, sync::atomic::AtomicU64};
+use core::{fmt::Arguments, ops::Range, sync::atomic::AtomicU64};
 use linux_raw_sys::general;
 use selkie_tender_filter::{GUEST_END, SEED};
 use selkie_tender_model::{Access, FirstWords, Host, MapError, Moved};
@@ -136,20 +136,37 @@ impl Process {
     /// Maps the memory's file in place of the first pages, but for those that nobody can write to, and copies
     /// them there. When Linux refuses, what has not come to its turn stays as it is.
     fn move_first_pages(&mut self) -> Result<(), MapError> {
-        let pages = self.loaded.first_pages().step_by(PAGE).zip(self.first.words().chunks(PAGE_WORDS));
-        for ((address, words), offset) in pages.zip((0..).step_by(PAGE)) {
-            if self.loaded.file_page(address).is_some() {
-                continue;
+        let Range { start, end } = self.loaded.first_pages();
+        let mut address = start;
+        while address < end {
+            let is_moved = |address: &u64| self.loaded.file_page(*address).is_none();
+            // The filter lets pages be mapped alone or in whole runs.
+            let size = match (address..end).step_by(PAGE).take(RUN / PAGE).take_while(is_moved).count() * PAGE
+            {
+                RUN => RUN,
+                _ => PAGE,
+            };
+            if is_moved(&address) {
+                self.move_run(address, address - start, size)?;
             }
-            let mut copy = [0; PAGE_WORDS];
-            copy.iter_mut().zip(words).for_each(|(copy, word)| *copy = word.get());
-            self.show(address, PHYSICAL_BASE + offset, PAGE as u64, Access::ReadWrite)?;
-            // What is zero is so in the file, too, and takes no page there.
-            for (copy, word) in copy.into_iter().zip(words).filter(|(copy, _)| *copy != 0) {
-                word.set(copy);
-            }
+            address += size as u64;
         }
         self.first.set_moved();
+        Ok(())
+    }
+
+    /// Moves a run of pages, which begins at this offset.
+    fn move_run(&mut self, address: u64, offset: u64, size: usize) -> Result<(), MapError> {
+        let first = offset as usize / size_of::<u64>();
+        let words = self.first.words().get(first..first + size / size_of::<u64>()).ok_or(MapError)?;
+        let mut copy = [0; RUN / size_of::<u64>()];
+        copy.iter_mut().zip(words).for_each(|(copy, word)| *copy = word.get());
+        self.show(address, PHYSICAL_BASE + offset, size as u64, Access::ReadWrite)?;
+        let words = self.first.words().get(first..first + size / size_of::<u64>()).ok_or(MapError)?;
+        // What is zero is so in the file, too, and takes no page there.
+        for (copy, word) in copy.into_iter().zip(words).filter(|(copy, _)| *copy != 0) {
+            word.set(copy);
+        }
         Ok(())
     }
 
@@ -189,6 +206,8 @@ impl Process {
 /// Bytes and words of a page.
 const PAGE: usize = 4096;
 const PAGE_WORDS: usize = PAGE / size_of::<u64>();
+/// Bytes that are moved at a time: each takes a call of Linux, and their copy lies on the stack.
+const RUN: usize = selkie_tender_filter::RUN as usize;
 /// No process may map what is below: Linux's default for `vm.mmap_min_addr`.
 const LOWEST: u64 = 0x1_0000;
 

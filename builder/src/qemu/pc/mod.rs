@@ -24,7 +24,7 @@ use crate::{
     kernel::multiboot_header,
     kernel_config::KernelConfig,
     net::Published,
-    recipe::{Firmware, Machine, Recipe},
+    recipe::{ConsoleKind, Firmware, Machine, Recipe},
     run_config::FW_CFG_FILE,
 };
 use std::{
@@ -136,6 +136,8 @@ impl Pc {
             cpu: kernel.qemu_cpu.clone(),
             memory_mib: recipe.bare_metal.memory >> 20,
             serial: recipe.devices.serial,
+            // As on a real machine.
+            output: ConsoleKind::Serial,
             extra_args: Vec::new(),
             beyond_tcg: kernel.beyond_tcg(),
             net: recipe.devices.net.clone(),

@@ -2,6 +2,7 @@
 //! and what to do; all of them run, so that a user sees everything at once.
 
 mod bare_metal;
+mod console;
 mod disk;
 mod function;
 mod image_files;
@@ -77,6 +78,7 @@ pub(super) fn check(
     let components = check.rumprun();
     check.image_files();
     check.run();
+    check.console();
     check.net();
     let disk = check.disk();
     let memory = check.qemu();

@@ -11,11 +11,11 @@ pub use selkie_http::{BadEvent, BodyReader, BodyWriter, Cut, Event, Head, Method
 
 use crate::{
     Error, Result,
-    net::Network,
+    net::{Network, buffer},
     network::{self, MAX_CONNECTIONS},
     stop::{self, Stop},
 };
-use alloc::{boxed::Box, string::String, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::cell::Cell;
 use embassy_net::{Stack, tcp::TcpSocket};
 use metrics::Metrics;
@@ -242,8 +242,11 @@ impl Server {
             server: self,
             network: Network::new(network.stack),
         }));
-        for _ in 0..state.server.connections {
-            network.tasks.spawn(worker(network.stack, state));
+        // In one piece: what the heap notes beside each piece takes pages, too.
+        let (receive, send) = state.server.buffers;
+        let buffers = Box::leak(buffer::bytes(state.server.connections * (receive + send)));
+        for buffers in buffers.chunks_exact_mut(receive + send) {
+            network.tasks.spawn(worker(network.stack, state, buffers.split_at_mut(receive)));
         }
         network.tasks.spawn(announce(network.stack, state));
         network.tasks.spawn(background(state));
@@ -298,12 +301,14 @@ async fn background<H: Handler>(state: &'static State<H>) {
 }
 
 /// Accepts connections and serves them, one after the other.
-async fn worker<H: Handler>(stack: Stack<'static>, state: &'static State<H>) {
-    let (receive, send) = state.server.buffers;
-    let (mut receive, mut send) = (vec![0; receive], vec![0; send]);
+async fn worker<H: Handler>(
+    stack: Stack<'static>,
+    state: &'static State<H>,
+    (receive, send): (&'static mut [u8], &'static mut [u8]),
+) {
     let mut buffer = Vec::with_capacity(state.server.head_limit);
     while !state.stop.is_asked() {
-        let mut socket = TcpSocket::new(stack, &mut receive, &mut send);
+        let mut socket = TcpSocket::new(stack, receive, send);
         // Small answers are whole: nothing is won by waiting for more.
         socket.set_nagle_enabled(false);
         if connection::accept(&mut socket, state).await {

@@ -1,7 +1,16 @@
 //! Memory that a socket of the network stack has for as long as it is there.
 
 use alloc::{boxed::Box, vec};
-use core::ptr::NonNull;
+use core::{arch::asm, ptr::NonNull};
+
+/// Bytes of the heap as they are. None is written, so memory that nobody has used takes no page before they are.
+pub(crate) fn bytes(size: usize) -> Box<[u8]> {
+    let mut memory = Box::new_uninit_slice(size);
+    // SAFETY: there is no instruction. To the compiler it may write all bytes, and leaves them as the memory has them.
+    unsafe { asm!("/* {} */", in(reg) memory.as_mut_ptr(), options(nostack, preserves_flags)) };
+    // SAFETY: every value of a byte is one, and the bytes count as written, see above.
+    unsafe { memory.assume_init() }
+}
 
 /// A buffer on the heap. It is given back when it is dropped, which has to be after its socket.
 pub(super) struct Buffer<T>(NonNull<[T]>);

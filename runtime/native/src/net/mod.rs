@@ -3,7 +3,7 @@
 //! A function gets a [`Network`] from [`run`](crate::run), or from a request. Whatever waits here does so for a time
 //! only, which can be set.
 
-mod buffer;
+pub(crate) mod buffer;
 #[cfg(feature = "dns")]
 mod dns;
 mod error;
@@ -73,6 +73,20 @@ impl Network {
             }
         }
         Err(last)
+    }
+
+    /// Whether a way leads to `address`: it lies in a network of the function's own, or there is a router.
+    fn reaches(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.stack.config_v4().is_some_and(|config| {
+                let everybody = address.is_broadcast() || address.is_multicast();
+                everybody || config.gateway.is_some() || config.address.contains_addr(&address)
+            }),
+            IpAddr::V6(address) => self.stack.config_v6().is_some_and(|config| {
+                let near = address.is_multicast() || address.is_unicast_link_local();
+                near || config.gateway.is_some() || config.address.contains_addr(&address)
+            }),
+        }
     }
 
     /// The function's own addresses. It waits until there is one.

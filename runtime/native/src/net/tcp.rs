@@ -39,6 +39,9 @@ impl TcpStream {
         socket.set_nagle_enabled(false);
         in_time(CONNECT, async {
             network.stack.wait_config_up().await;
+            if !network.reaches(address.ip()) {
+                return Err(ConnectError::NoRoute);
+            }
             socket.connect(address).await
         })
         .await?

@@ -1,7 +1,8 @@
 //! Datagrams.
 
-use super::{Error, Network, PATIENCE, Place, buffer::Buffer, in_time};
+use super::{Error, MAX_SOCKETS, Network, PATIENCE, Place, buffer::Buffer, in_time};
 use core::{
+    cell::RefCell,
     fmt,
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -11,6 +12,37 @@ use embassy_net::udp::{self, BindError, PacketMetadata, RecvError, SendError};
 /// How many datagrams, and how many bytes of them, may wait in each direction.
 const DATAGRAMS: usize = 16;
 const BYTES: usize = 16 << 10;
+/// The longest packet, and the headers of it before the datagram. Longer ones are not cut into pieces.
+const PACKET: usize = 1500;
+const HEADERS_V4: usize = 20 + 8;
+const HEADERS_V6: usize = 40 + 8;
+
+/// The ports of all sockets: the network stack gives one to as many as ask for it. Only the thread that runs the tasks has
+/// any.
+struct Ports(RefCell<heapless::Vec<u16, MAX_SOCKETS>>);
+
+// SAFETY: a `Network` is needed to get at it, and that stays in the thread that runs the tasks.
+unsafe impl Sync for Ports {}
+
+static PORTS: Ports = Ports(RefCell::new(heapless::Vec::new()));
+
+/// A port that nobody else has.
+struct Port(u16);
+
+impl Port {
+    /// None where somebody has it.
+    fn take(_: Network, port: u16) -> Option<Self> {
+        let mut ports = PORTS.0.borrow_mut();
+        // Lazily: a value that goes away again would give the port back.
+        (!ports.contains(&port) && ports.push(port).is_ok()).then(|| Self(port))
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        PORTS.0.borrow_mut().retain(|port| *port != self.0);
+    }
+}
 
 /// A port that datagrams are sent from and come to.
 pub struct UdpSocket {
@@ -19,6 +51,7 @@ pub struct UdpSocket {
     _bytes: [Buffer<u8>; 2],
     _heads: [Buffer<PacketMetadata>; 2],
     _place: Place,
+    _port: Port,
     network: Network,
     patience: Duration,
 }
@@ -49,12 +82,19 @@ impl Network {
                 bytes[1].lend(),
             )
         };
-        socket.bind(port).map_err(|error| match error {
-            BindError::InvalidState => Error::TooMany,
-            BindError::NoRoute => Error::NoRoute,
-        })?;
-        let patience = PATIENCE;
-        Ok(UdpSocket { socket, _bytes: bytes, _heads: heads, _place: place, network: *self, patience })
+        let own = loop {
+            socket.bind(port).map_err(|error| match error {
+                BindError::InvalidState => Error::TooMany,
+                BindError::NoRoute => Error::NoRoute,
+            })?;
+            match Port::take(*self, socket.endpoint().port) {
+                Some(own) => break own,
+                None if port == 0 => socket.close(),
+                None => return Err(Error::TooMany),
+            }
+        };
+        let (network, patience) = (*self, PATIENCE);
+        Ok(UdpSocket { socket, _bytes: bytes, _heads: heads, _place: place, _port: own, network, patience })
     }
 }
 
@@ -74,8 +114,15 @@ impl UdpSocket {
     /// # Errors
     /// When there is no way to `address`, or it is too long.
     pub async fn send(&self, bytes: &[u8], address: SocketAddr) -> Result<(), Error> {
+        let headers = if address.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
+        if bytes.len() > PACKET - headers {
+            return Err(Error::TooLong);
+        }
         in_time(self.patience, async {
             self.network.stack.wait_config_up().await;
+            if !self.network.reaches(address.ip()) {
+                return Err(SendError::NoRoute);
+            }
             self.socket.send_to(bytes, address).await
         })
         .await?
