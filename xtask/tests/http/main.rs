@@ -6,6 +6,7 @@ mod hostile;
 mod interop;
 mod load;
 mod namespace;
+mod pictures;
 mod service;
 mod tap;
 
