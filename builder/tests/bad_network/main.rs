@@ -10,6 +10,7 @@ mod client;
 mod common;
 mod faults;
 mod hostile;
+mod leases;
 mod names;
 mod relay;
 
