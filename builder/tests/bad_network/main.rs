@@ -87,7 +87,7 @@ const SUBJECT: Subject = Subject {
     name: "bad-network",
     function: "functions/http-echo",
     heap: "2 MiB",
-    net: "addresses = [\"10.0.2.15/24\"]",
+    net: "addresses = [\"10.0.2.15/24\", \"fd00::15/64\"]",
     within: "within_the_namespace",
 };
 
@@ -225,6 +225,12 @@ fn within_the_namespace() {
         assert_eq!(hurt > 0, *faults != Faults::NONE, "{what}");
         assert_eq!(counted > 0, faults.damaged > 0, "{what}: damage is counted, and nothing else is");
     }
+    let before = client::metric("net_frames_malformed_total");
+    relay.throw_good();
+    while !relay.has_thrown() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(client::metric("net_frames_malformed_total"), before, "what is good is not counted");
     for what in ["damaged frames", "begun connections"] {
         let start = Instant::now();
         match what {

@@ -56,6 +56,13 @@ struct State {
     thrown: VecDeque<Vec<u8>>,
 }
 
+impl State {
+    /// A frame that has host and function as its addresses.
+    fn begin(&self) -> &[u8] {
+        self.seen.iter().find(|frame| hostile::is_begin(frame)).unwrap()
+    }
+}
+
 /// What is on its way: by the moment it arrives, then in order.
 type Delayed = BTreeMap<(Instant, u64), (usize, Vec<u8>)>;
 
@@ -86,14 +93,21 @@ impl Relay {
     /// Has the function get so many damaged frames, made of those it has got.
     pub(crate) fn throw_damaged(&self, seed: u64, count: usize) {
         let (mut state, mut random) = (self.state.lock().unwrap(), Random::new(seed));
-        let thrown = (0..count).map(|_| hostile::damaged(&state.seen, &mut random)).collect();
+        let good = hostile::good(state.begin());
+        let thrown = (0..count).map(|_| hostile::damaged(&state.seen, &good, &mut random)).collect();
         state.thrown = thrown;
+    }
+
+    /// Has the function get a good frame of each protocol, whoever waits for it.
+    pub(crate) fn throw_good(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.thrown = hostile::good(state.begin()).into();
     }
 
     /// Has the function get so many begins of connections that nobody goes on with.
     pub(crate) fn throw_begins(&self, count: u64) {
         let mut state = self.state.lock().unwrap();
-        let begin = state.seen.iter().find(|frame| hostile::is_begin(frame)).unwrap();
+        let begin = state.begin();
         let thrown = (0..count).map(|number| hostile::begin(begin, number)).collect();
         state.thrown = thrown;
     }
