@@ -10,7 +10,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,9 @@ struct Malformed {
 const GREETING: &str = "Hello, world!\n";
 /// How long the function waits for a head.
 const SLOW: Duration = Duration::from_secs(10);
+/// How long it waits for the end of a body, and how many come slowly.
+const SLOWER: Duration = Duration::from_secs(30);
+const SLOW_BODIES: usize = 8;
 /// As many connections as `http-hello` serves.
 const CONNECTIONS: usize = 64;
 
@@ -95,6 +98,58 @@ fn slow_heads(service: &Service) {
     assert!(told as usize >= CONNECTIONS / 2, "{told}");
 }
 
+/// Begins to send bodies a byte now and then, until each is told that it was too slow.
+fn slow_bodies(service: &Service) -> JoinHandle<()> {
+    let begin = |_| {
+        let mut stream = service.connect();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n").unwrap();
+        stream
+    };
+    let mut slow: Vec<TcpStream> = (0..SLOW_BODIES).map(begin).collect();
+    let start = Instant::now();
+    let mut is_waiting = move |stream: &mut TcpStream| {
+        let mut answer = [0; 1024];
+        // The function may have ended the connection.
+        let _ = stream.write(b"x");
+        let read = stream.read(&mut answer);
+        match &read {
+            Ok(length) => assert_eq!(status(&answer[..*length]), Some(408)),
+            Err(error) => assert!(start.elapsed() < 2 * SLOWER, "{error}"),
+        }
+        read.is_err()
+    };
+    thread::spawn(move || {
+        while !slow.is_empty() {
+            slow.retain_mut(&mut is_waiting);
+        }
+    })
+}
+
+/// Clients that ask and ask, and take no answer: they hold up nobody else, and are dropped in the end.
+fn deaf(service: &Service) {
+    const DEAF: usize = 4;
+    let questions = b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100);
+    let dropped = || service.metric("http_connections_dropped_total");
+    let (before, start) = (dropped(), Instant::now());
+    let begin = |_| {
+        let stream = service.connect();
+        sockopt::set_socket_recv_buffer_size(&stream, 4096).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        (stream, 0)
+    };
+    let mut deaf: Vec<(TcpStream, usize)> = (0..DEAF).map(begin).collect();
+    while dropped() < before + DEAF as f64 {
+        assert!(start.elapsed() < 6 * SLOW, "they are not dropped: {}", service.log());
+        for (stream, sent) in &mut deaf {
+            while let Ok(count) = stream.write(&questions[*sent..]) {
+                *sent = (*sent + count) % questions.len();
+            }
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// More connections than are served, all at once and silent.
 fn flood(service: &Service) {
     let before = service.metric("net_tcp_resets_total");
@@ -146,14 +201,18 @@ fn all(test: &str, target: &str) {
     }
     let service = Service::start("http-hello", target);
     service.answers("/");
+    // They take their time, beside all others.
+    let slow = slow_bodies(&service);
     malformed(&service);
     oversized(&service);
     broken_off(&service);
+    deaf(&service);
     flood(&service);
     let before = service.metric("heap_used_bytes");
     slow_heads(&service);
     let after = service.metric("heap_used_bytes");
     assert!(after <= before + 4096.0, "{before} bytes of heap before, {after} after");
+    slow.join().unwrap();
     service.stop();
 }
 
