@@ -1,7 +1,7 @@
 //! Frames that nobody sends by mistake: damaged ones whose checksums are right, and begins of connections that nobody
 //! goes on with. Those that are damaged are of every protocol that a function has, also where nobody speaks it.
 
-use crate::faults::Random;
+use crate::{FUNCTION, FUNCTION6, faults::Random};
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -13,12 +13,9 @@ const IP: usize = 14;
 const REST: usize = 34;
 const REST6: usize = 54;
 
-/// The addresses of host, function, and all routers and hosts of the network.
-const FOUR: [[u8; 4]; 2] = [[10, 0, 2, 2], [10, 0, 2, 15]];
-const SIX: [[u8; 16]; 2] = [
-    [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
-    [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15],
-];
+/// The addresses of host and function; those of a router and of all in the network.
+const FOUR: [[u8; 4]; 2] = [[10, 0, 2, 2], FUNCTION.0];
+const SIX: [[u8; 16]; 2] = [[0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2], FUNCTION6];
 const ROUTER: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const ALL: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 

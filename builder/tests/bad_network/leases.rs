@@ -86,7 +86,7 @@ fn within_the_namespace() {
     let mut number = 0;
     while counts.renewed.load(Relaxed) < RENEWALS {
         assert!(begin.elapsed() < PATIENCE, "its lease is not renewed");
-        ask(11, number).unwrap();
+        ask(FUNCTION.0.into(), 11, number).unwrap();
         number += 1;
         thread::sleep(Duration::from_millis(100));
     }

@@ -21,7 +21,7 @@ use relay::Relay;
 use std::{
     env, fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -33,6 +33,9 @@ const INSIDE: &str = "SELKIE_BAD_NETWORK";
 /// The function's address and port, and the host's.
 const FUNCTION: ([u8; 4], u16) = ([10, 0, 2, 15], 80);
 const HOST: &str = "10.0.2.2/24";
+/// The same by IPv6, where the function has such an address, too.
+const FUNCTION6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x15];
+const HOST6: &str = "addr add fd00::2/64 dev tap0 nodad";
 /// How long the function may take until it answers at all, and then for each request: TCP waits longer after each loss.
 const START: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(60);
@@ -206,13 +209,18 @@ impl Namespace {
 #[test]
 #[ignore = "the suite `network` runs it by the other tests, each in a namespace"]
 fn within_the_namespace() {
-    let Some(Namespace { relay, mut function }) = Namespace::enter("") else { return };
+    let Some(Namespace { relay, mut function }) = Namespace::enter(HOST6) else { return };
+    // A request of each size by IPv4, then by IPv6, and so on.
+    let ask = |seed: u64, number: usize| match number / 4 % 2 {
+        0 => ask(FUNCTION.0.into(), seed, number as u64),
+        _ => ask(FUNCTION6.into(), seed, number as u64),
+    };
     for (what, seed, requests, faults) in TRIALS {
         let start = Instant::now();
         let before = client::metric("net_frames_malformed_total");
         relay.set(*seed, *faults);
         for number in 0..*requests {
-            let asked = ask(*seed, number as u64);
+            let asked = ask(*seed, number);
             assert!(asked.is_ok(), "{what}, request {number} of {requests}: {asked:?}; {}", function.end());
         }
         relay.set(0, Faults::NONE);
@@ -240,9 +248,9 @@ fn within_the_namespace() {
         while !relay.has_thrown() {
             thread::sleep(Duration::from_millis(10));
         }
-        // ARP believes whatever it is told: the host's question tells the function where the host is.
+        // Neighbours believe whatever they are told: the host's question tells the function where the host is.
         ip("neigh flush dev tap0");
-        for number in 0..4 {
+        for number in 0..8 {
             // It may be busy with what was thrown, and refuse others meanwhile.
             while let Err(error) = ask(8, number) {
                 assert!(start.elapsed() < RECOVERY, "{what}, request {number}: {error}; {}", function.end());
@@ -300,7 +308,7 @@ impl Drop for Function {
 }
 
 /// Sends an event and checks that its data comes back as it was.
-fn ask(seed: u64, number: u64) -> Result<(), String> {
+fn ask(function: IpAddr, seed: u64, number: u64) -> Result<(), String> {
     let mut random = Random::new(seed << 32 | number);
     let size = [10, 1000, 20_000, 60_000][number as usize % 4];
     let data: Vec<u8> = (0..size).map(|_| random.next() as u8).collect();
@@ -309,7 +317,7 @@ fn ask(seed: u64, number: u64) -> Result<(), String> {
          ce-specversion: 1.0\r\nce-id: {number}\r\nce-source: /test\r\nce-type: t\r\n\r\n"
     );
     let text = |error: std::io::Error| error.to_string();
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(FUNCTION), ANSWER).map_err(text)?;
+    let mut stream = TcpStream::connect_timeout(&(function, FUNCTION.1).into(), ANSWER).map_err(text)?;
     stream.set_read_timeout(Some(ANSWER)).map_err(text)?;
     stream.set_write_timeout(Some(ANSWER)).map_err(text)?;
     stream.write_all(&[head.as_bytes(), &data].concat()).map_err(text)?;

@@ -2,7 +2,7 @@
 //! at all, by IPv4 and IPv6; and it exchanges datagrams, on a good network and on a bad one.
 
 use crate::{
-    Namespace, Subject,
+    HOST6, Namespace, Subject,
     client::{get, metric},
     faults::Faults,
     on,
@@ -50,8 +50,8 @@ fn names_and_datagrams_in_qemu() {
 #[test]
 #[ignore = "the suite `network` runs it by the other tests, each in a namespace"]
 fn within_the_namespace() {
-    let setting = "addr add 10.0.2.3/24 dev tap0; addr add fd00::2/64 dev tap0 nodad";
-    let Some(namespace) = Namespace::enter(setting) else { return };
+    let setting = format!("addr add 10.0.2.3/24 dev tap0; {HOST6}");
+    let Some(namespace) = Namespace::enter(&setting) else { return };
     thread::spawn(|| serve(Server::new(FOUR.into()), true));
     thread::spawn(|| serve(Server::new(SIX.into()), false));
     let before = metric("heap_used_bytes");
