@@ -17,6 +17,7 @@ use std::{
 struct Settings {
     folder: PathBuf,
     umask: &'static str,
+    /// What its `xtask` runs with, and all that this starts.
     env: Vec<(&'static str, PathBuf)>,
 }
 
@@ -54,10 +55,42 @@ impl Settings {
         }
     }
 
-    /// What an `xtask` of the clone's own prints for programs.
+    /// Builds the clone's own `xtask`, of its own sources. What the registry has of it is taken from the checkout where
+    /// that was compiled: whether it fits is Cargo's to find out, which compiles the rest. No image has a byte of it.
+    fn build_xtask(&self) {
+        let from = Path::new(env!("CARGO_BIN_EXE_xtask")).parent().unwrap();
+        let names = registry_crates(&self.folder.join("Cargo.lock"));
+        for part in [".fingerprint", "build", "deps"] {
+            let to = self.folder.join("target/debug").join(part);
+            fs::create_dir_all(&to).unwrap();
+            let entries =
+                fs::read_dir(from.join(part)).into_iter().flatten().map(|entry| entry.unwrap().path());
+            let compiled: Vec<_> = entries.filter(|path| names.contains(&crate_of(path))).collect();
+            // None where this program was built elsewhere, by a profile of another name for instance.
+            if !compiled.is_empty() {
+                done(Command::new("cp").arg("-at").arg(to).args(compiled));
+            }
+        }
+        let mut cargo = self.command(&["cargo", "build", "--quiet", "--locked", "--package", "xtask"]);
+        // Cargo knows what it compiled by the folder of the crates' sources, too.
+        match std::env::var_os("CARGO_HOME") {
+            Some(own) => cargo.env("CARGO_HOME", own),
+            None => cargo.env_remove("CARGO_HOME"),
+        };
+        done(cargo.env("CARGO_INCREMENTAL", "0").current_dir(&self.folder));
+    }
+
+    /// The clone's own `xtask`.
+    fn xtask_command(&self, words: &[&str]) -> Command {
+        let program = self.folder.join("target/debug/xtask");
+        let mut command = self.command(&[program.to_str().unwrap()]);
+        command.args(words).current_dir(&self.folder);
+        command
+    }
+
+    /// What the clone's own `xtask` prints for programs.
     fn xtask(&self, words: &[&str]) -> Vec<u8> {
-        let words = [&["cargo", "xtask", "--format", "json"], words].concat();
-        done(self.command(&words).current_dir(&self.folder)).stdout
+        done(self.xtask_command(&["--format", "json"]).args(words)).stdout
     }
 
     /// Builds every recipe for all its targets: the digest of every file.
@@ -84,13 +117,29 @@ impl Settings {
     }
 }
 
+/// The crates that a lock file takes from the registry, as files are named after them.
+fn registry_crates(lock: &Path) -> BTreeSet<String> {
+    let lock: toml::Table = fs::read_to_string(lock).unwrap().parse().unwrap();
+    let packages = lock["package"].as_array().unwrap().iter();
+    let names = packages.filter(|package| package.get("source").is_some()).map(|package| &package["name"]);
+    names.map(|name| name.as_str().unwrap().replace('-', "_")).collect()
+}
+
+/// The crate that Cargo made a file or folder for: `libserde_json-0123….rlib`, `serde_json-0123…`.
+fn crate_of(path: &Path) -> String {
+    let name = path.file_name().unwrap().to_string_lossy();
+    let name = name.rsplit_once('-').map_or(&*name, |(name, _)| name);
+    let library =
+        matches!(path.extension(), Some(end) if ["rlib", "rmeta", "so"].iter().any(|one| end == *one));
+    name.strip_prefix("lib").filter(|_| library).unwrap_or(name).replace('-', "_")
+}
+
 /// `hello` as the one publishes it is built again by the other; where a source is not what it was, that is named.
 fn built_again(here: &Settings, there: &Settings, verdicts: &str) {
     here.xtask(&["publish", "hello", "--strict", "--to", "hello-alone", "--tested", verdicts]);
     let again = |published: &str| {
-        let words = ["cargo", "xtask", "verify", "--rebuild"];
-        let mut command = there.command(&words);
-        let output = command.arg(here.folder.join(published)).current_dir(&there.folder).output().unwrap();
+        let mut command = there.xtask_command(&["verify", "--rebuild"]);
+        let output = command.arg(here.folder.join(published)).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (code, said) = again("hello-alone");
@@ -152,6 +201,7 @@ fn two_clones_publish_the_same() {
         let built = [&here, &there].map(|settings| {
             scope.spawn(|| {
                 settings.clone();
+                settings.build_xtask();
                 settings.images()
             })
         });

@@ -107,6 +107,8 @@ fn wrong_command_lines_are_as_they_were() {
     transcript("wrong-option.txt", &["list", "--fromat", "json"]);
     transcript("wrong-format.txt", &["--format", "yaml", "list"]);
     transcript("clean-path.txt", &["clean", "../hello"]);
+    transcript("exclude-unknown.txt", &["smoke", "--all", "--exclude", "panic", "--exclude", "helo"]);
+    transcript("exclude-alone.txt", &["build-image", "hello", "--exclude", "panic"]);
 }
 
 #[test]

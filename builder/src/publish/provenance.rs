@@ -92,9 +92,11 @@ fn inputs(manifest: &Manifest) -> Vec<Resource> {
 
 fn resource(name: &str, InputIdentity { kind, digest, version }: &InputIdentity) -> Resource {
     let how = match kind {
-        InputKind::Overlay | InputKind::Era | InputKind::PrebuiltKernel | InputKind::Pins => {
-            statement::SHA256
-        }
+        InputKind::Overlay
+        | InputKind::Era
+        | InputKind::PrebuiltKernel
+        | InputKind::Pins
+        | InputKind::SourcePackage => statement::SHA256,
         _ => OWN,
     };
     let digest = statement::digest(how, *digest);

@@ -8,13 +8,13 @@ use super::{
     show_size,
 };
 use crate::{
-    Digest, Project, Result,
+    Digest, Error, ExitCode, Project, Result,
     diagnostic::{Diagnostic, Diagnostics},
     document::{
         Document, Source, names,
         schema::Schema,
         shown,
-        suggest::{closest, list},
+        suggest::{closest, did_you_mean, list},
     },
     files,
     inputs::debian::Package,
@@ -100,6 +100,30 @@ impl Recipe {
             (name, recipe)
         };
         Ok(Self::names(project)?.into_iter().map(load).collect())
+    }
+
+    /// All recipes of `recipes/`, sorted by their names, but those that `excluded` names, which may even be wrong.
+    ///
+    /// # Errors
+    /// When one of the others is wrong, a name is no recipe's, or none is left.
+    pub fn all_but(project: &Project, excluded: &[String]) -> Result<Vec<Self>> {
+        let names = Self::names(project)?;
+        let usage = |text: String| Error::new(ExitCode::Usage, text);
+        if let Some(name) = excluded.iter().find(|name| !names.contains(name)) {
+            let folder = shown(project, &project.recipes());
+            let help = did_you_mean(name, "recipes", &names);
+            return Err(usage(format!(
+                "`--exclude {name}`: there is no such recipe in `{folder}`\n  help: {help}"
+            )));
+        }
+        let kept = Self::all(project)?.into_iter().filter(|(name, _)| !excluded.contains(name));
+        let kept = kept.map(|(_, recipe)| recipe).collect::<Result<Vec<_>>>()?;
+        if kept.is_empty() && !excluded.is_empty() {
+            return Err(usage(
+                "`--exclude` leaves no recipe\n  help: leave it out for one of them".to_owned(),
+            ));
+        }
+        Ok(kept)
     }
 }
 

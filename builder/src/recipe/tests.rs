@@ -223,6 +223,38 @@ fn all_lists_every_recipe_in_order_and_the_wrong_ones_too() {
     assert!(Recipe::all(&sandbox.project).unwrap().is_empty());
 }
 
+#[test]
+fn all_but_some_leaves_these_out_and_takes_no_name_that_no_recipe_has() {
+    let sandbox = Sandbox::new();
+    for name in ["bad", "other"] {
+        sandbox.write(
+            name,
+            if name == "bad" { "x".to_owned() } else { HELLO.replace("\"hello\"", "\"other\"") },
+        );
+    }
+    let all_but = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let recipes = Recipe::all_but(&sandbox.project, &names);
+        recipes.map(|recipes| recipes.into_iter().map(|recipe| recipe.function.name).collect::<Vec<_>>())
+    };
+    // What is wrong with one that is left out does not matter.
+    assert!(all_but(&[]).is_err());
+    assert_eq!(all_but(&["bad"]).unwrap(), ["hello", "other"]);
+    assert_eq!(all_but(&["bad", "other", "bad"]).unwrap(), ["hello"]);
+    for (names, said) in [
+        (
+            &["bad", "helo"][..],
+            "`--exclude helo`: there is no such recipe in `recipes`\n  help: did you mean `hello`?",
+        ),
+        (&["recipes/bad.toml"], "help: recipes: `bad`, `hello`, `other`"),
+        (&["bad", "hello", "other"], "`--exclude` leaves no recipe"),
+    ] {
+        let error = all_but(names).unwrap_err();
+        assert_eq!(error.code(), ExitCode::Usage);
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
 /// Every error has its place inside the text, so that none points nowhere.
 fn try_text(project: &Project, path: &Path, text: String) {
     let rows = text.matches('\n').count() + 1;

@@ -293,7 +293,7 @@ impl Bundle {
         for file in sbom::sources(content) {
             // One that is not there is told by the check of the document.
             let Some(path) = self.paths.get(&file) else { continue };
-            match files::read_at_most(path, MOST_DOCUMENT) {
+            match files::read_at_most(path, source::MOST) {
                 Ok(content) => contents.push((file, content)),
                 Err(error) => wrong.push(format!("{file}: {}", error.source)),
             }

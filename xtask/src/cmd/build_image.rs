@@ -10,6 +10,7 @@ Examples:
                                                out/hello/process/: one executable, hello, manifest.json
   cargo xtask build-image hello hello-c        several
   cargo xtask build-image --all --target qemu  all recipes, for one target
+  cargo xtask build-image --all --exclude kv   all but one
   cargo xtask build-image ../mine.toml         a recipe anywhere; paths in it are relative to it
   cargo xtask build-image hello --locked       fails when an input is not as recipes/hello.lock says
 

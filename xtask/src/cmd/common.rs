@@ -108,6 +108,10 @@ pub(crate) struct Recipes {
     /// Every recipe in recipes/
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    /// With --all: not this one; may be given again
+    // Where recipes are named, clap would not ask for what is required: `--all` conflicts with them.
+    #[arg(long, value_name = "NAME", requires = "all", conflicts_with = "names")]
+    exclude: Vec<String>,
     #[command(flatten)]
     kernel: KernelArgs,
     #[command(flatten)]
@@ -142,8 +146,7 @@ impl Recipes {
 
     fn named(&self, app: &App) -> anyhow::Result<Vec<Recipe>> {
         if self.all {
-            let named = Recipe::all(&app.project)?;
-            return named.into_iter().map(|(_, recipe)| Ok(recipe?)).collect();
+            return Ok(Recipe::all_but(&app.project, &self.exclude)?);
         }
         if self.names.is_empty() {
             return Err(none_given(app, "name one or more, or say --all"));

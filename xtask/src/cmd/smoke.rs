@@ -16,6 +16,7 @@ Examples:
   cargo xtask smoke hello --target process             only as a Linux process
   cargo xtask smoke hello --target bare-metal          every medium, by real firmware in QEMU
   cargo xtask smoke --all --strict --junit smoke.xml   for CI: a skip is a failure
+  cargo xtask smoke --all --strict --exclude panic     every recipe but this one
   cargo xtask smoke hello --accel tcg --show           emulated; its console on stderr as it comes
 
 PASS needs the expected output and the expected exit status. Exit code 4 when one fails.";

@@ -1,6 +1,7 @@
 //! The description of a source package (deb-src-control(5)): which files it consists of.
 
 use crate::Digest;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A description has at most this many bytes, and names at most so many files: real ones have some thousand, and
@@ -22,10 +23,14 @@ pub(super) struct Dsc {
 }
 
 /// A file of a source package.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct File {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Its name.
     pub name: String,
+    /// Bytes.
     pub size: u64,
+    /// The digest of its content.
     pub sha256: Digest,
 }
 

@@ -12,6 +12,7 @@ mod sources;
 mod tests;
 mod unpack;
 
+pub use dsc::File;
 pub use prepare::{Prepared, prepare};
 pub use sources::VARIABLE;
 
@@ -207,8 +208,16 @@ fn fetch_from(
     Ok(entry.dir)
 }
 
-/// Checks that `dir` holds `package`, all of it and nothing else.
-fn verify(package: &Package, dir: &Path) -> Result<Dsc, Error> {
+/// The description of `package` and the files that lie beside it, all of it: from the cache, or fetched.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn whole(ctx: &Context<'_>, package: &Package) -> Result<(PathBuf, Vec<File>), Error> {
+    verify(package, &fetch(ctx, package)?)
+}
+
+/// Checks that `dir` holds `package`, all of it and nothing else. Gives the description and the other files.
+fn verify(package: &Package, dir: &Path) -> Result<(PathBuf, Vec<File>), Error> {
     let dsc = description(dir)?;
     let content = files::read_at_most(&dsc, dsc::MOST)?;
     let found = Digest::of(&content);
@@ -220,12 +229,8 @@ fn verify(package: &Package, dir: &Path) -> Result<Dsc, Error> {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         fault,
     };
-    let description = Dsc::parse(&content).map_err(|fault| broken(&dsc, fault))?;
-    if (&description.source, &description.version) != (&package.name, &package.version) {
-        let fault = format!("it describes {} {}", description.source, description.version);
-        return Err(broken(&dsc, fault));
-    }
-    for file in &description.files {
+    let described = described(package, &content).map_err(|fault| broken(&dsc, fault))?;
+    for file in &described {
         let path = dir.join(&file.name);
         let size = path.metadata().map_err(files::Error::at("read", &path))?.len();
         let sha256 = Digest::of_file(&path).map_err(files::Error::at("read", &path))?;
@@ -236,12 +241,25 @@ fn verify(package: &Package, dir: &Path) -> Result<Dsc, Error> {
         }
     }
     for entry in files::sorted_entries(dir)? {
-        let listed = description.files.iter().any(|file| *file.name == *entry.file_name());
+        let listed = described.iter().any(|file| *file.name == *entry.file_name());
         if !listed && entry.path() != dsc {
             files::remove(&entry.path())?;
         }
     }
-    Ok(description)
+    Ok((dsc, described))
+}
+
+/// What the description `content` says of `package`: the files that it consists of beside the description.
+///
+/// # Errors
+/// With what is wrong, when it is no description, or another package's.
+pub fn described(package: &Package, content: &[u8]) -> Result<Vec<File>, String> {
+    let Dsc { source, version, files } = Dsc::parse(content)?;
+    if (&source, &version) == (&package.name, &package.version) {
+        Ok(files)
+    } else {
+        Err(format!("it describes {source} {version}"))
+    }
 }
 
 /// The description among the files of a source package.

@@ -1,6 +1,6 @@
 //! A source package as a tree: the upstream's source with the distribution's patches.
 
-use super::{Error, Package, fetch, verify};
+use super::{Error, Package, whole};
 use crate::{
     Context,
     exec::{self, Tool},
@@ -17,16 +17,15 @@ const MOST_BYTES: u64 = 4 << 30;
 
 /// Unpacks `package` as the folder `tree`, which does not exist yet.
 pub(super) fn unpack(ctx: &Context<'_>, package: &Package, tree: &Path) -> Result<(), Error> {
-    let fetched = fetch(ctx, package)?;
-    // The cache looks at what it has: what is unpacked is what was pinned, whatever happened to the cache.
-    verify(package, &fetched)?;
+    // What is unpacked is what was pinned, whatever happened to the cache.
+    let (dsc, _) = whole(ctx, package)?;
     if exec::which(Path::new("dpkg-source")).is_none() {
         return Err(Error::NoTool { tool: "dpkg-source" });
     }
     let work = tree.parent().unwrap_or(Path::new("/"));
     // Whose signature a description has does not matter when its digest is known.
     let words = ["--no-check", "--no-copy", "-x"];
-    let tool = Tool::new("dpkg-source", work).args(words).arg(super::description(&fetched)?).arg(tree);
+    let tool = Tool::new("dpkg-source", work).args(words).arg(dsc).arg(tree);
     super::run(ctx, tool.env("HOME", work).env("TMPDIR", work), |source| {
         let Package { name, version, .. } = package.clone();
         Error::Unpack { name, version, source }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Digest, Target,
     image::Manifest,
-    plan::InputKind,
+    plan::{self, InputKind},
     publish::{Published, id, source, time},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,6 +136,11 @@ impl Check<'_> {
                     overlays.for_each(|(name, _)| expect("Overlay", name, None));
                 }
             }
+        }
+        let packages = manifest.inputs.iter().filter(|(_, one)| one.kind == InputKind::SourcePackage);
+        for (name, input) in packages {
+            let name = name.strip_prefix(plan::SOURCE_PACKAGE).unwrap_or(name);
+            expect("SourcePackage", name, input.version.as_deref());
         }
         for (name, tool) in &manifest.tools {
             expect("Tool", name, tool.version.lines().next());

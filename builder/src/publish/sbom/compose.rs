@@ -401,6 +401,14 @@ impl Compose<'_> {
                     parts.relate(&id, Relation::DocumentationOf, &spdx::id("BootLoader", package));
                     "Where the source of the boot loader is, its configuration and the commands that make its core images"
                 }
+                Description::SourcePackage { name, files, .. } => {
+                    parts.relate(&id, Relation::Contains, &spdx::id("SourcePackage", name));
+                    let files = files.iter();
+                    let named =
+                        files.map(|one| format!("{} with the SHA-256 digest {}", one.name, one.sha256));
+                    holds = Some(format!("holds {}", named.collect::<Vec<_>>().join(", ")));
+                    "The source package that the program is compiled from, as the distribution has it"
+                }
             };
             parts.add(Package {
                 package_file_name: Some(archive.file.clone()),

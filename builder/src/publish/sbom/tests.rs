@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        id, sample,
+        Published, id, sample,
         source::{Description, SourceArchive},
         statement,
     },
@@ -12,10 +12,12 @@ use super::{
 use crate::{
     Digest, Target,
     image::{self, Manifest, Role},
+    inputs::debian,
     plan::InputKind,
     root_task::LinkedCrate,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The document of an image of this manifest.
 fn compose(manifest: &Manifest, crates: &Crates, sources: &[SourceArchive]) -> Value {
@@ -126,7 +128,23 @@ fn a_program_from_a_source_package_says_which() {
         version: Some("1:5.4.4-3+deb12u1".into()),
     };
     manifest.inputs.insert("source package lua5.4".into(), dsc);
-    let document = compose(&manifest, &sample::crates(), &sample::sources());
+    let file = |name: &str| debian::File { name: name.into(), size: 1, sha256: Digest::of(name) };
+    let files = ["lua5.4_5.4.4-3+deb12u1.debian.tar.xz", "lua5.4_5.4.4.orig.tar.gz"].map(file);
+    let description = Description::SourcePackage {
+        name: "lua5.4".into(),
+        version: "1:5.4.4-3+deb12u1".into(),
+        sha256: Digest::of("dsc"),
+        files: files.to_vec(),
+    };
+    let mut sources = sample::sources();
+    sources.push(SourceArchive::new("lua5.4-1-5.4.4".into(), "MIT", description, b"package".into()));
+    let document = compose(&manifest, &sample::crates(), &sources);
+    let archive = find(&document["packages"], "name", "lua5.4-1-5.4.4").unwrap();
+    assert_eq!(archive["packageFileName"], sources[1].file);
+    let holds = archive["sourceInfo"].as_str().unwrap();
+    for file in &files {
+        assert!(holds.contains(&format!("{} with the SHA-256 digest {}", file.name, file.sha256)), "{holds}");
+    }
     let package = find(&document["packages"], "name", "lua5.4").unwrap();
     assert_eq!(
         package["externalRefs"][0]["referenceLocator"],
@@ -141,7 +159,20 @@ fn a_program_from_a_source_package_says_which() {
         "relationshipType": "GENERATED_FROM",
         "relatedSpdxElement": "SPDXRef-SourcePackage-lua5.4",
     });
-    assert!(document["relationships"].as_array().unwrap().contains(&made), "{document:#}");
+    let contained = json!({
+        "spdxElementId": archive["SPDXID"],
+        "relationshipType": "CONTAINS",
+        "relatedSpdxElement": "SPDXRef-SourcePackage-lua5.4",
+    });
+    for relationship in [made, contained] {
+        assert!(document["relationships"].as_array().unwrap().contains(&relationship), "{document:#}");
+    }
+    let files = BTreeMap::new();
+    let published = Published { manifest: &manifest, artifacts: &[], files: &files };
+    let is_missed = |document: &Value| {
+        check(&published, &statement::text(document)).contains(&"`lua5.4` is missing".to_owned())
+    };
+    assert!(!is_missed(&document) && is_missed(&sample()));
 }
 
 #[test]

@@ -3,10 +3,14 @@
 use super::{
     DESCRIPTION, Description, FOLDER, TREE, given,
     pack::{self, Nodes},
+    package,
 };
 use crate::{
     Digest, Target,
-    inputs::tree::{self, Node},
+    inputs::{
+        debian::Package,
+        tree::{self, Node},
+    },
     publish::Published,
 };
 use std::path::Path;
@@ -35,6 +39,7 @@ pub fn check(published: &Published<'_>, archives: &[Archive<'_>]) -> Vec<String>
     let manifest = published.manifest;
     let mut wrong = Vec::new();
     let (mut kernel, mut boot_loader) = (false, false);
+    let mut packages: Vec<_> = package::of(manifest).collect();
     for Archive { file, content } in archives {
         let mut tell = |what: String| wrong.push(format!("{file}: {what}"));
         if !named(file) || !file.ends_with(&format!("-{}.tar.gz", Digest::of(content).short(16))) {
@@ -91,7 +96,25 @@ pub fn check(published: &Published<'_>, archives: &[Archive<'_>]) -> Vec<String>
                 }
                 boot_loader = true;
             }
+            Ok(Description::SourcePackage { name, version, sha256, files }) => {
+                let package = Package { name, version, sha256 };
+                package::check(&nodes, &package, &files).into_iter().for_each(&mut tell);
+                match packages.iter().position(|one| *one == package) {
+                    Some(at) => drop(packages.swap_remove(at)),
+                    None => {
+                        let Package { name, version, .. } = package;
+                        tell(format!(
+                            "it is the source package {name} {version}, which this image is not made from"
+                        ));
+                    }
+                }
+            }
         }
+    }
+    for Package { name, version, .. } in packages {
+        wrong.push(format!(
+            "the source package {name} {version}, which the program is compiled from, is missing"
+        ));
     }
     if manifest.target != Target::Process && !kernel {
         wrong.push("the source of the kernel (GPL-2.0) is missing".to_owned());

@@ -1,5 +1,6 @@
 //! The corresponding source of what asks for it: the kernel (GPL-2.0) as a whole, with the script that builds it; of
-//! the boot loader (GPL-3.0-or-later) where its source is, with all that Selkie adds to it.
+//! the boot loader (GPL-3.0-or-later) where its source is, with all that Selkie adds to it; the source package that a
+//! program is compiled from, whatever its licence asks for.
 //!
 //! Published images that share a kernel share its source: an archive is called by its content.
 
@@ -8,6 +9,7 @@ mod given;
 mod grub;
 mod kernel;
 mod pack;
+mod package;
 
 pub use check::{Archive, check, is_given, named};
 pub use given::{Given, check as check_given, is_needed as needs_given};
@@ -15,12 +17,20 @@ pub(super) use grub::LICENSE as BOOT_LOADER_LICENSE;
 pub(super) use kernel::license as kernel_license;
 
 use super::Subject;
-use crate::{Context, Digest, Result, Target, cache, files, inputs::tree};
+use crate::{
+    Context, Digest, Result, Target, cache, files,
+    inputs::{
+        debian::{self, File},
+        tree,
+    },
+};
 use serde::{Deserialize, Serialize};
 use std::{io, path::PathBuf};
 
 /// The folder of the archives, in a published folder.
 pub const FOLDER: &str = "sources";
+/// No archive has more bytes.
+pub const MOST: u64 = 256 << 20;
 /// What an archive says of itself, in its top folder.
 const DESCRIPTION: &str = "source.json";
 /// The folder of the kernel's tree there.
@@ -77,6 +87,17 @@ pub enum Description {
         purl: String,
         /// What the program that makes its core images says of itself.
         tool: String,
+    },
+    /// A distribution's source package that the program is compiled from, as it is.
+    SourcePackage {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The digest of its description (`.dsc`).
+        sha256: Digest,
+        /// All of its files, the description among them.
+        files: Vec<File>,
     },
 }
 
@@ -136,6 +157,18 @@ pub enum Error {
         /// The file.
         file: PathBuf,
     },
+    /// The source package is too large.
+    #[error(
+        "the source package {name} {version} has {size} bytes, more than an archive with source may have, so what is made from it cannot be published\n  help: leave its recipe out, or say `publish = false` in [function]"
+    )]
+    LargePackage {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The bytes of its files.
+        size: u64,
+    },
     /// The tree was changed.
     #[error(
         "{root}: the kernel's source was changed while it was packed\n  help: stop what writes to it, then publish again"
@@ -163,6 +196,9 @@ pub enum Error {
     /// A file failed.
     #[error(transparent)]
     Files(#[from] files::Error),
+    /// A source package failed.
+    #[error(transparent)]
+    SourcePackage(#[from] debian::Error),
     /// A tree failed.
     #[error(transparent)]
     Tree(#[from] tree::Error),
@@ -173,25 +209,29 @@ pub enum Error {
 
 crate::exit_code!(Error, |error| match error {
     Error::Files(error) => error.exit_code(),
+    Error::SourcePackage(error) => error.exit_code(),
     Error::Tree(error) => error.exit_code(),
     Error::Cache(error) => error.exit_code(),
     Error::BootLoader { .. } => crate::ExitCode::HostLacks,
     Error::PrebuiltKernel { .. } | Error::InstalledKernel { .. } | Error::Given { .. } | Error::Unneeded =>
         crate::ExitCode::Usage,
-    Error::Changed { .. } | Error::Path { .. } | Error::Pack { .. } => crate::ExitCode::Failed,
+    Error::Changed { .. } | Error::Path { .. } | Error::Pack { .. } | Error::LargePackage { .. } =>
+        crate::ExitCode::Failed,
 });
 
-/// The source that goes with `subject`; none for a process, which has no part that asks for it.
+/// The source that goes with `subject`: for a process only the source package of its program, since it has no other part
+/// that asks for it.
 ///
 /// # Errors
 /// When there is a part whose source is not known: such an image cannot be handed on.
 pub fn collect(ctx: &Context<'_>, subject: &Subject<'_>) -> Result<Vec<SourceArchive>> {
+    let package = package::archive(ctx, subject)?;
     if subject.plan.target == Target::Process {
-        return Ok(Vec::new());
+        return Ok(package.into_iter().collect());
     }
     let kernel = kernel::archive(ctx, subject)?;
     let grub = grub::archive(ctx, subject)?;
-    Ok(std::iter::once(kernel).chain(grub).collect())
+    Ok(std::iter::once(kernel).chain(grub).chain(package).collect())
 }
 
 impl SourceArchive {

@@ -1,7 +1,7 @@
 //! Source trees in archives: packed so that the bytes follow from the content, and read back from bytes that nobody
 //! vouches for.
 
-use super::super::archive;
+use super::{super::archive, MOST};
 use crate::inputs::tree::Node;
 use flate2::read::GzDecoder;
 use std::{
@@ -12,7 +12,7 @@ use std::{
 use tar::{Builder, EntryType, Header};
 
 /// No archive with source has more bytes in its files.
-const MOST_BYTES: u64 = 256 << 20;
+const MOST_BYTES: u64 = MOST;
 /// No archive with source has more files.
 const MOST_FILES: usize = 100_000;
 
