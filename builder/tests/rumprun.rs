@@ -111,6 +111,18 @@ fn what_rumpruns_compiler_linked_runs_as_it_is() {
 }
 
 #[test]
+fn a_program_in_cxx_runs() {
+    let Some(tree) = tree("a_program_in_cxx_runs") else { return };
+    let programs = Programs::new(tree);
+    programs.write("cxx.cc", include_str!("../../tests/fixtures/posix/cxx.cc"));
+    let recipe = programs.recipe("cxx", "c-sources = [\"cxx.cc\"]\n[rumprun]\ncflags = [\"-std=c++11\"]");
+    let image = programs.build(&Silent, &recipe).unwrap_or_else(|error| panic!("{error}"));
+    let ctx = Context::new(&programs.project, &Silent);
+    let report = smoke::smoke(&ctx, &recipe, Target::Process, &image.dir, &SmokeOptions::default()).unwrap();
+    assert!(report.verdict.passed(), "{report}");
+}
+
+#[test]
 fn what_the_tree_lacks_is_told_with_function_and_file() {
     let Some(tree) = tree("what_the_tree_lacks_is_told_with_function_and_file") else { return };
     let programs = Programs::new(tree);

@@ -60,8 +60,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The user asked to stop while QEMU ran.
-    #[error("stopped by the user while QEMU ran")]
+    /// The user asked to stop while the image ran, in QEMU or as a process.
+    #[error("stopped by the user while the image ran")]
     Cancelled,
 }
 

@@ -8,17 +8,18 @@ use crate::recipe::{InputPath, Rumprun};
 use std::path::{Path, PathBuf};
 
 /// Flags for every file, as far as the tree's compiler does not have them itself. The recipe's own come after them.
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 7] = [
     "-O2",
     "-g1",
     "-fno-pic",
     "-fno-pie",
     "-fcf-protection=none",
-    "-Werror=implicit-function-declaration",
     // The seed of names that must differ between files.
     "-frandom-seed=selkie",
     "-fcommon",
 ];
+/// And for those in C. In C++ it is an error anyway.
+const FLAGS_C: [&str; 1] = ["-Werror=implicit-function-declaration"];
 /// And for those in C++: nobody unwinds the stack.
 const FLAGS_CXX: [&str; 1] = ["-fno-exceptions"];
 
@@ -84,6 +85,5 @@ pub(super) fn all(
 
 /// The flags for every file in C, or in C++.
 pub(super) fn flags(cxx: bool) -> Vec<String> {
-    let further = FLAGS_CXX.iter().filter(|_| cxx);
-    FLAGS.iter().chain(further).map(|flag| (*flag).to_owned()).collect()
+    FLAGS.iter().chain(if cxx { &FLAGS_CXX } else { &FLAGS_C }).map(|flag| (*flag).to_owned()).collect()
 }

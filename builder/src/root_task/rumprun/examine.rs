@@ -112,6 +112,12 @@ impl Program {
         lines
     }
 
+    /// Whether it is C++, in part at least: it asks for names as only that has them.
+    pub(super) fn is_cxx(&self) -> bool {
+        let cxx = |name: &String| ["_Z", "__cxa_", "__gxx_"].iter().any(|begin| name.starts_with(begin));
+        self.parts.iter().any(|part| part.uses.keys().any(cxx))
+    }
+
     fn exceptions(&self) -> Option<String> {
         let throws = |part: &&Part| EXCEPTIONS.iter().any(|symbol| part.uses.contains_key(*symbol));
         let part = self.parts.iter().find(throws)?;

@@ -37,6 +37,10 @@ pub(super) const ALWAYS: [(Place, &str); 19] = [
     (Place::Objects, "bmk_rumpuser"),
 ];
 
+/// What a program in C++ is linked with beside those, where the tree has it: what the language calls is in its standard
+/// library, and that asks for the other one.
+pub(super) const CXX: [(Place, &str); 2] = [(Place::Program, "c++"), (Place::Program, "unwind")];
+
 /// NetBSD's half of the network card whose other half is the platform. Upstream's script does not build it.
 pub(super) const VIRTIF: &str = "rumpnet_virtif";
 

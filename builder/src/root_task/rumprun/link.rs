@@ -21,6 +21,8 @@ pub(super) struct Link<'a> {
     pub(super) components: &'a [Component],
     /// The program's object files.
     pub(super) objects: &'a [PathBuf],
+    /// Whether it has C++ in it.
+    pub(super) cxx: bool,
 }
 
 /// The program's `main` under the name that the platform calls it by: what rumprun takes for the program's begin is the
@@ -134,6 +136,7 @@ impl Link<'_> {
         args.extend(further.into_iter().map(|name| library(&(Place::Kernel, name))));
         args.extend(["--no-whole-archive".into(), "--start-group".into()]);
         args.extend(ALWAYS.iter().filter(|one| !whole(one)).map(library));
+        args.extend(self.tree.cxx().filter(|_| self.cxx).map(Into::into));
         args.push("--end-group".into());
         args
     }
@@ -160,7 +163,7 @@ mod tests {
     }
 
     fn arguments(components: &[Component]) -> Vec<String> {
-        let link = Link { tree: &tree(), components, objects: &[] };
+        let link = Link { tree: &tree(), components, objects: &[], cxx: false };
         let args = link.arguments(Path::new("program.o"), Path::new("whole.o"));
         args.into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }
@@ -181,6 +184,22 @@ mod tests {
         let disk: Vec<_> = (0..).zip(&args).filter(|(_, arg)| arg.ends_with("/librumpdev_disk.a")).collect();
         let end = args.iter().position(|arg| arg == "--no-whole-archive").unwrap();
         assert!(matches!(disk[..], [(index, _)] if index < end), "{disk:?}");
+    }
+
+    #[test]
+    fn a_program_in_cxx_is_linked_with_what_the_tree_has_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree { root: dir.path().to_owned(), ..tree() };
+        let linked = |cxx| {
+            let link = Link { tree: &tree, components: &[], objects: &[], cxx };
+            let args = link.arguments(Path::new("program.o"), Path::new("whole.o"));
+            args.iter().any(|arg| Path::new(arg).ends_with("libc++.a"))
+        };
+        assert!(!linked(true), "what is not there is not linked");
+        let library = tree.library(Place::Program, "c++");
+        std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+        std::fs::write(&library, "!<arch>\n").unwrap();
+        assert!(linked(true) && !linked(false));
     }
 
     #[test]

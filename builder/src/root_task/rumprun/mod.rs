@@ -57,7 +57,7 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
     let objects: Vec<_> = objects.into_iter().map(|(_, path)| path).collect();
     let rump = link::rump_object(
         job,
-        &link::Link { tree, components: &rumprun.components, objects: &objects },
+        &link::Link { tree, components: &rumprun.components, objects: &objects, cxx: program.is_cxx() },
         &work,
     )?;
     // What the platform defines is undefined in it as well; but the program uses none of that.

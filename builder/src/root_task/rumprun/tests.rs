@@ -183,6 +183,7 @@ fn the_digest_is_of_what_is_linked_and_not_of_the_place() {
         (library(Place::Kernel, "rump"), "!<arch>\nx"),
         (library(Place::Program, "c"), "!<arch>\nx"),
         (library(Place::Objects, "bmk_core"), "!<arch>\nx"),
+        (library(Place::Program, "c++"), "!<arch>\n"),
         (format!("{SYSROOT}/include/stdio.h"), "/* x */"),
         (format!("{SYSROOT}/lib/specs-stub"), "x"),
     ];
@@ -299,6 +300,18 @@ fn what_a_program_defines_itself_is_not_lacking() {
     let program = Program::read(&[own, main]).unwrap();
     assert!(program.lacking().is_empty());
     assert!(program.fault().is_none());
+}
+
+#[test]
+fn what_asks_for_names_of_cxx_is_taken_for_that() {
+    let sandbox = Sandbox::new();
+    let is_cxx = |name: &str, source: &str| Program::read(&[sandbox.object(name, source)]).unwrap().is_cxx();
+    assert!(!is_cxx("c", "int _Zero; int other(void); int main(void) { return other(); }\n"));
+    assert!(is_cxx("new", "void *_Znwm(unsigned long); int main(void) { return _Znwm(1) == 0; }\n"));
+    assert!(is_cxx(
+        "guard",
+        "int __cxa_guard_acquire(long *); long x; int main(void) { return __cxa_guard_acquire(&x); }\n"
+    ));
 }
 
 #[test]

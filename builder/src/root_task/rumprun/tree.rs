@@ -3,7 +3,7 @@
 //! Rumprun is in no package registry. The user builds it with its own `build-rr.sh` for the platform `hw` and names the
 //! folder. It is only ever read.
 
-use super::libraries::{ALWAYS, Place, VIRTIF};
+use super::libraries::{ALWAYS, CXX, Place, VIRTIF};
 use crate::{
     Context, Digest,
     exec::{self, Tool},
@@ -252,6 +252,11 @@ impl Tree {
         }
     }
 
+    /// The libraries of C++ that the tree has.
+    pub(super) fn cxx(&self) -> impl Iterator<Item = PathBuf> {
+        CXX.iter().map(|(place, name)| self.library(*place, name)).filter(|path| path.is_file())
+    }
+
     /// Whether the tree has what `component` is linked with.
     fn has(&self, component: Component) -> Result<(), Error> {
         match self.lacking(component) {
@@ -378,7 +383,7 @@ impl Tree {
                 parts.push((self.inside(&path), tree::digest_of_file(ctx, &path)?));
             }
         }
-        for path in ALWAYS.iter().map(|(place, name)| self.library(*place, name)) {
+        for path in ALWAYS.iter().map(|(place, name)| self.library(*place, name)).chain(self.cxx()) {
             parts.push((self.inside(&path), tree::digest_of_file(ctx, &path)?));
         }
         for path in SPECS.map(|name| sysroot.join(name)).into_iter().chain(TOOLS.map(|name| self.tool(name)))
