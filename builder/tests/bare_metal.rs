@@ -64,9 +64,9 @@ expect = ["Hello, world!"]
 impl Stage {
     /// A stage for `recipe`, whose function is `hello` under another name.
     fn new(name: &str, recipe: &str) -> Self {
-        // Shares its builds with the test of conformance.
+        // Shares its builds with other tests.
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let (dir, out) = (tmp.join("bare-metal").join(name), tmp.join("conformance"));
+        let (dir, out) = (tmp.join("bare-metal").join(name), tmp.join("whole-builds"));
         fs::create_dir_all(&dir).unwrap();
         let hello = from(&dir, &Project::here().root.join("functions/hello"));
         let recipe = recipe.replace("NAME", name).replace("CRATE", &hello);

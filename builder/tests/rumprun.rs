@@ -55,7 +55,7 @@ struct Programs {
 
 impl Programs {
     fn new(tree: PathBuf) -> Self {
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rumprun");
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
         Self { dir: tempfile::tempdir().unwrap(), project: Project { out, ..Project::here() }, tree }
     }
 

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Digest, Target,
+    image::Manifest,
     inputs::{
         debian::Package,
         tree::{self, Node},
@@ -55,19 +56,7 @@ pub fn check(published: &Published<'_>, archives: &[Archive<'_>]) -> Vec<String>
         match description(&nodes) {
             Err(error) => tell(error),
             Ok(Description::Kernel { config, version, tree }) => {
-                let same = (&config, &version, tree)
-                    == (&manifest.kernel.config, &manifest.kernel.version, manifest.kernel.source);
-                if !same {
-                    tell(format!(
-                        "it is the source of seL4 {version} for {config}, not of this image's kernel"
-                    ));
-                }
-                if digest_of_tree(&nodes) != tree {
-                    tell(format!("what lies in `{TREE}/` is not the tree with the digest {tree}"));
-                }
-                if !is_there(&nodes, "build.sh") {
-                    tell("the script that builds it is missing".to_owned());
-                }
+                own_kernel(manifest, &nodes, (&config, &version, tree)).into_iter().for_each(tell);
                 kernel = true;
             }
             Ok(Description::GivenKernel { kernel: of, file: name, sha256 }) => {
@@ -77,8 +66,7 @@ pub fn check(published: &Published<'_>, archives: &[Archive<'_>]) -> Vec<String>
                 if of != given::kernel(manifest) {
                     tell("it is given for another kernel than this image's".to_owned());
                 }
-                let path = Path::new(given::GIVEN).join(name);
-                let content = nodes.get(&path);
+                let content = nodes.get(&Path::new(given::GIVEN).join(name));
                 let same =
                     |node: &Node| matches!(node, Node::File { content, .. } if Digest::of(content) == sha256);
                 if !content.is_some_and(same) {
@@ -99,14 +87,12 @@ pub fn check(published: &Published<'_>, archives: &[Archive<'_>]) -> Vec<String>
             Ok(Description::SourcePackage { name, version, sha256, files }) => {
                 let package = Package { name, version, sha256 };
                 package::check(&nodes, &package, &files).into_iter().for_each(&mut tell);
+                let Package { name, version, .. } = &package;
                 match packages.iter().position(|one| *one == package) {
                     Some(at) => drop(packages.swap_remove(at)),
-                    None => {
-                        let Package { name, version, .. } = package;
-                        tell(format!(
-                            "it is the source package {name} {version}, which this image is not made from"
-                        ));
-                    }
+                    None => tell(format!(
+                        "it is the source package {name} {version}, which this image is not made from"
+                    )),
                 }
             }
         }
@@ -121,6 +107,23 @@ pub fn check(published: &Published<'_>, archives: &[Archive<'_>]) -> Vec<String>
     }
     if manifest.tools.contains_key("grub-mkimage") && !boot_loader {
         wrong.push("where the source of the boot loader (GPL-3.0) is, is not said".to_owned());
+    }
+    wrong
+}
+
+/// What is wrong with `nodes` as the source of the kernel of this image, when they say to be the source of `of`.
+fn own_kernel(manifest: &Manifest, nodes: &Nodes, of: (&String, &String, Digest)) -> Vec<String> {
+    let (config, version, tree) = of;
+    let kernel = &manifest.kernel;
+    let mut wrong = Vec::new();
+    if of != (&kernel.config, &kernel.version, kernel.source) {
+        wrong.push(format!("it is the source of seL4 {version} for {config}, not of this image's kernel"));
+    }
+    if digest_of_tree(nodes) != tree {
+        wrong.push(format!("what lies in `{TREE}/` is not the tree with the digest {tree}"));
+    }
+    if !is_there(nodes, "build.sh") {
+        wrong.push("the script that builds it is missing".to_owned());
     }
     wrong
 }
@@ -147,7 +150,7 @@ fn digest_of_tree(nodes: &Nodes) -> Digest {
 mod tests {
     use super::*;
     use crate::{
-        image::{self, Manifest, ToolIdentity},
+        image::{self, ToolIdentity},
         publish::{sample, statement},
     };
     use std::{collections::BTreeMap, path::PathBuf};
