@@ -12,8 +12,8 @@ use core::{
 use pictures::{Error, Picture, Size};
 use selkie::{clock::Instant, prelude::*, sync::Mutex, thread};
 
-/// Stack of the thread: decoders have tables on it.
-const STACK: usize = 256 << 10;
+/// Stack of the thread: decoders have tables on it, and what packs is made on it, which takes 160 KiB.
+const STACK: usize = 512 << 10;
 
 /// The thread, as those see it who have work for it.
 pub(crate) struct Worker {
