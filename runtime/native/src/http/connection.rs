@@ -17,7 +17,7 @@ use embassy_net::tcp::{State as TcpState, TcpSocket};
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use selkie_http::{Body, BodyReader, BodyWriter, Connection, Cut, Framing, Head, Method, Refusal, pipe};
 
-/// How long the end of a connection may take.
+/// How long a client that has all of its answer may take to end the connection.
 const END: Duration = Duration::from_secs(3);
 /// Bytes of a streamed body that are between handler and network.
 const PIPE: usize = 4 << 10;
@@ -122,22 +122,35 @@ pub(super) async fn serve<H: Handler>(
     orderly
 }
 
-/// Ends a connection; an orderly one so that the client gets all that was written.
-pub(super) async fn end(socket: &mut TcpSocket<'_>, orderly: bool) {
+/// Ends a connection; an orderly one so that the client gets all that was written, for which it has `write` to take some
+/// more each time: a bad network may lose the last of it again and again.
+pub(super) async fn end(socket: &mut TcpSocket<'_>, orderly: bool, write: Duration) {
     if !orderly {
         return abort(socket).await;
     }
     socket.close();
-    // What the client still sends is read: else the end would be a reset, which takes the answer away from it.
-    let drain = async {
-        let mut rest = [0; 512];
-        while socket.read(&mut rest).await.is_ok_and(|count| count > 0) {}
-        socket.flush().await
-    };
-    let drained = with_timeout(END, drain).await;
-    if drained.is_err() || !matches!(socket.state(), TcpState::Closed | TcpState::TimeWait) {
+    let (mut left, mut deadline) = (socket.send_queue(), Instant::now() + write);
+    while with_timeout(END, drain(socket)).await.is_err() {
+        let (queue, now) = (socket.send_queue(), Instant::now());
+        // Its own end, which it may not send for long, is not waited for.
+        let has_all = !matches!(socket.state(), TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck);
+        if has_all || queue >= left && now >= deadline {
+            break;
+        }
+        if queue < left {
+            (left, deadline) = (queue, now + write);
+        }
+    }
+    if !matches!(socket.state(), TcpState::Closed | TcpState::TimeWait) {
         abort(socket).await;
     }
+}
+
+/// Reads what the client still sends, until it has ended: else the end would be a reset, which takes the answer away from it.
+async fn drain(socket: &mut TcpSocket<'_>) {
+    let mut rest = [0; 512];
+    while socket.read(&mut rest).await.is_ok_and(|count| count > 0) {}
+    let _ = socket.flush().await;
 }
 
 /// Tells the client that the connection is no more.

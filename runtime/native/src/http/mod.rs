@@ -313,7 +313,7 @@ async fn worker<H: Handler>(
         socket.set_nagle_enabled(false);
         if connection::accept(&mut socket, state).await {
             let orderly = connection::serve(&mut socket, &mut buffer, state).await;
-            connection::end(&mut socket, orderly).await;
+            connection::end(&mut socket, orderly, state.server.times.write).await;
         }
     }
     state.live.set(state.live.get() - 1);
