@@ -64,9 +64,9 @@ expect = ["Hello, world!"]
 impl Stage {
     /// A stage for `recipe`, whose function is `hello` under another name.
     fn new(name: &str, recipe: &str) -> Self {
-        // Shares its builds with other tests.
+        // Shares its builds with the test of conformance.
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let (dir, out) = (tmp.join("bare-metal").join(name), tmp.join("whole-builds"));
+        let (dir, out) = (tmp.join("bare-metal").join(name), tmp.join("conformance"));
         fs::create_dir_all(&dir).unwrap();
         let hello = from(&dir, &Project::here().root.join("functions/hello"));
         let recipe = recipe.replace("NAME", name).replace("CRATE", &hello);

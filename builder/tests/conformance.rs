@@ -25,7 +25,7 @@ const TREES: &str = "SELKIE_KERNEL_SOURCES";
 const CONFIGS: &str = "SELKIE_KERNEL_CONFIGS";
 
 fn project() -> Project {
-    Project { out: Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds"), ..Project::here() }
+    Project { out: Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance"), ..Project::here() }
 }
 
 /// What the self-test prints on `target`, or why it cannot run there. Its verdict does not matter here: each line is

@@ -22,8 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The executable of a recipe.
 fn built(recipe: &str, name: &str) -> PathBuf {
-    // Shares its builds with other tests.
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
+    // Shares its builds with the test of conformance.
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
     let project = Project { out, ..Project::here() };
     let recipe = Recipe::load(&project, recipe).unwrap();
     let ctx = Context::new(&project, &Silent);

@@ -82,8 +82,8 @@ fn under(mut command: Command, calls: &[(u32, Option<u32>)], errno: u32) -> Comm
 }
 
 fn image(name: &str) -> PathBuf {
-    // Shares its builds with other tests.
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
+    // Shares its builds with the test of conformance.
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
     let project = Project { out, ..Project::here() };
     let ctx = Context::new(&project, &Silent);
     let recipe = Recipe::load(&project, name).unwrap();

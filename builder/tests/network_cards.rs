@@ -14,8 +14,8 @@ use std::path::Path;
 #[test]
 #[ignore = "the suite `network` runs it"]
 fn functions_answer_behind_intels_cards() {
-    // Shares its builds with other tests.
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
+    // Shares its builds with the test of conformance.
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
     let project = Project { out, ..Project::here() };
     let ctx = Context::new(&project, &Silent);
     for card in [NetCard::E1000, NetCard::E1000e] {

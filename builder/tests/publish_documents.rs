@@ -95,8 +95,6 @@ impl Beside {
 fn checkout() -> Checkout {
     let checkout = Checkout::new();
     ["runtime", "functions", "recipes", "tender"].iter().for_each(|folder| checkout.take(folder));
-    // What is published is looked at here, not how it is built.
-    checkout.warm("tender");
     checkout
 }
 

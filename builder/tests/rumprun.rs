@@ -55,7 +55,7 @@ struct Programs {
 
 impl Programs {
     fn new(tree: PathBuf) -> Self {
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rumprun");
         Self { dir: tempfile::tempdir().unwrap(), project: Project { out, ..Project::here() }, tree }
     }
 

@@ -153,7 +153,7 @@ fn keeps_its_contract_on(target: Target) {
     write(root.join("files/folder/a.txt"), "a file\n");
     write(root.join("contract.toml"), RECIPE);
 
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rumprun");
     let project = Project { out, ..Project::here() };
     let ctx = Context::new(&project, &Silent);
     let recipe = Recipe::load(&project, root.join("contract.toml").to_str().unwrap()).unwrap();

@@ -22,8 +22,8 @@ const LINES: usize = 1000;
 #[test]
 #[ignore = "the suite `network` runs it"]
 fn lines_come_by_a_virtio_console_and_without_one_by_the_serial_port() {
-    // Shares its builds with other tests.
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whole-builds");
+    // Shares its builds with the test of conformance.
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
     let project = Project { out, ..Project::here() };
     let ctx = Context::new(&project, &Silent);
     let recipe = project.root.join("tests/fixtures/console/console.toml");

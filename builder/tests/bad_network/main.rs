@@ -118,8 +118,8 @@ impl Stage {
         }
         let path = dir.join(format!("{name}.toml"));
         fs::write(&path, recipe).unwrap();
-        // Shares its builds with other tests.
-        let project = Project { out: tmp.join("whole-builds"), ..Project::here() };
+        // Shares its builds with the test of conformance.
+        let project = Project { out: tmp.join("conformance"), ..Project::here() };
         let ctx = Context::new(&project, &Silent);
         let recipe = Recipe::load(&project, &path.to_string_lossy()).unwrap();
         let image = build::build(&ctx, &plan::plan(&ctx, &recipe, target).unwrap()).unwrap();
