@@ -1,7 +1,7 @@
 //! Frames that nobody sends by mistake: damaged ones whose checksums are right, and begins of connections that nobody
 //! goes on with. Those that are damaged are of every protocol that a function has, also where nobody speaks it.
 
-use crate::{FUNCTION, FUNCTION6, faults::Random};
+use crate::{FOUR, FUNCTION, FUNCTION6, SIX, faults::Random};
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -13,9 +13,7 @@ const IP: usize = 14;
 const REST: usize = 34;
 const REST6: usize = 54;
 
-/// The addresses of host and function; those of a router and of all in the network.
-const FOUR: [[u8; 4]; 2] = [[10, 0, 2, 2], FUNCTION.0];
-const SIX: [[u8; 16]; 2] = [[0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2], FUNCTION6];
+/// The addresses of a router and of all in the network.
 const ROUTER: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const ALL: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
@@ -32,17 +30,16 @@ pub(crate) fn good(seen: &[u8]) -> Vec<Vec<u8>> {
     let echo = [0, 1, 0, 1, 7, 7, 7, 7];
     let mac = &seen[6..12];
     // Neighbours (RFC 4861): who asks for the function, and who says where the host is, and a router, with its options.
-    let asks = [&[0; 4][..], &SIX[1], &[1, 1], mac].concat();
-    let says = [&[0x60, 0, 0, 0][..], &SIX[0], &[2, 1], mac].concat();
-    let prefix =
-        [&[3, 4, 64, 0xc0, 0, 0, 14, 16, 0, 0, 14, 16, 0, 0, 0, 0][..], &SIX[0][..8], &[0; 8]].concat();
+    let asks = [&[0; 4][..], &FUNCTION6, &[1, 1], mac].concat();
+    let says = [&[0x60, 0, 0, 0][..], &SIX, &[2, 1], mac].concat();
+    let prefix = [&[3, 4, 64, 0xc0, 0, 0, 14, 16, 0, 0, 14, 16, 0, 0, 0, 0][..], &SIX[..8], &[0; 8]].concat();
     let router =
         [&[64, 0, 0, 30, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1][..], mac, &[5, 1, 0, 0, 0, 0, 5, 220], &prefix];
     // Whoever listens to what (RFC 2710), behind a header that each hop looks at: it bears a router alert.
     let listens = [&[ICMPV6, 0, 5, 2, 0, 0, 1, 0][..], &icmp(130, 0, &[0; 20])].concat();
     let unreached = [&[0; 4][..], &ipv4(seen, UDP, &udp(7000, 53, b"question"))[IP..]].concat();
-    let too_big = [&[0, 0, 5, 0][..], &ipv6(seen, (SIX[1], SIX[0]), TCP, &tcp.concat())[IP..]].concat();
-    let between = (SIX[0], SIX[1]);
+    let too_big = [&[0, 0, 5, 0][..], &ipv6(seen, (FUNCTION6, SIX), TCP, &tcp.concat())[IP..]].concat();
+    let between = (SIX, FUNCTION6);
     vec![
         ipv4(seen, TCP, &tcp.concat()),
         ipv4(seen, UDP, &udp(53, 50_000, dns)),
@@ -64,7 +61,7 @@ pub(crate) fn good(seen: &[u8]) -> Vec<Vec<u8>> {
 fn ipv4(seen: &[u8], protocol: u8, content: &[u8]) -> Vec<u8> {
     let [high, low] = (20 + content.len() as u16).to_be_bytes();
     let header = [0x45, 0, high, low, 0, 1, 0x40, 0, 64, protocol, 0, 0];
-    let mut frame = [&seen[..12], &[8, 0], &header, &FOUR.concat(), content].concat();
+    let mut frame = [&seen[..12], &[8, 0], &header, &FOUR, &FUNCTION.0, content].concat();
     mend(&mut frame);
     frame
 }

@@ -1,7 +1,7 @@
 //! Leases: a function asks a DHCP server of the test's for its address. The server refuses it once, and before each answer
 //! sends what is none.
 
-use crate::{FUNCTION, INSIDE, Namespace, Subject, ask, client::metric, faults::Random, on};
+use crate::{FOUR, FUNCTION, INSIDE, Namespace, Subject, ask, client::metric, faults::Random, on};
 use builder::Target;
 use std::{
     env,
@@ -22,8 +22,7 @@ const SUBJECT: Subject = Subject {
     within: "leases::within_the_namespace",
 };
 
-/// Who gives leases, and where all of the network hears it.
-const SERVER: [u8; 4] = [10, 0, 2, 2];
+/// Where all of the network hears who gives leases.
 const ALL: [u8; 4] = [10, 0, 2, 255];
 /// What only wrong answers give.
 const WRONG: [u8; 4] = [10, 0, 2, 99];
@@ -133,9 +132,9 @@ fn answer(question: &[u8], kind: u8, address: [u8; 4]) -> Vec<u8> {
     answer[0] = 2;
     answer[16..20].copy_from_slice(&address);
     answer.extend([53, 1, kind, 1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 0, LEASE, 3, 4]);
-    answer.extend(SERVER);
+    answer.extend(FOUR);
     answer.extend([54, 4]);
-    answer.extend(SERVER);
+    answer.extend(FOUR);
     answer.push(255);
     answer
 }

@@ -33,9 +33,11 @@ const INSIDE: &str = "SELKIE_BAD_NETWORK";
 /// The function's address and port, and the host's.
 const FUNCTION: ([u8; 4], u16) = ([10, 0, 2, 15], 80);
 const HOST: &str = "10.0.2.2/24";
+const FOUR: [u8; 4] = [10, 0, 2, 2];
 /// The same by IPv6, where the function has such an address, too.
 const FUNCTION6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x15];
 const HOST6: &str = "addr add fd00::2/64 dev tap0 nodad";
+const SIX: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 /// How long the function may take until it answers at all, and then for each request: TCP waits longer after each loss.
 const START: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(60);
@@ -235,9 +237,7 @@ fn within_the_namespace() {
     }
     let before = client::metric("net_frames_malformed_total");
     relay.throw_good();
-    while !relay.has_thrown() {
-        thread::sleep(Duration::from_millis(10));
-    }
+    relay.wait_until_thrown();
     assert_eq!(client::metric("net_frames_malformed_total"), before, "what is good is not counted");
     for what in ["damaged frames", "begun connections"] {
         let start = Instant::now();
@@ -245,9 +245,7 @@ fn within_the_namespace() {
             "damaged frames" => relay.throw_damaged(7, HOSTILE),
             _ => relay.throw_begins(HOSTILE as u64),
         }
-        while !relay.has_thrown() {
-            thread::sleep(Duration::from_millis(10));
-        }
+        relay.wait_until_thrown();
         // Neighbours believe whatever they are told: the host's question tells the function where the host is.
         ip("neigh flush dev tap0");
         for number in 0..8 {

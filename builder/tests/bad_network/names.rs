@@ -2,7 +2,7 @@
 //! at all, by IPv4 and IPv6; and it exchanges datagrams, on a good network and on a bad one.
 
 use crate::{
-    HOST6, Namespace, Subject,
+    FOUR, HOST6, Namespace, SIX, Subject,
     client::{get, metric},
     faults::Faults,
     on,
@@ -23,9 +23,7 @@ const SUBJECT: Subject = Subject {
     within: "names::within_the_namespace",
 };
 
-/// The host's addresses, and one more that is no name server's.
-const FOUR: [u8; 4] = [10, 0, 2, 2];
-const SIX: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+/// An address of the host that is no name server's.
 const STRANGER: [u8; 4] = [10, 0, 2, 3];
 /// What only wrong answers have.
 const WRONG: [u8; 4] = [6, 6, 6, 6];

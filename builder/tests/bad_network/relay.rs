@@ -112,9 +112,11 @@ impl Relay {
         state.thrown = thrown;
     }
 
-    /// Whether all that was thrown is on its way.
-    pub(crate) fn has_thrown(&self) -> bool {
-        self.state.lock().unwrap().thrown.is_empty()
+    /// Waits until all that was thrown is on its way.
+    pub(crate) fn wait_until_thrown(&self) {
+        while !self.state.lock().unwrap().thrown.is_empty() {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// How many frames there were since something was to go wrong, and how many were hurt.

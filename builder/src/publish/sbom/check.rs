@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Digest, Target,
     image::Manifest,
-    plan::{self, InputKind},
+    plan::InputKind,
     publish::{Published, id, source, time},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,10 +137,8 @@ impl Check<'_> {
                 }
             }
         }
-        let packages = manifest.inputs.iter().filter(|(_, one)| one.kind == InputKind::SourcePackage);
-        for (name, input) in packages {
-            let name = name.strip_prefix(plan::SOURCE_PACKAGE).unwrap_or(name);
-            expect("SourcePackage", name, input.version.as_deref());
+        for package in source::packages(manifest) {
+            expect("SourcePackage", &package.name, Some(&package.version));
         }
         for (name, tool) in &manifest.tools {
             expect("Tool", name, tool.version.lines().next());

@@ -4,7 +4,7 @@ use super::{
     super::{
         id,
         parts::Crates,
-        source::{BOOT_LOADER_LICENSE, Description, SourceArchive},
+        source::{self, BOOT_LOADER_LICENSE, Description, SourceArchive},
     },
     spdx::{
         self, Checksum, CreationInfo, DOCUMENT, ExternalRef, File, Package, Purpose, Relation, Relationship,
@@ -14,7 +14,8 @@ use super::{
 use crate::{
     Digest, Target, files,
     image::{Manifest, Member, Role},
-    plan::{self, InputKind},
+    inputs::debian,
+    plan::InputKind,
     root_task::{LinkedCrate, escaped},
 };
 use sha1::Sha1;
@@ -285,16 +286,13 @@ impl Compose<'_> {
 
     /// The source packages that the program is compiled from. The recipe says under which licence it is.
     fn source_packages(&self, parts: &mut Parts, license: Option<&str>, files: &[String]) {
-        let inputs = self.manifest.inputs.iter().filter(|(_, one)| one.kind == InputKind::SourcePackage);
-        for (name, input) in inputs {
-            let name = name.strip_prefix(plan::SOURCE_PACKAGE).unwrap_or(name);
-            let version = input.version.as_deref().unwrap_or_default();
-            let purl = format!("pkg:deb/debian/{}@{}?arch=source", escaped(name), escaped(version));
+        for debian::Package { name, version, sha256 } in source::packages(self.manifest) {
+            let purl = format!("pkg:deb/debian/{}@{}?arch=source", escaped(&name), escaped(&version));
             let package = Package {
-                source_info: Some(format!("its .dsc has the SHA-256 digest {}", input.digest)),
+                source_info: Some(format!("its .dsc has the SHA-256 digest {sha256}")),
                 external_refs: vec![ExternalRef::purl(purl)],
-                ..Package::new(spdx::id("SourcePackage", name), name, Purpose::Source)
-                    .version(version)
+                ..Package::new(spdx::id("SourcePackage", &name), &name, Purpose::Source)
+                    .version(&version)
                     .license(license)
                     .summary("The source package that the program is compiled from")
             };

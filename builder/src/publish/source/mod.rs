@@ -15,6 +15,7 @@ pub use check::{Archive, check, is_given, named};
 pub use given::{Given, check as check_given, is_needed as needs_given};
 pub(super) use grub::LICENSE as BOOT_LOADER_LICENSE;
 pub(super) use kernel::license as kernel_license;
+pub(super) use package::of as packages;
 
 use super::Subject;
 use crate::{
@@ -29,7 +30,7 @@ use std::{io, path::PathBuf};
 
 /// The folder of the archives, in a published folder.
 pub const FOLDER: &str = "sources";
-/// No archive has more bytes.
+/// No archive has more bytes, neither packed nor in its files.
 pub const MOST: u64 = 256 << 20;
 /// What an archive says of itself, in its top folder.
 const DESCRIPTION: &str = "source.json";

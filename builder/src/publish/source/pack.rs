@@ -11,8 +11,6 @@ use std::{
 };
 use tar::{Builder, EntryType, Header};
 
-/// No archive with source has more bytes in its files.
-const MOST_BYTES: u64 = MOST;
 /// No archive with source has more files.
 const MOST_FILES: usize = 100_000;
 
@@ -71,7 +69,7 @@ pub(super) enum Error {
     #[error("it is not a .tar.gz archive: {0}")]
     Io(#[from] io::Error),
     /// It is larger than any source.
-    #[error("it has more than {MOST_FILES} files or {MOST_BYTES} bytes")]
+    #[error("it has more than {MOST_FILES} files or {MOST} bytes")]
     Large,
     /// A path that leads out of the folder, or that is there twice.
     #[error("`{}`: {why}", .path.display())]
@@ -85,8 +83,8 @@ pub(super) enum Error {
 
 /// What lies in the one top folder of an archive.
 pub(super) fn unpack(packed: &[u8]) -> Result<Nodes, Error> {
-    let mut archive = tar::Archive::new(GzDecoder::new(packed).take(2 * MOST_BYTES));
-    let (mut nodes, mut left) = (Nodes::new(), MOST_BYTES);
+    let mut archive = tar::Archive::new(GzDecoder::new(packed).take(2 * MOST));
+    let (mut nodes, mut left) = (Nodes::new(), MOST);
     let mut top = None;
     for (number, entry) in archive.entries()?.enumerate() {
         let mut entry = entry?;

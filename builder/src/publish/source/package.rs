@@ -88,7 +88,7 @@ fn packed(
 }
 
 /// The source packages that an image is made from, as its manifest names them.
-pub(super) fn of(manifest: &Manifest) -> impl Iterator<Item = Package> {
+pub(in super::super) fn of(manifest: &Manifest) -> impl Iterator<Item = Package> {
     let inputs = manifest.inputs.iter().filter(|(_, one)| one.kind == InputKind::SourcePackage);
     inputs.map(|(name, input)| Package {
         name: name.strip_prefix(SOURCE_PACKAGE).unwrap_or(name).to_owned(),
