@@ -113,7 +113,7 @@ fn numbers_are_those_of_the_headers() {
         (Number::ConfigDebugBuild, 0),
         (Number::ConfigMaxUntypeds, 230),
         (Number::ConfigCNodeBits, 16),
-        (Number::ConfigTimerTickMs, 40),
+        (Number::ConfigTimerTickMs, 100),
         (Number::RuleBootInfoExtraOffset, 4096),
     ] {
         assert_eq!(table.number(number), value, "{}", number.name());

@@ -9,7 +9,7 @@ use core::{
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use selkie::device::{self, Device};
 use selkie_base::devices::{
-    net::{HEADER, Net, NetFunction, Syns, is_cut_answer, is_plain_ack, is_reset, is_well_formed},
+    net::{HEADER, Incoming, Net, NetFunction, Syns, is_reset},
     request,
 };
 
@@ -77,9 +77,8 @@ impl Card {
     /// one in front of data that it has put together before.
     fn receive(&self) -> Option<Range<u32>> {
         loop {
-            let Some(frame) = self.next() else { return self.held.take() };
-            // SAFETY: the frame lies in a buffer that the function has until it gives it back.
-            if !is_plain_ack(unsafe { self.bytes(frame.clone()) }) {
+            let Some((frame, kind)) = self.next() else { return self.held.take() };
+            if kind != Incoming::PlainAck {
                 return Some(frame);
             }
             if let Some(held) = self.held.replace(Some(frame)) {
@@ -88,24 +87,26 @@ impl Card {
         }
     }
 
-    /// The next frame that has come and that can be read.
-    fn next(&self) -> Option<Range<u32>> {
+    /// The next frame that has come and that can be read, and what it is.
+    fn next(&self) -> Option<(Range<u32>, Incoming)> {
         loop {
             let frame = self.good(self.function.borrow_mut().receive())?;
             self.received.set(self.received.get() + 1);
             // SAFETY: the frame lies in a buffer that the function has until it gives it back.
             let bytes = unsafe { self.bytes(frame.clone()) };
-            let count = |count: &Cell<u64>| count.set(count.get() + 1);
-            if !is_well_formed(bytes) {
-                count(&self.malformed);
-            } else if self.syns.borrow_mut().is_repeated(bytes, time::now() / 1000) {
-                count(&self.repeated);
-            } else {
+            let kind = Incoming::of(bytes, &mut self.syns.borrow_mut(), time::now() / 1000);
+            let (count, is_dropped) = match kind {
+                Incoming::Malformed => (Some(&self.malformed), true),
+                Incoming::RepeatedSyn => (Some(&self.repeated), true),
                 // The stack drops it where no socket of the function's own takes it.
-                if is_cut_answer(bytes) {
-                    count(&self.malformed);
-                }
-                return Some(frame);
+                Incoming::CutAnswer => (Some(&self.malformed), false),
+                Incoming::PlainAck | Incoming::Other => (None, false),
+            };
+            if let Some(count) = count {
+                count.set(count.get() + 1);
+            }
+            if !is_dropped {
+                return Some((frame, kind));
             }
             self.function.borrow_mut().give_back(frame);
         }
@@ -201,7 +202,7 @@ impl Driver for Port {
         let mut capabilities = Capabilities::default();
         let mtu = self.0.function.borrow().net().mtu;
         capabilities.max_transmission_unit = usize::from(mtu) + HEADER as usize;
-        // `is_well_formed` has looked at the checksums of what comes.
+        // `Incoming` has looked at the checksums of what comes.
         let sums = &mut capabilities.checksum;
         (sums.ipv4, sums.tcp, sums.udp) = (Checksum::Tx, Checksum::Tx, Checksum::Tx);
         (sums.icmpv4, sums.icmpv6) = (Checksum::Tx, Checksum::Tx);

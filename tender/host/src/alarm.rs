@@ -15,7 +15,7 @@ pub(crate) fn set(nanoseconds: u64) {
 }
 
 /// Sends SIGVTALRM whenever the process has used the processor for so many milliseconds.
-pub(crate) fn set_tick(milliseconds: u64) {
+pub(crate) fn set_look(milliseconds: u64) {
     let micros = milliseconds.saturating_mul(1000);
     let value = [micros / 1_000_000, micros % 1_000_000, micros / 1_000_000, micros % 1_000_000];
     // SAFETY: as above.

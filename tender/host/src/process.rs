@@ -141,33 +141,30 @@ impl Process {
         while address < end {
             let is_moved = |address: &u64| self.loaded.file_page(*address).is_none();
             // The filter lets pages be mapped alone or in whole runs.
-            let size = match (address..end).step_by(PAGE).take(RUN / PAGE).take_while(is_moved).count() * PAGE
-            {
-                RUN => RUN,
-                _ => PAGE,
+            address += match (address..end).step_by(PAGE).take(RUN_PAGES).take_while(is_moved).count() {
+                0 => PAGE as u64,
+                RUN_PAGES => self.move_pages::<{ RUN_PAGES * PAGE_WORDS }>(address, address - start)?,
+                _ => self.move_pages::<PAGE_WORDS>(address, address - start)?,
             };
-            if is_moved(&address) {
-                self.move_run(address, address - start, size)?;
-            }
-            address += size as u64;
         }
         self.first.set_moved();
         Ok(())
     }
 
-    /// Moves a run of pages, which begins at this offset.
-    fn move_run(&mut self, address: u64, offset: u64, size: usize) -> Result<(), MapError> {
+    /// Moves pages of so many words, which begin at this offset. Gives their size.
+    fn move_pages<const WORDS: usize>(&mut self, address: u64, offset: u64) -> Result<u64, MapError> {
         let first = offset as usize / size_of::<u64>();
-        let words = self.first.words().get(first..first + size / size_of::<u64>()).ok_or(MapError)?;
-        let mut copy = [0; RUN / size_of::<u64>()];
+        let (range, size) = (first..first + WORDS, (WORDS * size_of::<u64>()) as u64);
+        let words = self.first.words().get(range.clone()).ok_or(MapError)?;
+        let mut copy = [0; WORDS];
         copy.iter_mut().zip(words).for_each(|(copy, word)| *copy = word.get());
-        self.show(address, PHYSICAL_BASE + offset, size as u64, Access::ReadWrite)?;
-        let words = self.first.words().get(first..first + size / size_of::<u64>()).ok_or(MapError)?;
+        self.show(address, PHYSICAL_BASE + offset, size, Access::ReadWrite)?;
+        let words = self.first.words().get(range).ok_or(MapError)?;
         // What is zero is so in the file, too, and takes no page there.
         for (copy, word) in copy.into_iter().zip(words).filter(|(copy, _)| *copy != 0) {
             word.set(copy);
         }
-        Ok(())
+        Ok(size)
     }
 
     /// Brings a page that comes from the root task's file into the memory, when it is not there yet: it is about
@@ -206,8 +203,8 @@ impl Process {
 /// Bytes and words of a page.
 const PAGE: usize = 4096;
 const PAGE_WORDS: usize = PAGE / size_of::<u64>();
-/// Bytes that are moved at a time: each takes a call of Linux, and their copy lies on the stack.
-const RUN: usize = selkie_tender_filter::RUN as usize;
+/// Pages that are moved at a time: each takes a call of Linux, and their copy lies on the stack.
+const RUN_PAGES: usize = selkie_tender_filter::RUN as usize / PAGE;
 /// No process may map what is below: Linux's default for `vm.mmap_min_addr`.
 const LOWEST: u64 = 0x1_0000;
 

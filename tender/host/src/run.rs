@@ -39,10 +39,12 @@ pub(crate) extern "C" fn on_pending() {
     let (state, kernel) = parts();
     let pending = state.take();
     let mut next = Next::Run(kernel.current());
-    if pending & Pending::TICK != 0 {
+    if pending & Pending::LOOK != 0 {
         // Who computes for long shows how far it has come.
         kernel.host().console.flush();
-        next = kernel.tick();
+        if state.ticks.pass() {
+            next = kernel.tick();
+        }
         if matches!(next, Next::Run(_) | Next::Idle) && kernel.host().wakes_for_net() {
             next = kernel.interrupt();
         }

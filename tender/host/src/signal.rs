@@ -172,7 +172,7 @@ fn address(symbol: &'static u8) -> u64 {
 
 /// Notes a timer's signal.
 fn note(state: &State, signal: u32) {
-    state.note(if signal == general::SIGALRM { Pending::ALARM } else { Pending::TICK });
+    state.note(if signal == general::SIGALRM { Pending::ALARM } else { Pending::LOOK });
 }
 
 /// The root task was interrupted: saves its registers and goes on with the tender.

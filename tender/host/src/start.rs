@@ -7,7 +7,7 @@ use crate::{
     process::Process,
     run, signal,
     sites::Text,
-    state::{Place, State},
+    state::{Place, State, Ticks},
     syscall::{self, Raw, selkie_syscall_instruction},
     vdso::Vdso,
 };
@@ -26,9 +26,11 @@ use setup::{Command, Loaded, LoadedNet, LockDown, Options, PHYSICAL_BASE, Payloa
 
 /// Bytes of the system-call instruction.
 const SYSCALL_SIZE: u64 = 2;
-/// A tick of the processor's time, in milliseconds, where the kernel has none: how long after its end the budget
-/// of a thread may be noticed that no alarm is set for.
-const TICK_MS: u64 = 1;
+/// For how many milliseconds a thread may compute before the tender looks for input.
+const LOOK_MS: u64 = 2;
+/// The same where the kernel has no ticks: how long after its end the budget of a thread may be noticed that no alarm
+/// is set for.
+const BUDGET_LOOK_MS: u64 = 1;
 /// In `AT_HWCAP2`: programs may use `wrfsbase` and `wrgsbase`.
 const FSGSBASE: usize = 1 << 1;
 
@@ -149,10 +151,10 @@ fn go(
         slow_segment_bases: !state.has_fsgsbase,
         strict: options.strict,
     };
-    alarm::set_tick(match loaded.table.number(Number::ConfigTimerTickMs) {
-        0 => TICK_MS,
-        tick => tick,
-    });
+    let tick = loaded.table.number(Number::ConfigTimerTickMs);
+    let look = if tick == 0 { BUDGET_LOOK_MS } else { tick.min(LOOK_MS) };
+    state.ticks = Ticks::new(tick / look);
+    alarm::set_look(look);
     forget_stack();
     // SAFETY: everything is open, mapped and set.
     unsafe { setup::lock(&Raw, process, loaded, &lock) }?;

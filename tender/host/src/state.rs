@@ -51,6 +51,32 @@ pub(crate) struct State {
     pub(crate) thunks: Option<Thunks>,
     /// The root task's text.
     pub(crate) text: Text,
+    /// The ticks of the processor's time.
+    pub(crate) ticks: Ticks,
+}
+
+/// Ticks of the processor's time, each some looks for input long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticks {
+    looks: u64,
+    left: u64,
+}
+
+impl Ticks {
+    /// So many looks make a tick; a kernel that has no ticks looks at its budgets each time.
+    pub(crate) const fn new(looks: u64) -> Self {
+        Self { looks, left: looks }
+    }
+
+    /// Takes a look. Whether a tick is over with it.
+    pub(crate) fn pass(&mut self) -> bool {
+        self.left = self.left.saturating_sub(1);
+        let is_over = self.left == 0;
+        if is_over {
+            self.left = self.looks;
+        }
+        is_over
+    }
 }
 
 /// Why the root task was interrupted, if not by a signal that is pending.
@@ -68,8 +94,8 @@ pub(crate) enum Cause {
 pub(crate) struct Pending;
 
 impl Pending {
-    /// A tick of the processor's time.
-    pub(crate) const TICK: u32 = 1;
+    /// The running thread has computed long enough for the tender to look for input.
+    pub(crate) const LOOK: u32 = 1;
     /// The alarm.
     pub(crate) const ALARM: u32 = 2;
 }
@@ -108,6 +134,7 @@ impl State {
             vdso: [0; 2],
             thunks: None,
             text: Text::NONE,
+            ticks: Ticks::new(0),
         }
     }
 

@@ -7,7 +7,7 @@ mod host;
 mod packet;
 mod syn;
 
-pub use frame::{is_cut_answer, is_plain_ack, is_reset, is_well_formed};
+pub use frame::{Incoming, is_reset};
 pub use function::NetFunction;
 pub use host::{NetHost, Nic, TOKENS};
 pub use syn::Syns;
