@@ -165,6 +165,7 @@ static void contents(const char *path)
     static unsigned char wrote[SIZE], got[SIZE];
     int file = open(path, O_RDWR | O_CREAT | O_EXCL, 0644);
     struct stat status;
+    void *mapped;
 
     for (int i = 0; i < SIZE; i++)
         wrote[i] = (unsigned char)(i * 31 + i / 257);
@@ -173,6 +174,10 @@ static void contents(const char *path)
     check(lseek(file, 0, SEEK_SET) == 0 && read(file, got, SIZE) == SIZE && !memcmp(wrote, got, SIZE),
         "%s: they are read again", path);
     check(pread(file, got, 10, 123456) == 10 && !memcmp(got, wrote + 123456, 10), "%s: pread", path);
+    mapped = mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE, file, 0);
+    check(mapped != MAP_FAILED && !memcmp(mapped, wrote, SIZE) && munmap(mapped, SIZE) == 0, "%s: mmap to read", path);
+    mapped = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    check(mapped == MAP_FAILED && errno == EOPNOTSUPP, "%s: there is no mmap to write", path);
     check(fstat(file, &status) == 0 && status.st_size == SIZE && S_ISREG(status.st_mode), "%s: fstat", path);
     check(ftruncate(file, 1000) == 0 && fstat(file, &status) == 0 && status.st_size == 1000, "%s: ftruncate", path);
     check(lseek(file, 5000, SEEK_SET) == 5000 && write(file, "x", 1) == 1 && pread(file, got, 1, 4000) == 1 && !got[0],

@@ -1,6 +1,6 @@
 //! Ports of the host at which a function is reached.
 
-use crate::recipe::{NetMode, Protocol, RawForward, RawNet};
+use crate::recipe::{Protocol, RawForward, RawNet};
 use serde::Serialize;
 use std::{
     fmt, io,
@@ -118,7 +118,7 @@ pub fn publish(net: Option<&RawNet>, choices: &[PortChoice]) -> Result<Vec<Publi
     if card.is_none() && !choices.is_empty() {
         return Err(Error::NoNetwork);
     }
-    if card.is_some_and(|net| net.mode == NetMode::Tap) {
+    if card.is_some_and(RawNet::is_at_tap) {
         return if choices.is_empty() { Ok(Vec::new()) } else { Err(Error::OnTap) };
     }
     let same =
@@ -182,6 +182,7 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::NetMode;
 
     fn net(forward: &[(u16, u16, Protocol)]) -> RawNet {
         let forward =

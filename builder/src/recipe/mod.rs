@@ -391,9 +391,14 @@ impl RawDevices {
 impl RawNet {
     /// The tap device that the card is plugged into.
     pub(crate) fn tap(&self) -> Option<Tap> {
-        let name = self.tap.as_ref().filter(|_| self.mode == NetMode::Tap);
+        let name = self.tap.as_ref().filter(|_| self.is_at_tap());
         // The recipe's check lets no other name pass.
         name.and_then(|name| Tap::named(name))
+    }
+
+    /// Whether the card is plugged into a tap device: the function is reached at its own address.
+    pub(crate) fn is_at_tap(&self) -> bool {
+        self.mode == NetMode::Tap
     }
 
     /// Whether there is a card where the host decides that.

@@ -32,7 +32,7 @@ use crate::{
     net::{self, Passt, Published},
     process::Program,
     qemu::{self, AccelRequest, Accelerator, Binary, Boot, BootPath, Host, Launch, Pc, Probe, Traces, Vm},
-    recipe::{AtExit, DiskFormat, NetMode, Protocol, RawNet, RawPattern, Recipe, Smoke},
+    recipe::{AtExit, DiskFormat, Protocol, RawNet, RawPattern, Recipe, Smoke},
     run::{secret_from_file, tap_option},
     run_config::Override,
 };
@@ -305,7 +305,7 @@ impl Trial<'_> {
 
     /// Where the function's port for TCP is reached: at a tap device by its own address, else by one of the host's.
     fn reached(&self, ports: &[Published], guest: u16) -> Option<SocketAddr> {
-        if self.net.is_some_and(|net| net.mode == NetMode::Tap) {
+        if self.net.is_some_and(RawNet::is_at_tap) {
             return Some((self.own?, guest).into());
         }
         let port = ports.iter().find(|port| port.protocol == Protocol::Tcp && port.guest == guest)?;

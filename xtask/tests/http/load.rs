@@ -36,7 +36,7 @@ fn load(test: &str, seconds: u32) {
 pub(crate) fn bears(service: &Service, seconds: u32) {
     let machine = descendant(service.id(), MACHINE);
     let process = machine.or_else(|| descendant(service.id(), PROCESS)).unwrap();
-    // The timer of seL4 wakes a machine 25 times a second, which takes one percent, not always as much.
+    // Timers wake a machine some thirty times a second, which takes just below one percent, not always as much.
     let at_rest = machine.map_or(0, idle);
     // wrk first tries the address with one more connection, which a slow machine may not have ended when all others come:
     // a function has at most 256.

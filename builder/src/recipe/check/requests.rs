@@ -5,8 +5,7 @@ use crate::{
     Target,
     document::{Step, at},
     recipe::{
-        After, Answer, Body, NetMode, Period, RawHttp, RawNet, RawPattern, RawSmoke, RawTcp,
-        units::show_period,
+        After, Answer, Body, Period, RawHttp, RawNet, RawPattern, RawSmoke, RawTcp, units::show_period,
     },
 };
 
@@ -158,7 +157,7 @@ impl Check<'_> {
     }
 
     fn at_tap(&self) -> bool {
-        self.raw.devices.net.as_ref().is_some_and(|net| net.mode == NetMode::Tap)
+        self.raw.devices.net.as_ref().is_some_and(RawNet::is_at_tap)
     }
 
     /// What a request to a function at a tap device needs: the function's own address and port.

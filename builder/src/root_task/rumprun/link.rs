@@ -196,6 +196,11 @@ mod tests {
             args.iter().any(|arg| Path::new(arg).ends_with("libc++.a"))
         };
         assert!(!linked(true), "what is not there is not linked");
+        let fault = tree.lacks_cxx().unwrap().to_string();
+        assert!(
+            fault.contains("built without: `rumprun/rumprun-x86_64/lib/libc++.a` is missing\n  help: "),
+            "{fault}"
+        );
         let library = tree.library(Place::Program, "c++");
         std::fs::create_dir_all(library.parent().unwrap()).unwrap();
         std::fs::write(&library, "!<arch>\n").unwrap();

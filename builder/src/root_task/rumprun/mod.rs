@@ -63,6 +63,9 @@ pub(super) fn build(job: &Job<'_>, target: &Path) -> Result<PathBuf, Error> {
     // What the platform defines is undefined in it as well; but the program uses none of that.
     let missing = program.users(&examine::undefined(&rump)?);
     if !missing.is_empty() {
+        if let Some(fault) = tree.lacks_cxx().filter(|_| program.is_cxx()) {
+            return Err(fault.into());
+        }
         return Err(Error::Lacking { what: recipe.function.name.clone(), missing });
     }
     crate_build::build(job, &platform_crate(job.ctx), &[rump], target)

@@ -124,6 +124,16 @@ pub enum Error {
         /// How the tree gets it.
         help: String,
     },
+    /// The libraries of C++ are missing.
+    #[error(
+        "{root}: the program has C++ in it, and this rumprun tree was built without: `{library}` is missing\n  help: install a C++ compiler (Debian: g++) and build the tree anew: {RECIPE}"
+    )]
+    NoCxx {
+        /// The tree.
+        root: PathBuf,
+        /// The first file that is missing.
+        library: String,
+    },
     /// A file failed.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -255,6 +265,13 @@ impl Tree {
     /// The libraries of C++ that the tree has.
     pub(super) fn cxx(&self) -> impl Iterator<Item = PathBuf> {
         CXX.iter().map(|(place, name)| self.library(*place, name)).filter(|path| path.is_file())
+    }
+
+    /// Why a program in C++ lacks something: the tree does not have the libraries for that.
+    pub(super) fn lacks_cxx(&self) -> Option<Error> {
+        let mut paths = CXX.iter().map(|(place, name)| self.library(*place, name));
+        let library = self.inside(&paths.find(|path| !path.is_file())?);
+        Some(Error::NoCxx { root: self.root.clone(), library })
     }
 
     /// Whether the tree has what `component` is linked with.
