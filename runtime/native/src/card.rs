@@ -3,8 +3,10 @@
 use crate::{time, wake};
 use core::{
     cell::{Cell, RefCell},
+    future::{Future, poll_fn},
     ops::Range,
-    task::{Context, Waker},
+    pin::pin,
+    task::{Context, Poll, Waker},
 };
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use selkie::device::{self, Device};
@@ -25,6 +27,9 @@ pub(crate) struct Card {
     /// The stack knows that the link is up. It starts over when it is told so: what it sent before, a first question to
     /// DHCP for instance, would be answered in vain.
     up: Cell<bool>,
+    /// Somebody has found no room to send. The stack asks its sockets in turn, always from the first one on: were frames to
+    /// come before all have sent what they have, the first ones would have more to send by them, and the last ones none ever.
+    starved: Cell<bool>,
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
     pub(crate) malformed: Cell<u64>,
@@ -45,14 +50,15 @@ impl Card {
         // SAFETY: `Net::of` has checked size and alignment, and the device is this function's alone.
         let region = unsafe { device::region(&device)? };
         let (zero, function) = (Cell::new(0), RefCell::new(NetFunction::new(region, net)?));
-        let (waker, broken, up) = (RefCell::new(None), Cell::new(false), Cell::new(false));
+        let (waker, no) = (RefCell::new(None), Cell::new(false));
         Some(Self {
             device,
             function,
             held: Cell::new(None),
             waker,
-            broken,
-            up,
+            broken: no.clone(),
+            up: no.clone(),
+            starved: no,
             received: zero.clone(),
             sent: zero.clone(),
             malformed: zero.clone(),
@@ -112,6 +118,39 @@ impl Card {
         }
     }
 
+    /// Runs the network stack, but not while the host has all buffers for frames to send: the stack has itself woken at once
+    /// as long as it has something to send, which would be forever where nobody takes it, and could neither send nor receive.
+    pub(crate) async fn run(&'static self, stack: impl Future) {
+        let mut stack = pin!(stack);
+        poll_fn(|cx| {
+            if self.is_full() {
+                self.wait(cx);
+                return Poll::Pending;
+            }
+            stack.as_mut().poll(cx).map(drop)
+        })
+        .await
+    }
+
+    /// Room for a frame to send, unless the host has all of it.
+    fn room(&'static self) -> Option<Room> {
+        if self.is_broken() || !self.up.get() {
+            return None;
+        }
+        let room = self.good(self.function.borrow_mut().room());
+        room.map(|range| Room(self, range))
+    }
+
+    /// Whether the host has all buffers for frames to send.
+    fn is_full(&self) -> bool {
+        self.good(self.function.borrow_mut().room()).is_none() && !self.is_broken()
+    }
+
+    /// Has the stack woken when something has come, or there is room again where there was none.
+    fn wait(&self, cx: &Context<'_>) {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+    }
+
     fn good<T>(&self, result: Result<Option<T>, selkie_base::devices::BrokenRing>) -> Option<T> {
         result.unwrap_or_else(|_| {
             self.broken.set(true);
@@ -141,7 +180,9 @@ impl wake::Port for Card {
     }
 
     fn wake(&self) -> bool {
-        let something = !self.is_broken() && self.function.borrow().has_something();
+        let function = self.function.borrow();
+        // The stack takes no frame that it could not answer.
+        let something = !self.is_broken() && function.has_room() && function.has_something();
         if something && let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -152,38 +193,31 @@ impl wake::Port for Card {
 /// The card, for the network stack.
 pub(crate) struct Port(pub(crate) &'static Card);
 
-impl Port {
-    fn wait(&self, cx: &mut Context<'_>) {
-        *self.0.waker.borrow_mut() = Some(cx.waker().clone());
-    }
-}
-
 impl Driver for Port {
     type RxToken<'a> = Received;
     type TxToken<'a> = Room;
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Received, Room)> {
+        if self.0.starved.replace(false) {
+            // The stack is run once more, since nobody else has it woken.
+            cx.waker().wake_by_ref();
+            return None;
+        }
         // A frame is taken only where an answer to it could be sent.
-        let tokens = self.transmit(cx).and_then(|room| Some((Received(self.0, self.0.receive()?), room)));
+        let tokens = self.0.room().and_then(|room| Some((Received(self.0, self.0.receive()?), room)));
         if tokens.is_none() {
-            self.wait(cx);
+            self.0.wait(cx);
         }
         tokens
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Room> {
-        if self.0.is_broken() {
-            return None;
-        }
-        if !self.0.up.get() {
-            self.wait(cx);
-            return None;
-        }
-        let room = self.0.good(self.0.function.borrow_mut().room());
+        let room = self.0.room();
         if room.is_none() {
-            self.wait(cx);
+            self.0.starved.set(self.0.is_full());
+            self.0.wait(cx);
         }
-        room.map(|range| Room(self.0, range))
+        room
     }
 
     fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {

@@ -67,7 +67,7 @@ pub(crate) fn start(sys: &mut System) -> Result<Network> {
     let resources: &'static mut StackResources<SOCKETS> = unsafe { &mut *RESOURCES.0.get() };
     let (stack, mut runner) = embassy_net::new(Port(card), config, resources, random);
     let tasks = Tasks::new(wake, alarm);
-    tasks.spawn(async move { runner.run().await });
+    tasks.spawn(async move { card.run(runner.run()).await });
     Ok(Network { stack, card, wake, tasks, seed })
 }
 

@@ -1,5 +1,5 @@
 //! SQLite on its ext2 disk, killed while it writes: what it has said to be kept is there, and the host mends the file
-//! system by itself, as after any crash.
+//! system, as after any crash.
 
 use super::{
     program,
@@ -157,6 +157,22 @@ fn fsck(e2fsck: &Path, how: &str, disk: &Path) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Has e2fsck mend a disk after a kill. Whether there was something to mend.
+///
+/// What it does not do unasked is to attach a file that had been deleted, but not yet been freed: SQLite deletes its journal
+/// at the end of each transaction, and NetBSD writes the folder before it frees the file.
+fn mend(e2fsck: &Path, disk: &Path) -> bool {
+    let (mut status, mut said) = fsck(e2fsck, "-fp", disk);
+    if status == Some(4) && said.contains("Unattached inode") {
+        (status, said) = fsck(e2fsck, "-fy", disk);
+    }
+    assert!(matches!(status, Some(0 | 1)), "{status:?}: {said}");
+    let mended = status == Some(1);
+    let (status, said) = fsck(e2fsck, "-fn", disk);
+    assert_eq!(status, Some(0), "{said}");
+    mended
+}
+
 /// Kills it so many times while it writes.
 fn killed(test: &str, rounds: u64) {
     let Some(tree) = tree(test) else { return };
@@ -174,11 +190,7 @@ fn killed(test: &str, rounds: u64) {
         // Anywhere: spread by the golden ratio, the same each time.
         thread::sleep(Duration::from_millis(round * 618 % 400));
         acknowledged = running.kill().unwrap_or(first);
-        let (status, said) = fsck(&e2fsck, "-fp", &disk);
-        assert!(matches!(status, Some(0 | 1)), "round {round}: {status:?}: {said}");
-        mended += u64::from(status == Some(1));
-        let (status, said) = fsck(&e2fsck, "-fn", &disk);
-        assert_eq!(status, Some(0), "round {round}: {said}");
+        mended += u64::from(mend(&e2fsck, &disk));
     }
     let mut running = sqlite.start(0);
     let found = running.found();

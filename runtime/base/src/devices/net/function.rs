@@ -145,6 +145,11 @@ impl<'a> NetFunction<'a> {
         self.receive.has_answers() || self.free_count == 0 && self.transmit.has_answers()
     }
 
+    /// Whether there is room for a frame to send, or the host has said of some that it is done.
+    pub fn has_room(&self) -> bool {
+        self.free_count > 0 || self.transmit.has_answers()
+    }
+
     /// Says whether the function waits: for frames, and where it has no room left, for that. When it begins to, it looks
     /// for both once more before it sleeps.
     pub fn set_waits(&self, waits: bool) {

@@ -253,3 +253,23 @@ fn a_side_is_woken_only_when_it_waits_and_there_is_something() {
     function.set_waits(false);
     assert!(!arrive(&mut host, &mut card));
 }
+
+#[test]
+fn a_function_has_room_until_the_host_has_all_of_it_and_again_when_it_is_done() {
+    let region = region();
+    let mut function = NetFunction::new(&region, NET).unwrap();
+    let mut host = NetHost::new(&region, NET).unwrap();
+    let mut card = Card::new(7, false);
+    while function.room().unwrap().is_some() {
+        assert!(function.has_room());
+        function.send(60);
+    }
+    assert!(!function.has_room() && !function.has_something());
+    card.arriving.push_back(60);
+    for _ in 0..100 {
+        host.work(&mut card);
+        assert_eq!(function.has_room(), card.sent.len() > card.sending.len());
+    }
+    assert!(function.has_room() && function.has_something());
+    assert!(function.room().unwrap().is_some());
+}
