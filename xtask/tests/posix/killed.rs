@@ -157,19 +157,19 @@ fn fsck(e2fsck: &Path, how: &str, disk: &Path) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Has e2fsck mend a disk after a kill. Whether there was something to mend.
+/// Has e2fsck mend a disk after the kill of this round. Whether there was something to mend.
 ///
 /// What it does not do unasked is to attach a file that had been deleted, but not yet been freed: SQLite deletes its journal
 /// at the end of each transaction, and NetBSD writes the folder before it frees the file.
-fn mend(e2fsck: &Path, disk: &Path) -> bool {
+fn mend(e2fsck: &Path, disk: &Path, round: u64) -> bool {
     let (mut status, mut said) = fsck(e2fsck, "-fp", disk);
     if status == Some(4) && said.contains("Unattached inode") {
         (status, said) = fsck(e2fsck, "-fy", disk);
     }
-    assert!(matches!(status, Some(0 | 1)), "{status:?}: {said}");
+    assert!(matches!(status, Some(0 | 1)), "round {round}: {status:?}: {said}");
     let mended = status == Some(1);
     let (status, said) = fsck(e2fsck, "-fn", disk);
-    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(status, Some(0), "round {round}: {said}");
     mended
 }
 
@@ -190,7 +190,7 @@ fn killed(test: &str, rounds: u64) {
         // Anywhere: spread by the golden ratio, the same each time.
         thread::sleep(Duration::from_millis(round * 618 % 400));
         acknowledged = running.kill().unwrap_or(first);
-        mended += u64::from(mend(&e2fsck, &disk));
+        mended += u64::from(mend(&e2fsck, &disk, round));
     }
     let mut running = sqlite.start(0);
     let found = running.found();
